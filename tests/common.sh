@@ -30,14 +30,14 @@ fail() {
     exit 1
 }
 
-# fault TEXT...: reports a failure and continues; check_faults ends the test if there were
-# any.
-faults=0
-fault() {
+# report_failure TEXT...: reports a failure and continues; check_failures then ends the
+# test.
+failures=0
+report_failure() {
     echo "FAILED: $*" >&2
-    faults=$((faults + 1))
+    failures=$((failures + 1))
 }
-check_faults() { [ "$faults" = 0 ] || fail "$faults faults"; }
+check_failures() { [ "$failures" = 0 ] || fail "$failures failures"; }
 
 # skip REASON...
 skip() {
@@ -63,7 +63,7 @@ trap end_test EXIT
 # wait_until WHAT COMMAND...: polls until the command succeeds. The limit only catches
 # hangs: it is generous enough for a heavily loaded machine.
 wait_until() {
-    local what=$1 limit=${TUTTI_TEST_PATIENCE:-120} end
+    local what=$1 limit=${TUTTI_TEST_TIMEOUT:-120} end
     end=$((SECONDS + limit))
     shift
     until "$@" 2>/dev/null; do
@@ -79,24 +79,24 @@ wait_until() {
 # matches.
 wait_for_line() { wait_until "a line '$2' in $1" grep -q -- "$2" "$1"; }
 
-# ended PID: true if the process has exited, even if it is still a zombie.
-ended() { ! grep -qs '^State:.[^ZX]' "/proc/$1/status"; }
+# has_exited PID: true if the process has exited, even if it is still a zombie.
+has_exited() { ! grep -qs '^State:.[^ZX]' "/proc/$1/status"; }
 
 # Run in the background by tests that kill ranks. With Open MPI 4.1.4 on PMIx 4.2 mpirun
 # can deadlock in PMIx_server_finalize once its ranks are dead: this kills each such
 # mpirun started in $work.
-end_stuck_mpirun() {
-    local pid states before="" now
+kill_hung_mpirun() {
+    local pid states previous="" current
     while sleep 5 >/dev/null 2>&1; do
-        now=""
+        current=""
         for pid in $(pgrep -x "mpirun|mpiexec"); do
             states=$(ps -o stat= --ppid "$pid" | cut -c1 | sort -u)
             [ "$(readlink "/proc/$pid/cwd")" = "$work" ] && [ "$states" = Z ] || continue
-            [[ " $before " == *" $pid "* ]] && kill -9 "$pid" &&
+            [[ " $previous " == *" $pid "* ]] && kill -9 "$pid" &&
                 echo "mpirun (pid $pid) hangs after its ranks have exited: killed" >&2
-            now+=" $pid"
+            current+=" $pid"
         done
-        before=$now
+        previous=$current
     done
 }
 
@@ -205,9 +205,9 @@ hash_of() {
     "$tutti" inspect "$1" --json | sed -n 's/.*"weights_hash": "\(.*\)".*/\1/p' | head -n 1
 }
 
-# facts RUN: prints a run's metrics except timings: loss, gradient norm and hash of every
-# step, validation of every epoch.
-facts() {
+# deterministic_metrics RUN: prints a run's metrics except timings: loss, gradient norm
+# and hash of every step, validation of every epoch.
+deterministic_metrics() {
     sed -E '/"seconds_all"/d; s/"(seconds|tokens_per_second|checkpoint_[a-z_]*)": ?[^,}]+,? ?//g' \
         "$1/metrics.jsonl"
 }

@@ -2,7 +2,7 @@
  * CONFINE_FAULT selects what happens when a file is opened:
  *   null, abort, kill, spin   crashes, or loops forever
  *   memory                    raises the limit and reports whether 2 GiB can be allocated
- *   walls                     attempts operations that reading does not need; prints
+ *   sandbox                   attempts operations that reading does not need; prints
  *                             "NAME: refused" or "NAME: allowed" for each; allowed ones
  *                             take effect in the current folder
  *   secret                    reports whether the file "secret" and others can be read
@@ -31,7 +31,7 @@
 
 static bool has_seccomp, has_landlock;
 
-__attribute__((constructor)) static void look_around(void)
+__attribute__((constructor)) static void detect_features(void)
 {
     has_seccomp = prctl(PR_GET_SECCOMP) >= 0;
     has_landlock = syscall(444 /* landlock_create_ruleset */, NULL, 0, 1) >= 1;
@@ -55,7 +55,7 @@ static bool can_fork(void)
     return child > 0 && waitpid(child, NULL, 0) == child;
 }
 
-static void *nothing(void *context)
+static void *return_context(void *context)
 {
     return context;
 }
@@ -63,7 +63,7 @@ static void *nothing(void *context)
 static bool can_start_thread(void)
 {
     pthread_t thread;
-    return pthread_create(&thread, NULL, nothing, NULL) == 0 &&
+    return pthread_create(&thread, NULL, return_context, NULL) == 0 &&
            pthread_join(thread, NULL) == 0;
 }
 
@@ -103,8 +103,8 @@ static void try_processes(void)
 static void try_memory(void)
 {
     const size_t size = (size_t)2 << 30;
-    const struct rlimit endless = {RLIM_INFINITY, RLIM_INFINITY};
-    report("limits", setrlimit(RLIMIT_DATA, &endless) == 0);
+    const struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
+    report("limits", setrlimit(RLIMIT_DATA, &unlimited) == 0);
     void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     report("memory", memory != MAP_FAILED);
@@ -122,9 +122,9 @@ static void crash(const char *how)
     }
 }
 
-static void strike(const char *how)
+static void inject(const char *how)
 {
-    if (strcmp(how, "walls") == 0) {
+    if (strcmp(how, "sandbox") == 0) {
         fprintf(stderr, "seccomp: %s\n", has_seccomp ? "there" : "not there");
         try_files();
         try_processes();
@@ -143,14 +143,14 @@ static void strike(const char *how)
 int64_t H5Fopen(const char *name, unsigned flags, int64_t access);
 int64_t H5Fopen(const char *name, unsigned flags, int64_t access)
 {
-    static bool struck;
+    static bool injected;
     int64_t (*next)(const char *, unsigned, int64_t);
     void *symbol = dlsym(RTLD_NEXT, "H5Fopen");
     const char *how = getenv("CONFINE_FAULT");
     memcpy(&next, &symbol, sizeof next);
-    if (how && !struck) {
-        struck = true;
-        strike(how);
+    if (how && !injected) {
+        injected = true;
+        inject(how);
     }
     return next(name, flags, access);
 }

@@ -64,11 +64,11 @@ static inline bool expect_file(const char *path, const struct options *options,
     size_t size = 0;
     struct encoding *encoding = NULL;
     *expected = (struct expected){0};
-    bool right = file_read(path, 0, &bytes, &size) == STATUS_OK &&
-                 midi_read(bytes, size, &no_limits, &midi) == STATUS_OK &&
-                 midi_apply_pedal(&midi) == STATUS_OK &&
-                 encoding_create("performance", "", &encoding) == STATUS_OK &&
-                 encoding->encode(encoding, &midi.notes, &expected->tokens) == STATUS_OK;
+    bool ok = file_read(path, 0, &bytes, &size) == STATUS_OK &&
+              midi_read(bytes, size, &no_limits, &midi) == STATUS_OK &&
+              midi_apply_pedal(&midi) == STATUS_OK &&
+              encoding_create("performance", "", &encoding) == STATUS_OK &&
+              encoding->encode(encoding, &midi.notes, &expected->tokens) == STATUS_OK;
     expected->notes = midi.notes;
     midi.notes = (struct notes){0};
     expected->hash = notes_hash(&expected->notes);
@@ -82,7 +82,7 @@ static inline bool expect_file(const char *path, const struct options *options,
     encoding_free(encoding);
     midi_free(&midi);
     free(bytes);
-    return right;
+    return ok;
 }
 
 static inline void expected_free(struct expected *expected)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """crafted_h5.py FILE COPY SEED: a copy of an HDF5 file with one to four bytes changed in
-one object header of version 2, and that header's checksum made right again: what checksums
-don't catch. The same seed makes the same copy."""
+one object header of version 2 and that header's checksum recomputed, so that checksums don't
+detect the change. The same seed gives the same copy."""
 import random
 import struct
 import sys
@@ -61,15 +61,15 @@ def main():
     source, copy, seed = sys.argv[1], sys.argv[2], int(sys.argv[3])
     with open(source, "rb") as file:
         data = bytearray(file.read())
-    chance = random.Random(seed)
-    known = headers(bytes(data))
-    if not known:
+    rng = random.Random(seed)
+    found = headers(bytes(data))
+    if not found:
         sys.exit(f"{source}: no object header was found")
-    start, messages, end = chance.choice(known)
-    for _ in range(chance.randint(1, 4)):
-        at = chance.randrange(messages, end)
-        flipped = data[at] ^ 1 << chance.randrange(8)
-        data[at] = chance.choice((0, 1, 127, 128, 255, flipped, chance.randrange(256)))
+    start, messages, end = rng.choice(found)
+    for _ in range(rng.randint(1, 4)):
+        at = rng.randrange(messages, end)
+        flipped = data[at] ^ 1 << rng.randrange(8)
+        data[at] = rng.choice((0, 1, 127, 128, 255, flipped, rng.randrange(256)))
     data[end : end + 4] = struct.pack("<I", lookup3(bytes(data[start:end])))
     with open(copy, "wb") as file:
         file.write(data)

@@ -8,9 +8,9 @@
 #include "base/rng.h"
 #include "midi/midi.h"
 
-static uint64_t draw(uint64_t below, uint64_t file, uint64_t note, uint64_t what)
+static uint64_t draw(uint64_t below, uint64_t file, uint64_t note, uint64_t purpose)
 {
-    return rng_below(below, 5, RNG_TEST, file, note, what);
+    return rng_below(below, 5, RNG_TEST, file, note, purpose);
 }
 
 /* A random walk over the keys; every eighth piece has only one or two notes. */
@@ -37,7 +37,7 @@ static enum status compose(uint64_t file, uint64_t count, struct notes *out)
     return status;
 }
 
-static enum status write_one(const char *directory, uint64_t file, uint64_t count)
+static enum status write_file(const char *directory, uint64_t file, uint64_t count)
 {
     struct notes notes = {.ticks_per_beat = 96};
     char *path = path_format("%s/piece-%06llu.mid", directory, (unsigned long long)file);
@@ -58,7 +58,7 @@ int main(int argc, char **argv)
     uint64_t files = strtoull(argv[2], NULL, 10), notes = strtoull(argv[3], NULL, 10);
     enum status status = file_make_directories(argv[1]);
     for (uint64_t i = 0; i < files && status == STATUS_OK; i++)
-        status = write_one(argv[1], i, notes / 2 + draw(notes + 1, i, 0, 7));
+        status = write_file(argv[1], i, notes / 2 + draw(notes + 1, i, 0, 7));
     if (status != STATUS_OK)
         fprintf(stderr, "%s\n", status_message());
     return (int)status;

@@ -92,11 +92,11 @@ for which in ${7:-small large}; do
     [ "$(hash "$which-whole")" = "$(hash "$which-stream")" ] || { echo "hashes differ"; exit 1; }
     for mode in whole stream; do
         awk -v name="$which, $mode" '
-            NF == 3 {rss[++n] = $1; most = $1 > most ? $1 : most; reader = $2; all = $3}
-            END {printf "%s: resident kB at 25, 50, 75, 100 %% of the run: %d %d %d %d, most %d; ",
+            NF == 3 {rss[++n] = $1; peak = $1 > peak ? $1 : peak; reader = $2; all = $3}
+            END {printf "%s: resident kB at 25, 50, 75, 100 %% of the run: %d %d %d %d, peak %d; ",
                  name, rss[int(n / 4) + 1], rss[int(n / 2) + 1], rss[int(3 * n / 4) + 1],
-                 rss[n], most
-                 printf "reading took %.2f of %.2f s of processor\n",
+                 rss[n], peak
+                 printf "reading took %.2f of %.2f s of CPU time\n",
                  reader / 100, all / 100}' "$which"-$mode.rss
     done
     echo "$which: streamed / in memory, median of $pairs: $(median <"$which.ratios")"

@@ -48,13 +48,13 @@ static inline void expect(struct bytes *bytes, midi_repairs repairs, const char 
 }
 
 static inline void expect_skipped(struct bytes *bytes, const struct midi_limits *limits,
-                                  const char *why)
+                                  const char *reason)
 {
     struct midi_file file = {0};
     read_bytes(bytes, limits, &file);
     assert_int_equal(file.outcome, MIDI_SKIPPED);
-    if (!strstr(file.reason, why))
-        fail_msg("\"%s\" does not say \"%s\"", file.reason, why);
+    if (!strstr(file.reason, reason))
+        fail_msg("\"%s\" does not contain \"%s\"", file.reason, reason);
     assert_int_equal(file.notes.count, 0);
     assert_int_equal(file.pedal_count, 0);
     assert_int_equal(file.repairs, 0);

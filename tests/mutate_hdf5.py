@@ -38,7 +38,7 @@ except ImportError as missing:
 
 SECONDS = 60          # time limit of a command, which takes about 0.1 s
 MEMORY = 300 << 20    # resident, without a sanitizer
-ADDRESSES = 4 << 30
+ADDRESS_SPACE = 4 << 30
 SHARD = "shard-0000.h5"
 HASH_BATCH = 128      # notes per batch: see src/midi/notes.c
 EXTREME_INTEGERS = [-1, -2**63, 2**63 - 1, 2**62, 2**53 + 1, 2**40, -2**31]
@@ -221,16 +221,16 @@ def other_storage(f, name, how, here):
         made[:data.shape[0]] = data
 
 
-def mutate_storage(f, dice, here):
+def mutate_storage(f, rng, here):
     names = [n for n in datasets(f) if f[n].size]
-    name, how = dice.choice(names), dice.choice(OTHER_STORAGE)
+    name, how = rng.choice(names), rng.choice(OTHER_STORAGE)
     other_storage(f, name, how, here)
     return f"{name}: {how}", how not in ("big endian", "unlimited")
 
 
-def mutate_link(f, dice, here):
-    name = dice.choice(datasets(f) + [n for n in f])
-    how = dice.choice(["soft", "dangling", "external", "file"])
+def mutate_link(f, rng, here):
+    name = rng.choice(datasets(f) + [n for n in f])
+    how = rng.choice(["soft", "dangling", "external", "file"])
     if how == "soft":
         f.move(name, "zzz_moved")
         f[name] = h5py.SoftLink("/zzz_moved")
@@ -242,11 +242,11 @@ def mutate_link(f, dice, here):
     return f"{name}: {how} link", True
 
 
-def mutate_size(f, dice, here):
-    name = dice.choice(datasets(f))
+def mutate_size(f, rng, here):
+    name = rng.choice(datasets(f))
     kind = f[name].dtype
-    how = dice.choice(["long", "endless", "wide chunk", "wide text", "no rows", "one more",
-                       "flat", "deep"])
+    how = rng.choice(["long", "endless", "wide chunk", "wide text", "no rows", "one more",
+                      "flat", "deep"])
     data = f[name][...]
     if how == "no rows":
         put(f, name, data[:0])
@@ -275,15 +275,15 @@ def mutate_size(f, dice, here):
     return f"{name}: {how}", True
 
 
-def mutate_extra(f, dice, here):
-    how = dice.choice(["pipe", "soft", "alias", "fan", "crowd", "nest", "endless", "chunk",
-                       "type", "plain", "attributes", "long name", "loop", "raw"])
+def mutate_extra(f, rng, here):
+    how = rng.choice(["pipe", "soft", "alias", "fan", "crowd", "nest", "endless", "chunk",
+                      "type", "plain", "attributes", "long name", "loop", "raw"])
     if how == "pipe":
         f["zzz"] = h5py.ExternalLink(here + "/pipe", "/")
     elif how == "soft":
         f["zzz"] = h5py.SoftLink("/nowhere")
     elif how == "alias":
-        f["zzz"] = f[dice.choice(datasets(f))]
+        f["zzz"] = f[rng.choice(datasets(f))]
     elif how == "fan":
         top = f.create_group("zzz")
         for _ in range(30):
@@ -306,7 +306,7 @@ def mutate_extra(f, dice, here):
         put(f, "zzz", np.arange(10))
     elif how == "attributes":
         for i in range(2000):
-            f[dice.choice(list(f))].attrs.create(f"zzz{i}", i)
+            f[rng.choice(list(f))].attrs.create(f"zzz{i}", i)
     elif how == "long name":
         put(f, "z" * 30000, np.arange(3))
     elif how == "loop":
@@ -316,15 +316,15 @@ def mutate_extra(f, dice, here):
     return f"extra: {how}", how not in ("plain", "attributes", "long name")
 
 
-def mutate_deletion(f, dice, optional):
-    name = dice.choice(datasets(f) + list(f))
+def mutate_deletion(f, rng, optional):
+    name = rng.choice(datasets(f) + list(f))
     del f[name]
     return f"{name}: deleted", not name.startswith(optional)
 
 
-def other_attribute(f, owner, name, dice):
+def other_attribute(f, owner, name, rng):
     """An attribute of another type or size."""
-    how = dice.choice(["deleted", "variable", "list", "long", "compound", "empty", "wide"])
+    how = rng.choice(["deleted", "variable", "list", "long", "compound", "empty", "wide"])
     if how == "deleted":
         del f[owner].attrs[name]
     elif how == "variable":
@@ -338,7 +338,7 @@ def other_attribute(f, owner, name, dice):
     elif how == "empty":
         set_attribute(f, owner, name, h5py.Empty("f8"))
     else:
-        set_attribute(f, owner, name, np.longdouble(1) if dice.random() < 0.5 else
+        set_attribute(f, owner, name, np.longdouble(1) if rng.random() < 0.5 else
                       np.bytes_(b"x" * 300))
     return f"{owner}@{name}: {how}", True
 
@@ -355,53 +355,53 @@ NEEDED = ([("/state", n) for n in STATE_INTEGERS + STATE_NUMBERS + ["seed"]] +
            ("/provenance", "host"), ("/provenance", "numerics")])
 
 
-def change_number(f, dice, here):
-    owner, name = dice.choice([(o, n) for o, n in NEEDED if n not in
-                               ("weights_hash", "dataset_hash", "format", "kind", "host",
-                                "numerics")] + [("/pairs", "valid_bigram")])
+def change_number(f, rng, here):
+    owner, name = rng.choice([(o, n) for o, n in NEEDED if n not in
+                              ("weights_hash", "dataset_hash", "format", "kind", "host",
+                               "numerics")] + [("/pairs", "valid_bigram")])
     if name in STATE_NUMBERS or owner == "/pairs":
-        value = dice.choice(EXTREME_NUMBERS)
+        value = rng.choice(EXTREME_NUMBERS)
         refused = not (owner == "/pairs" and value != value)
     else:
-        value, refused = np.int64(dice.choice(EXTREME_INTEGERS)), True
+        value, refused = np.int64(rng.choice(EXTREME_INTEGERS)), True
     set_attribute(f, owner, name, value)
     return f"{owner}@{name} = {value}", refused
 
 
-def change_attribute(f, dice, here):
-    return other_attribute(f, *dice.choice(NEEDED), dice)
+def change_attribute(f, rng, here):
+    return other_attribute(f, *rng.choice(NEEDED), rng)
 
 
-def change_weights(f, dice, here):
-    name = dice.choice(tensors(f))
-    group, value = dice.choice([("model", float("nan")), ("model", float("inf")),
-                                ("optimizer/first", float("nan")),
-                                ("optimizer/second", -1.0),
-                                ("optimizer/second", float("inf"))])
+def change_weights(f, rng, here):
+    name = rng.choice(tensors(f))
+    group, value = rng.choice([("model", float("nan")), ("model", float("inf")),
+                               ("optimizer/first", float("nan")),
+                               ("optimizer/second", -1.0),
+                               ("optimizer/second", float("inf"))])
     data = f[f"{group}/{name}"][...]
-    data.reshape(-1)[dice.randrange(data.size)] = value
+    data.reshape(-1)[rng.randrange(data.size)] = value
     put(f, f"{group}/{name}", data)
     repair_weights(f)
     return f"{group}/{name}: {value}", True
 
 
-def change_history(f, dice, here):
-    name = dice.choice(list(f["history"]))
+def change_history(f, rng, here):
+    name = rng.choice(list(f["history"]))
     data = f["history/" + name][...]
     if name == "weights_hash" or not len(data):
         return "history: nothing", False
-    value = dice.choice(EXTREME_INTEGERS if data.dtype.kind == "i" else EXTREME_NUMBERS)
-    data[dice.randrange(len(data))] = value
+    value = rng.choice(EXTREME_INTEGERS if data.dtype.kind == "i" else EXTREME_NUMBERS)
+    data[rng.randrange(len(data))] = value
     put(f, "history/" + name, data)
     return f"history/{name}: {value}", not (name.startswith("valid") and value != value)
 
 
-def change_outcome(f, dice, here):
+def change_outcome(f, rng, here):
     """Within all ranges, but inconsistent with the losses and the weights."""
     attributes, last = f["state"].attrs, len(f["history/epoch"]) - 1
     names = ["best_epoch", "best_valid", "bad_epochs", "valid_loss"]
-    name = dice.choice(names if attributes["epoch_step"] else
-                       names + ["epoch_loss", "weights_hash"])
+    name = rng.choice(names if attributes["epoch_step"] else
+                      names + ["epoch_loss", "weights_hash"])
     if name in ("best_epoch", "bad_epochs"):
         value = np.int64((attributes[name] + 1) % (last + 2))
     elif name in ("best_valid", "epoch_loss"):
@@ -417,31 +417,31 @@ def change_outcome(f, dice, here):
     return f"outcome: {name} = {value}", True
 
 
-def change_position(f, dice, here):
-    name = dice.choice(["rows/epoch", "rows/piece", "rows/offset", "cursors/epoch",
-                        "cursors/next", "hidden"])
+def change_position(f, rng, here):
+    name = rng.choice(["rows/epoch", "rows/piece", "rows/offset", "cursors/epoch",
+                       "cursors/next", "hidden"])
     data = f["state/" + name][...]
-    value = float("nan") if name == "hidden" else dice.choice(
+    value = float("nan") if name == "hidden" else rng.choice(
         [v for v in EXTREME_INTEGERS if (name, v) != ("rows/piece", -1)])
-    data.reshape(-1)[dice.randrange(data.size)] = value
+    data.reshape(-1)[rng.randrange(data.size)] = value
     put(f, "state/" + name, data)
     return f"state/{name}: {value}", True
 
 
-def change_pairs(f, dice, here):
-    name, value = dice.choice([("count", -1), ("count", 2**63 - 1), ("count", 2**60),
-                               ("count", 0), ("first", 65535), ("second", 400)])
+def change_pairs(f, rng, here):
+    name, value = rng.choice([("count", -1), ("count", 2**63 - 1), ("count", 2**60),
+                              ("count", 0), ("first", 65535), ("second", 400)])
     data = f["pairs/" + name][...]
-    data[dice.randrange(len(data))] = value
+    data[rng.randrange(len(data))] = value
     put(f, "pairs/" + name, data)
     return f"pairs/{name}: {value}", True
 
 
-def change_config(f, dice, here):
-    key, value = dice.choice([("hidden", 16384), ("hidden", 17), ("layers", 16),
-                              ("embedding", 16384), ("batch", 1000000), ("microbatches", 4096),
-                              ("seed", 77), ("optimizer", "sgd"), ("cell", "gru"),
-                              ("dense", 16384), ("encoding", "pianoroll")])
+def change_config(f, rng, here):
+    key, value = rng.choice([("hidden", 16384), ("hidden", 17), ("layers", 16),
+                             ("embedding", 16384), ("batch", 1000000), ("microbatches", 4096),
+                             ("seed", 77), ("optimizer", "sgd"), ("cell", "gru"),
+                             ("dense", 16384), ("encoding", "pianoroll")])
     config = f["config"][0].decode()
     changed = re.sub(rf"(?m)^{key} = .*$", f"{key} = {value}", config)
     attributes = dict(f["config"].attrs)
@@ -449,14 +449,14 @@ def change_config(f, dice, here):
     return f"config: {key} = {value}", changed != config
 
 
-def change_config_to_an_empty_model(f, dice, here):
+def change_config_to_an_empty_model(f, rng, here):
     config = f["config"][0].decode()
     put(f, "config", text(re.sub(r"(?m)^hidden = .*$", "hidden = 16384", config)))
     old = int(re.search(r"(?m)^hidden = (\d+)", config).group(1))
     for group in ("model", "optimizer/first", "optimizer/second"):
         for name in tensors(f):
-            was = f[f"{group}/{name}"]
-            shape = tuple(n // old * 16384 if n % old == 0 else n for n in was.shape)
+            old_tensor = f[f"{group}/{name}"]
+            shape = tuple(n // old * 16384 if n % old == 0 else n for n in old_tensor.shape)
             chunk = tuple(min(n, 256) for n in shape)
             del f[f"{group}/{name}"]
             f.create_dataset(f"{group}/{name}", shape=shape, dtype="f4", chunks=chunk,
@@ -466,7 +466,7 @@ def change_config_to_an_empty_model(f, dice, here):
 
 CHECKPOINT_MUTATIONS = [
     (mutate_storage, 4), (mutate_link, 2), (mutate_size, 4), (mutate_extra, 3),
-    (lambda f, dice, here: mutate_deletion(f, dice, ("pairs",)), 1), (change_number, 4),
+    (lambda f, rng, here: mutate_deletion(f, rng, ("pairs",)), 1), (change_number, 4),
     (change_attribute, 2), (change_weights, 1), (change_history, 2), (change_outcome, 2),
     (change_position, 2), (change_pairs, 1), (change_config, 2), (change_config_to_an_empty_model, 1)]
 
@@ -552,65 +552,65 @@ def repair_dataset(folder):
             del f.attrs["settings_hash"]
 
 
-def change_note(folder, dice):
-    name, value = dice.choice(
+def change_note(folder, rng):
+    name, value = rng.choice(
         [("start", v) for v in EXTREME_NUMBERS] + [("duration", v) for v in EXTREME_NUMBERS] +
         [("pitch", 200), ("velocity", 0), ("velocity", 255), ("program", 255),
          ("channel", 16), ("percussion", 2), ("start_tick", 2**32 - 1),
          ("duration_ticks", 2**32 - 1)])
     with edit(f"{folder}/{SHARD}") as f:
         shard = Shard(f)
-        shard.notes[name][dice.randrange(len(shard.notes))] = value
+        shard.notes[name][rng.randrange(len(shard.notes))] = value
         shard.write()
     return f"notes/{name}: {value}", name not in ("start_tick", "duration_ticks")
 
 
-def change_token(folder, dice):
-    value = dice.choice([65535, 400, 389, 388])
+def change_token(folder, rng):
+    value = rng.choice([65535, 400, 389, 388])
     with edit(f"{folder}/{SHARD}") as f:
         shard = Shard(f)
-        shard.tokens[dice.randrange(len(shard.tokens))] = value
+        shard.tokens[rng.randrange(len(shard.tokens))] = value
         shard.write()
     return f"tokens: {value}", True
 
 
-def change_piece(folder, dice):
-    name = dice.choice(COLUMNS)
-    value = dice.choice([3, 200, 255] if name == "split" else EXTREME_NUMBERS)
+def change_piece(folder, rng):
+    name = rng.choice(COLUMNS)
+    value = rng.choice([3, 200, 255] if name == "split" else EXTREME_NUMBERS)
     with edit(f"{folder}/{SHARD}") as f:
         shard = Shard(f)
-        shard.pieces[name][dice.randrange(len(shard.pieces[name]))] = value
+        shard.pieces[name][rng.randrange(len(shard.pieces[name]))] = value
         shard.write()
     return f"pieces/{name}: {value}", True
 
 
-def change_place(folder, dice):
-    name = dice.choice(["note_first", "note_count", "token_first", "token_count"])
-    value = dice.choice([2**64 - 1, 2**63, 2**58, 2**40, 7])
+def change_extent(folder, rng):
+    name = rng.choice(["note_first", "note_count", "token_first", "token_count"])
+    value = rng.choice([2**64 - 1, 2**63, 2**58, 2**40, 7])
     with edit(f"{folder}/{SHARD}") as f:
         data = f["pieces/" + name][...]
-        at = dice.randrange(len(data))
+        at = rng.randrange(len(data))
         harmless = data[at] == value
         data[at] = value
         put(f, "pieces/" + name, data)
     return f"pieces/{name}: {value}", not harmless
 
 
-def change_index(folder, dice):
-    name = dice.choice(["shards/pieces", "shards/notes", "shards/tokens", "shards/seconds",
-                        "files/bytes", "files/notes", "files/seconds", "files/outcome",
-                        "vocabulary/names"])
+def change_index(folder, rng):
+    name = rng.choice(["shards/pieces", "shards/notes", "shards/tokens", "shards/seconds",
+                       "files/bytes", "files/notes", "files/seconds", "files/outcome",
+                       "vocabulary/names"])
     with edit(folder + "/index.h5") as f:
         data = f[name][...]
         if name == "vocabulary/names":
             value = b"nonsense"
         elif name == "files/outcome":
-            value = dice.choice([4, 255])
+            value = rng.choice([4, 255])
         elif data.dtype.kind == "f":
-            value = dice.choice(EXTREME_NUMBERS)
+            value = rng.choice(EXTREME_NUMBERS)
         else:
-            value = dice.choice([2**64 - 1, 2**63, 2**60, 2**41])
-        data.reshape(-1)[dice.randrange(data.size)] = value
+            value = rng.choice([2**64 - 1, 2**63, 2**60, 2**41])
+        data.reshape(-1)[rng.randrange(data.size)] = value
         put(f, name, data)
         if name in ("shards/pieces", "shards/notes", "shards/tokens"):
             total = sum(int(v) for v in data.reshape(-1)) % 2**63
@@ -618,26 +618,26 @@ def change_index(folder, dice):
     return f"{name}: {value}", not (name == "files/bytes" and value < 2**63)
 
 
-def change_dataset_attribute(folder, dice):
-    owner, name, where = dice.choice(
+def change_dataset_attribute(folder, rng):
+    owner, name, where = rng.choice(
         [("/", n, "index.h5") for n in ("files", "pieces", "notes", "tokens", "format",
                                         "format_version", "dataset_hash")] +
         [("vocabulary", n, "index.h5") for n in ("encoding", "grid")] +
         [("/", n, SHARD) for n in ("shard", "shard_hash", "format", "format_version")])
     with edit(f"{folder}/{where}") as f:
-        if name in ("files", "pieces", "notes", "tokens", "shard") and dice.random() < 0.5:
-            value = dice.choice(EXTREME_INTEGERS)
+        if name in ("files", "pieces", "notes", "tokens", "shard") and rng.random() < 0.5:
+            value = rng.choice(EXTREME_INTEGERS)
             set_attribute(f, owner, name, np.int64(value))
             return f"{where} {owner}@{name} = {value}", True
-        what, refused = other_attribute(f, owner, name, dice)
+        what, refused = other_attribute(f, owner, name, rng)
     return f"{where} {what}", refused
 
 
 def any_file(mutation):
-    def mutate(folder, dice):
-        where = dice.choice(["index.h5", SHARD])
+    def mutate(folder, rng):
+        where = rng.choice(["index.h5", SHARD])
         with edit(f"{folder}/{where}") as f:
-            what, refused = mutation(f, dice, os.path.dirname(os.path.abspath(folder)))
+            what, refused = mutation(f, rng, os.path.dirname(os.path.abspath(folder)))
         return f"{where} {what}", refused
     return mutate
 
@@ -646,8 +646,8 @@ OPTIONAL_OF_DATASETS = ("files/hash", "pieces/path", "notes/port", "notes/percus
 DATASET_MUTATIONS = [
     (any_file(mutate_storage), 4), (any_file(mutate_link), 2), (any_file(mutate_size), 4),
     (any_file(mutate_extra), 3),
-    (any_file(lambda f, dice, here: mutate_deletion(f, dice, OPTIONAL_OF_DATASETS)), 1),
-    (change_note, 3), (change_token, 1), (change_piece, 2), (change_place, 2),
+    (any_file(lambda f, rng, here: mutate_deletion(f, rng, OPTIONAL_OF_DATASETS)), 1),
+    (change_note, 3), (change_token, 1), (change_piece, 2), (change_extent, 2),
     (change_index, 3), (change_dataset_attribute, 3)]
 REPAIRED = (change_note, change_token, change_piece)
 
@@ -655,23 +655,23 @@ REPAIRED = (change_note, change_token, change_piece)
 
 
 class Outcome:
-    def __init__(self, argv, code, seconds, memory, fate, text):
+    def __init__(self, argv, code, seconds, memory, failure, text):
         self.argv, self.code, self.seconds, self.memory = argv, code, seconds, memory
-        self.fate, self.text = fate, text
+        self.failure, self.text = failure, text
 
 
 def limits(sanitized):
     def limit():
         os.setpgid(0, 0)
         if not sanitized:
-            resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))
+            resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     return limit
 
 
 def run(tutti, sanitized, *argv):
     began = time.monotonic()
-    fate = ""
+    failure = ""
     with open("stderr.txt", "w+b") as err:
         p = subprocess.Popen([tutti, *argv], stdin=subprocess.DEVNULL,
                              stdout=subprocess.DEVNULL, stderr=err,
@@ -681,25 +681,25 @@ def run(tutti, sanitized, *argv):
             if pid:
                 break
             if time.monotonic() - began > SECONDS:
-                fate = "timeout"
+                failure = "timeout"
                 os.killpg(p.pid, signal.SIGKILL)
                 pid, status, usage = os.wait4(p.pid, 0)
                 break
             time.sleep(0.003)
         p.returncode = 0  # already reaped
         err.seek(0)
-        said = err.read().decode("utf-8", "backslashreplace")
+        stderr_text = err.read().decode("utf-8", "backslashreplace")
     code = os.waitstatus_to_exitcode(status)
     memory = usage.ru_maxrss << 10
-    if re.search(r"AddressSanitizer|runtime error:|LeakSanitizer", said):
-        fate = "crash"
-    elif not fate and (code < 0 or code > 2):
-        fate = "crash"
-    elif not fate and memory > MEMORY and not sanitized:
-        fate = "memory"
-    elif not fate and code and len(re.findall(r"(?m)^tutti: (?!warning: )", said)) != 1:
-        fate = "unclear"
-    return Outcome(argv, code, usage.ru_utime + usage.ru_stime, memory, fate, said)
+    if re.search(r"AddressSanitizer|runtime error:|LeakSanitizer", stderr_text):
+        failure = "crash"
+    elif not failure and (code < 0 or code > 2):
+        failure = "crash"
+    elif not failure and memory > MEMORY and not sanitized:
+        failure = "memory"
+    elif not failure and code and len(re.findall(r"(?m)^tutti: (?!warning: )", stderr_text)) != 1:
+        failure = "unclear"
+    return Outcome(argv, code, usage.ru_utime + usage.ru_stime, memory, failure, stderr_text)
 
 
 class Campaign:
@@ -721,19 +721,19 @@ class Campaign:
         last = outcome.text.strip().splitlines()[-3:] if outcome else []
         print(f"{label}: {kind}: {what}: {words}", *last, sep="\n    ", flush=True)
 
-    def judge(self, label, what, refused, outcomes, deciders):
+    def classify(self, label, what, refused, outcomes, must_refuse):
         refusals = 0
         for name, outcome in outcomes.items():
             self.memory = max(self.memory, (outcome.memory, f"{label} {name}: {what}"))
             self.seconds = max(self.seconds, (outcome.seconds, f"{label} {name}: {what}"))
             self.counts["commands"] += 1
-            if outcome.fate:
-                self.counts[outcome.fate] += 1
-                self.report(label, what, outcome.fate, outcome)
+            if outcome.failure:
+                self.counts[outcome.failure] += 1
+                self.report(label, what, outcome.failure, outcome)
             elif outcome.code:
                 refusals += 1
-            elif refused and name in deciders:
-                self.counts["nonsense accepted"] += 1
+            elif refused and name in must_refuse:
+                self.counts["invalid file accepted"] += 1
                 self.report(label, what, f"accepted by {name}", outcome)
             if self.options.verbose:
                 print(f"{label} {name} {outcome.code}: {what}: "
@@ -741,16 +741,16 @@ class Campaign:
         self.counts["refused by a command or more" if refusals else "harmless"] += 1
 
     def checkpoint(self, i):
-        dice = random.Random(f"{self.options.seed} checkpoint {i}")
+        rng = random.Random(f"{self.options.seed} checkpoint {i}")
         folder = "mutations/run"
         shutil.rmtree(folder, ignore_errors=True)
         os.makedirs(folder + "/checkpoints")
         original, name, step = self.originals[i % 2]
         path = f"{folder}/checkpoints/{name}"
         shutil.copy(original, path)
-        change = dice.choices(*zip(*CHECKPOINT_MUTATIONS))[0]
+        change = rng.choices(*zip(*CHECKPOINT_MUTATIONS))[0]
         with edit(path) as f:
-            what, refused = change(f, dice, os.path.abspath("mutations"))
+            what, refused = change(f, rng, os.path.abspath("mutations"))
         outcomes = {
             "inspect": self.run("inspect", path),
             "verify": self.run("inspect", path, "--verify"),
@@ -761,15 +761,15 @@ class Campaign:
                                "--set", f"train.max_steps={step + 2}",
                                "--set", "run.samples=0"),
         }
-        self.judge(f"checkpoint:{i}", what, refused, outcomes, ("verify", "resume"))
+        self.classify(f"checkpoint:{i}", what, refused, outcomes, ("verify", "resume"))
 
     def dataset(self, i):
-        dice = random.Random(f"{self.options.seed} dataset {i}")
+        rng = random.Random(f"{self.options.seed} dataset {i}")
         folder = "mutations/data"
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree("mutations/one.tutti", folder)
-        change = dice.choices(*zip(*DATASET_MUTATIONS))[0]
-        what, refused = change(folder, dice)
+        change = rng.choices(*zip(*DATASET_MUTATIONS))[0]
+        what, refused = change(folder, rng)
         if change in REPAIRED:
             repair_dataset(folder)
         train = ["train", "first.conf", "--set", "data.dataset=" + folder, "--set",
@@ -785,7 +785,7 @@ class Campaign:
             "stream": self.run(*train, "--set", "run.dir=mutations/run2", "--set",
                                "data.memory_mb=4"),
         }
-        self.judge(f"dataset:{i}", what, refused, outcomes, ("verify",))
+        self.classify(f"dataset:{i}", what, refused, outcomes, ("verify",))
 
     def prepare(self):
         shutil.rmtree("mutations", ignore_errors=True)
@@ -797,13 +797,13 @@ class Campaign:
         made = self.run("train", "first.conf", "--set", "run.dir=mutations/half", "--set",
                         f"train.max_steps={half}", "--set", "run.samples=0")
         assert made.code == 0, made.text
-        self.originals = [self.keep("mutations/half"), self.keep("runs/first")]
+        self.originals = [self.save_checkpoint("mutations/half"), self.save_checkpoint("runs/first")]
         made = self.run("preprocess", "corpus", "-o", "mutations/one.tutti", "--shards", "1",
                         "--split", "0.8 0.1 0.1")
         assert made.code == 0, made.text
         self.check_hashes()
 
-    def keep(self, run_folder):
+    def save_checkpoint(self, run_folder):
         """A copy of a run's last checkpoint, and its name and step."""
         latest = os.path.realpath(f"{run_folder}/checkpoints/latest")
         copy = f"mutations/{os.path.basename(run_folder)}.h5"
@@ -847,8 +847,8 @@ def main():
         for i in range(options.datasets):
             campaign.dataset(i)
     print(f"seed {options.seed}:", ", ".join(f"{n} {k}" for k, n in campaign.counts.items()))
-    print(f"most memory: {campaign.memory[0] >> 20} MB, {campaign.memory[1]}")
-    print(f"most time: {campaign.seconds[0]:.2f} s of a processor, {campaign.seconds[1]}")
+    print(f"peak memory: {campaign.memory[0] >> 20} MB, {campaign.memory[1]}")
+    print(f"longest command: {campaign.seconds[0]:.2f} s of CPU time, {campaign.seconds[1]}")
     sys.exit(campaign.faults > 0)
 
 

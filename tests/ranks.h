@@ -12,9 +12,9 @@ static int64_t expectations_failed;
 
 #define expect(condition) expect_at((condition) ? 1 : 0, #condition, __FILE__, __LINE__)
 
-static inline void expect_at(int right, const char *what, const char *file, int line)
+static inline void expect_at(int passed, const char *what, const char *file, int line)
 {
-    if (right)
+    if (passed)
         return;
     if (expectations_failed++ < 5) /* limits the output */
         print_error("%s:%d: %s\n", file, line, what);
@@ -25,10 +25,10 @@ static inline void expect_at(int right, const char *what, const char *file, int 
 static inline void expect_text_at(const char *found, const char *expected,
                                   const char *file, int line)
 {
-    int right = strcmp(found, expected) == 0;
-    if (!right)
+    int passed = strcmp(found, expected) == 0;
+    if (!passed)
         print_error("found \"%s\"\n", found);
-    expect_at(right, expected, file, line);
+    expect_at(passed, expected, file, line);
 }
 
 /* The last call of every test: fails on all ranks if an expectation failed on any. */

@@ -10,10 +10,10 @@
 
 #include "base/status.h"
 
-static inline int remove_entry(const char *path, const struct stat *facts, int kind,
+static inline int remove_entry(const char *path, const struct stat *info, int kind,
                                struct FTW *at)
 {
-    (void)facts;
+    (void)info;
     (void)kind;
     (void)at;
     return remove(path);
@@ -23,8 +23,8 @@ static inline int remove_entry(const char *path, const struct stat *facts, int k
  * removed, never followed. */
 static inline enum status file_remove_tree(const char *path)
 {
-    struct stat facts;
-    if (lstat(path, &facts) != 0 && errno == ENOENT)
+    struct stat info;
+    if (lstat(path, &info) != 0 && errno == ENOENT)
         return STATUS_OK;
     if (nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS) != 0)
         return status_fail_errno("%s: can't remove", path);

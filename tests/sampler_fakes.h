@@ -55,11 +55,11 @@ static inline const real *fake_next(void *context, const token *inputs)
 static inline void fill_random(const struct fake *fake, int row, real *logits)
 {
     const struct tokens *seen = &fake->seen[row];
-    uint64_t past = seen->count > 1 ? seen->items[seen->count - 2] : 0;
+    uint64_t previous = seen->count > 1 ? seen->items[seen->count - 2] : 0;
     struct rng_block block = {{0}};
     for (size_t value = 0; value < fake->encoding->vocabulary; value++) {
         if (value % 4 == 0)
-            block = rng_block(1, RNG_TEST, last_seen(fake, row), past, value);
+            block = rng_block(1, RNG_TEST, last_seen(fake, row), previous, value);
         logits[value] = (real)((double)(block.word[value % 4] >> 11) * 0x1p-53 * 8);
     }
 }

@@ -3,21 +3,21 @@
 # of the undisturbed run, or refuses and names the damaged file. Three campaigns (200, 200
 # and 200 take about a quarter of an hour):
 #
-#   kills             a run is killed repeatedly and resumed on another number of ranks, until
-#                     it ends; then the next one. Victims are one rank or all of them, at a
-#                     random moment; or, by --inject, the process within a step, half-way
-#                     through a checkpoint, or after a checkpoint that then loses its second
-#                     half.
+#   kills             a run is killed repeatedly and resumed on another number of ranks,
+#                     until it ends; then the next one. Victims are one rank or all of
+#                     them, at a random moment; or, by --inject, the process within a
+#                     step, half-way through a checkpoint, or after a checkpoint that then
+#                     loses its second half.
 #   checkpoint flips  flip one bit of a checkpoint, then resume the run and generate.
 #   dataset flips     flip one bit of a shard or of the index, then train on it.
 #
 # TUTTI_TEST_SEED repeats the random choices (not the timing). Run by hand;
 # tests/test_soak.sh runs a few of each.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-kills_wanted=${2:-200}
-flips_wanted=${3:-200}
+kill_count=${2:-200}
+flip_count=${3:-200}
 . "$tests/scaling/environment.sh"
-end_stuck_mpirun &
+kill_hung_mpirun &
 at_exit "kill $!"
 seed=${TUTTI_TEST_SEED:-$$}
 RANDOM=$seed
@@ -57,14 +57,14 @@ on() {
 # same RUN WHAT: compares every step's loss, norm and weights hash and every epoch's
 # validation with the undisturbed run.
 same() {
-    cmp -s <(facts "runs/$1") whole.txt && return
-    diff <(facts "runs/$1") whole.txt | head -4 >&2
+    cmp -s <(deterministic_metrics "runs/$1") whole.txt && return
+    diff <(deterministic_metrics "runs/$1") whole.txt | head -4 >&2
     cat log.txt >&2
     fail "$2: not the undisturbed run's weights (TUTTI_TEST_SEED=$seed)"
 }
 
 (on 0 train run.conf) >log.txt 2>&1 || { cat log.txt >&2; fail "the undisturbed run"; }
-facts runs/whole >whole.txt
+deterministic_metrics runs/whole >whole.txt
 steps=$(grep -c '"gradient_norm"' whole.txt)
 hash=$(sed -n 's/.*"weights_hash": "\(.*\)".*/\1/p' whole.txt | tail -1)
 [ "$steps" -ge 40 ] && [ -n "$hash" ] || fail "the undisturbed run has $steps steps"
@@ -72,14 +72,14 @@ echo "undisturbed: $steps steps, weights hash $hash"
 
 # ---- kills ----
 
-made() { grep -c '"gradient_norm"' runs/killed/metrics.jsonl 2>/dev/null || true; }
+step_count() { grep -c '"gradient_norm"' runs/killed/metrics.jsonl 2>/dev/null || true; }
 
-# strike KIND PID RANKS: kills the ranks, or one of them, at a random moment after the
+# kill_ranks KIND PID RANKS: kills the ranks, or one of them, at a random moment after the
 # next step.
-strike() {
+kill_ranks() {
     local kind=$1 launcher=$2 ranks=$3 before pid=()
-    before=$(made)
-    while kill -0 "$launcher" 2>/dev/null && [ "$(made)" = "$before" ]; do sleep 0.02; done
+    before=$(step_count)
+    while kill -0 "$launcher" 2>/dev/null && [ "$(step_count)" = "$before" ]; do sleep 0.02; done
     sleep "$(printf '0.%03d' $((RANDOM % 500)))"
     if [ "$ranks" = 0 ]; then pid=("$launcher"); else find_ranks "$launcher"; fi
     [ ${#pid[@]} -gt 0 ] || return
@@ -89,16 +89,16 @@ strike() {
 
 declare -A count=([rank]=0 [all]=0 [kill]=0 [kill-save]=0 [torn]=0)
 kinds=(rank all kill kill-save torn)
-kills=0 runs=0 starts=0 passed_over=0
-while [ $kills -lt "$kills_wanted" ]; do
+kills=0 runs=0 starts=0 skipped=0
+while [ $kills -lt "$kill_count" ]; do
     rm -rf runs/killed
     while :; do
         ranks=$((RANDOM % 5))
         kind=${kinds[RANDOM % 5]}
-        [ $kills -lt "$kills_wanted" ] || kind=none # let it finish
-        whole=(runs/killed/checkpoints/*.h5)
-        [ ${#whole[@]} -lt 2 ] && [ "$kind" = torn ] && kind=kill-save # leaves none whole
-        at=$(($(made) + 1 + RANDOM % 15))
+        [ $kills -lt "$kill_count" ] || kind=none # let it finish
+        intact=(runs/killed/checkpoints/*.h5)
+        [ ${#intact[@]} -lt 2 ] && [ "$kind" = torn ] && kind=kill-save # else none would be intact
+        at=$(($(step_count) + 1 + RANDOM % 15))
         faults=(--inject slow@0:1:0.02)
         case $kind in
         kill) faults+=(--inject "kill@$((ranks > 1 ? RANDOM % ranks : 0)):$at") ;;
@@ -111,7 +111,7 @@ while [ $kills -lt "$kills_wanted" ]; do
         { wait $job; } 2>/dev/null
         code=$?
         starts=$((starts + 1))
-        passed_over=$((passed_over + $(grep -c 'checkpoint skipped' log.txt)))
+        skipped=$((skipped + $(grep -c 'checkpoint skipped' log.txt)))
         [ $code = 0 ] && break
         if [ "$kind" = none ] || { [ $code != 137 ] && ! grep -q 'root cause' log.txt; }; then
             cat log.txt >&2
@@ -125,10 +125,10 @@ while [ $kills -lt "$kills_wanted" ]; do
     runs=$((runs + 1))
 done
 echo "kills: $kills (one rank ${count[rank]}, all ranks ${count[all]}," \
-    "in a step ${count[kill]}, in a checkpoint's writing ${count[kill-save]}, torn after it" \
-    "${count[torn]}), $starts starts on 0 to 4 ranks, $passed_over times a checkpoint passed" \
-    "over; $runs of $runs runs have the undisturbed run's weights"
-[ "$passed_over" -ge "${count[torn]}" ] || fail "torn checkpoints were not reported"
+    "in a step ${count[kill]}, while writing a checkpoint ${count[kill-save]}, torn after it" \
+    "${count[torn]}), $starts starts on 0 to 4 ranks, $skipped checkpoints skipped;" \
+    "$runs of $runs runs have the undisturbed run's weights"
+[ "$skipped" -ge "${count[torn]}" ] || fail "torn checkpoints were not reported"
 
 # ---- flipped bits ----
 
@@ -152,7 +152,7 @@ newest=$(readlink runs/half/checkpoints/latest)
     { cat log.txt >&2; fail "generate"; }
 
 flips=0 older=0 refused=0 silent=0 unused=0
-while [ $flips -lt "$flips_wanted" ]; do
+while [ $flips -lt "$flip_count" ]; do
     rm -rf runs/flipped
     cp -r runs/half runs/flipped
     files=(runs/flipped/checkpoints/*.h5)
@@ -186,11 +186,11 @@ while [ $flips -lt "$flips_wanted" ]; do
     flips=$((flips + 1))
 done
 [ $silent = 0 ] || fail "$silent damaged checkpoints were used silently"
-echo "checkpoint flips: $flips: $older times the older checkpoint is taken and the damaged" \
-    "one named, $refused refused by name, $unused without meaning or not read; 0 silently wrong"
+echo "checkpoint flips: $flips: $older resumed from an older checkpoint with the damaged one" \
+    "named, $refused refused by name, $unused in unused or unread bytes; 0 silently wrong"
 
 flips=0 refused=0 unused=0
-while [ $flips -lt "$flips_wanted" ]; do
+while [ $flips -lt "$flip_count" ]; do
     rm -rf flipped.tutti runs/flipped
     cp -r data.tutti flipped.tutti
     files=(flipped.tutti/*.h5)
@@ -210,5 +210,4 @@ while [ $flips -lt "$flips_wanted" ]; do
     fi
     flips=$((flips + 1))
 done
-echo "dataset flips: $flips: $refused refused by name, $unused without meaning; 0 silently" \
-    "wrong"
+echo "dataset flips: $flips: $refused refused by name, $unused in unused bytes; 0 silently wrong"

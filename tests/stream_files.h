@@ -1,6 +1,6 @@
 /* stream_files: shard files of random pieces for the tests of streams, and the same
  * pieces in memory. Most pieces are short; some are empty, of one token, or longer than
- * two chunks; about every second one is in another split, so the wanted pieces are
+ * two chunks; about every second one is in another split, so the selected pieces are
  * scattered. */
 #ifndef TUTTI_TESTS_STREAM_FILES_H
 #define TUTTI_TESTS_STREAM_FILES_H
@@ -24,14 +24,14 @@ struct stream_files {
     struct dataset dataset;
     struct token_cache *cache;
     struct stream_source source; /* the pieces in the files */
-    struct shard shard;          /* the wanted pieces in memory */
-    size_t first_of[FILES + 1];  /* each file's first wanted token in shard.tokens */
+    struct shard shard;          /* the selected pieces in memory */
+    size_t first_of[FILES + 1];  /* each file's first selected token in shard.tokens */
 };
 
 static inline uint64_t stream_files_draw(uint64_t below, uint64_t file, uint64_t i,
-                                         uint64_t what)
+                                         uint64_t purpose)
 {
-    return rng_below(below, 17, RNG_TEST, file, i, what);
+    return rng_below(below, 17, RNG_TEST, file, i, purpose);
 }
 
 static inline size_t stream_files_length(uint64_t file, uint64_t piece)
@@ -48,7 +48,7 @@ static inline void stream_files_check(enum status status)
         fail_msg("unexpected failure: %s", status_message());
 }
 
-/* Writes one file and appends its pieces of split 0, the wanted ones, to both sources. */
+/* Writes one file and appends its pieces of split 0, the selected ones, to both sources. */
 static inline void stream_files_add(struct stream_files *files, uint64_t number)
 {
     static token tokens[LONG_PIECE + FILE_PIECES * 3000];

@@ -43,8 +43,8 @@ train() {
     hash=$(hash_of "runs/$name")
 }
 
-# is NAME EXPECTED: compares $hash
-is() {
+# check_hash NAME EXPECTED: compares $hash
+check_hash() {
     if [ "${TUTTI_TEST_BITS:-}" = show ]; then
         echo "$1 $hash"
     else
@@ -54,29 +54,29 @@ is() {
 }
 
 train lstm 1
-is lstm e63a57916d92ca65
+check_hash lstm e63a57916d92ca65
 train ranks 3
-is "lstm on 3 ranks" e63a57916d92ca65
+check_hash "lstm on 3 ranks" e63a57916d92ca65
 train streamed 2 data.memory_mb=0.2
 grep -q "streamed from disk" log.txt || fail "not streamed: $(cat log.txt)"
-is "lstm, streamed, on 2 ranks" e63a57916d92ca65
+check_hash "lstm, streamed, on 2 ranks" e63a57916d92ca65
 train resumed 4 train.max_steps=11
 train resumed 2 --resume
-is "lstm, stopped on 4 ranks, resumed on 2" e63a57916d92ca65
+check_hash "lstm, stopped on 4 ranks, resumed on 2" e63a57916d92ca65
 train gru 2 model.cell=gru
-is gru aa8c5746317bbe3e
+check_hash gru aa8c5746317bbe3e
 train dense 2 model.dense=20 model.activation=tanh model.dropout=0
-is "dense layer, no dropout" 78a6471ec980e99b
+check_hash "dense layer, no dropout" 78a6471ec980e99b
 train bfloat16 2 train.precision=bfloat16
-is bfloat16 cc4e1ddf8c05225c
+check_hash bfloat16 cc4e1ddf8c05225c
 train sgd 2 train.optimizer=sgd train.schedule=plateau
-is "sgd, plateau" 0570c0c59b3765b1
+check_hash "sgd, plateau" 0570c0c59b3765b1
 train adamw 3 train.optimizer=adamw train.batch=24 train.microbatches=8
-is "adamw, 8 microbatches on 3 ranks" 5010bfc78d7db3bd
+check_hash "adamw, 8 microbatches on 3 ranks" 5010bfc78d7db3bd
 train pianoroll 1 data.dataset=roll.tutti data.encoding=pianoroll
-is pianoroll 6f32b140dbad95de
+check_hash pianoroll 6f32b140dbad95de
 train float 1 train.reduce=float
-is "float sum, one rank" 8412da49eff82ef3
+check_hash "float sum, one rank" 8412da49eff82ef3
 openblas=""
 for ranks in 1 2; do
     train openblas$ranks $ranks train.matmul=openblas

@@ -4,7 +4,7 @@
 
 runs in a directory that has corpus.tutti and runs/first (see common.sh). The snippet is taken
 from the page and run on that checkpoint; its step() then goes over every piece of a split, read
-from the shards with h5py alone, and the sum must equal what `tutti evaluate` says about that
+from the shards with h5py alone, and the sum must equal what `tutti evaluate` reports for that
 split.
 """
 import glob
@@ -80,9 +80,9 @@ def check_names():
         for tensor in shown["tensors"]:
             values = file["model"][tensor["name"]][()].astype(np.float64)
             assert list(values.shape) == tensor["shape"], tensor["name"]
-            for name, figure in (("mean", values.mean()), ("deviation", values.std()),
+            for name, expected in (("mean", values.mean()), ("deviation", values.std()),
                                  ("min", values.min()), ("max", values.max())):
-                assert abs(tensor[name] - figure) <= 1e-9 + 1e-6 * abs(figure), (tensor, name)
+                assert abs(tensor[name] - expected) <= 1e-9 + 1e-6 * abs(expected), (tensor, name)
             assert tensor["nan"] == 0
         assert len(shown["history"]) == shown["epoch"] == len(file["history/epoch"])
         assert np.allclose([row["valid_loss"] for row in shown["history"]],

@@ -11,7 +11,7 @@ expect() {
     "$tutti" "$@" >stdout 2>stderr
     found=$?
     if [ "$found" != "$code" ] || ! grep -q -e "$pattern" "$stream" || [ -s "$other" ]; then
-        fault "tutti $*: code $found (expected $code), no match on $stream for: $pattern"
+        report_failure "tutti $*: code $found (expected $code), no match on $stream for: $pattern"
         head -5 stdout stderr
     fi
 }
@@ -19,7 +19,7 @@ expect() {
 # one_line: requires that the last failure printed one line that begins with "tutti: ".
 one_line() {
     if [ "$(wc -l <stderr)" != 1 ] || ! grep -q '^tutti: ' stderr; then
-        fault "not one line:"
+        report_failure "not one line:"
         cat stderr
     fi
 }
@@ -71,7 +71,7 @@ if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
     setpriv --reuid 65534 --regid 65534 --clear-groups ./program preprocess typo.conf \
         -o closed/x/data >stdout 2>stderr
     grep -q 'closed/x: can.t make the directory: Permission denied' stderr || {
-        fault "a folder that can't be created"
+        report_failure "a folder that can't be created"
         cat stderr
     }
     one_line
@@ -83,7 +83,7 @@ for arguments in --help --version 'train --help'; do
     "$tutti" $arguments >/dev/full 2>stderr
     code=$?
     if [ $code != 1 ] || ! grep -q 'standard output: can.t write: No space left' stderr; then
-        fault "tutti $arguments >/dev/full: code $code"
+        report_failure "tutti $arguments >/dev/full: code $code"
         cat stderr
     fi
 done
@@ -96,7 +96,7 @@ if command -v "$mpirun" >/dev/null; then
         code=$?
         lines=$(grep -c '^tutti: ' stderr)
         if [ $code != 2 ] || [ "$lines" != 1 ]; then
-            fault "mpirun -n 4 tutti $arguments: code $code, $lines lines"
+            report_failure "mpirun -n 4 tutti $arguments: code $code, $lines lines"
             cat stderr
             fi
     done
@@ -111,15 +111,15 @@ if command -v "$mpirun" >/dev/null; then
         code=$?
         if [ $code != 2 ] || [ "$(grep -c '^tutti: ' stderr)" != 1 ] ||
             ! grep -q "^tutti: run.conf: can't open" stderr; then
-            fault "rank 0 without its configuration: $arguments: code $code"
+            report_failure "rank 0 without its configuration: $arguments: code $code"
             cat stderr
             fi
     done
     timeout 300 "$mpirun" -n 4 "$tutti" train --help >stdout 2>stderr
     code=$?
     if [ $code != 0 ] || [ "$(grep -c '^Usage' stdout)" != 1 ]; then
-        fault "mpirun -n 4 tutti train --help: code $code"
+        report_failure "mpirun -n 4 tutti train --help: code $code"
     fi
 fi
 
-check_faults
+check_failures

@@ -10,9 +10,9 @@ newest=runs/first/checkpoints/epoch-0002.h5
 echo victim >victim
 echo secret >secret
 
-# faulty HOW COMMAND...: runs the command with this fault on opening an HDF5 file
-faulty() { (become_faulty "$@"); }
-become_faulty() {
+# with_fault HOW COMMAND...: runs the command with this fault on opening an HDF5 file
+with_fault() { (exec_with_fault "$@"); }
+exec_with_fault() {
     exec env LD_PRELOAD="$shim" CONFINE_FAULT="$1" \
         ASAN_OPTIONS="${ASAN_OPTIONS:-}:verify_asan_link_order=0" "${@:2}"
 }
@@ -20,7 +20,7 @@ reads=("inspect runs/first" "inspect corpus.tutti --verify" "generate runs/first
     "inspect runs/first --diff $newest" "evaluate runs/first corpus.tutti")
 
 # ---- crashes: one line, exit code 1, no file left, no core dump ----
-sanitized=${TUTTI_TEST_WALLS:-}
+sanitized=${TUTTI_TEST_SANDBOX:-}
 crash="reading it ended in signal 11 \(SIGSEGV\)"
 [ "$sanitized" = no ] && crash="reading it ended" # after the sanitizer's report
 before=$(ls -I "refused*")
@@ -28,16 +28,16 @@ ulimit -c unlimited 2>/dev/null
 for command in "${reads[@]}"; do
     # shellcheck disable=SC2086
     [ "$sanitized" = no ] ||
-        refuses 1 "^tutti: [^ ]*\.h5: damaged: $crash" faulty null "$tutti" $command
+        refuses 1 "^tutti: [^ ]*\.h5: damaged: $crash" with_fault null "$tutti" $command
     # shellcheck disable=SC2086
-    refuses 1 "^tutti: [^ ]*\.h5: .*SIGKILL" faulty kill "$tutti" $command
+    refuses 1 "^tutti: [^ ]*\.h5: .*SIGKILL" with_fault kill "$tutti" $command
 done
-refuses 1 "^tutti: $newest: damaged: .*SIGABRT" faulty abort "$tutti" inspect $newest
+refuses 1 "^tutti: $newest: damaged: .*SIGABRT" with_fault abort "$tutti" inspect $newest
 [ "$(ls -I "refused*")" = "$before" ] || fail "a crash leaves files: $(ls)"
 for how in "kill" ${sanitized:-null}; do
     [ "$how" != no ] || continue
     code=0
-    faulty "$how" "$mpirun" -n 2 "$tutti" evaluate runs/first corpus.tutti >ranks.txt 2>&1 ||
+    with_fault "$how" "$mpirun" -n 2 "$tutti" evaluate runs/first corpus.tutti >ranks.txt 2>&1 ||
         code=$?
     [ "$code" = 1 ] || fail "evaluate on 2 ranks, $how: exit code $code: $(cat ranks.txt)"
     [ "$(grep -c "^tutti: $newest: .*reading it " ranks.txt)" = 1 ] ||
@@ -49,19 +49,19 @@ echo "ok: crashes"
 if [ "$sanitized" != no ]; then
     for command in "${reads[@]:0:4}"; do
         # shellcheck disable=SC2086
-        faulty walls "$tutti" $command </dev/null >walls.out 2>walls.txt ||
-            fail "$command: walls: $(cat walls.txt)"
-        grep -q "^seccomp: " walls.txt || fail "$command: nothing was attempted"
-        grep -q "^seccomp: there" walls.txt || break
-        [ "$(grep ": allowed" walls.txt)" = "thread: allowed" ] ||
-            fail "$command: $(grep ": allowed" walls.txt walls.out)"
-        [ "$(grep -c ": refused" walls.txt)" = 22 ] || fail "$command: $(cat walls.txt)"
+        with_fault sandbox "$tutti" $command </dev/null >sandbox.out 2>sandbox.txt ||
+            fail "$command: sandbox: $(cat sandbox.txt)"
+        grep -q "^seccomp: " sandbox.txt || fail "$command: nothing was attempted"
+        grep -q "^seccomp: there" sandbox.txt || break
+        [ "$(grep ": allowed" sandbox.txt)" = "thread: allowed" ] ||
+            fail "$command: $(grep ": allowed" sandbox.txt sandbox.out)"
+        [ "$(grep -c ": refused" sandbox.txt)" = 22 ] || fail "$command: $(cat sandbox.txt)"
     done
     # the first attempt is made in the child process
-    faulty walls "$tutti" evaluate runs/first corpus.tutti >walls.out 2>walls.txt </dev/null
-    if grep -q "^seccomp: there" walls.txt; then
-        [ "$(grep -m1 "^socket: " walls.txt)" = "socket: refused" ] ||
-            fail "evaluate: $(cat walls.txt)"
+    with_fault sandbox "$tutti" evaluate runs/first corpus.tutti >sandbox.out 2>sandbox.txt </dev/null
+    if grep -q "^seccomp: there" sandbox.txt; then
+        [ "$(grep -m1 "^socket: " sandbox.txt)" = "socket: refused" ] ||
+            fail "evaluate: $(cat sandbox.txt)"
     fi
     rm -rf planted moved second third folder
     echo victim >victim
@@ -74,46 +74,46 @@ if [ "$sanitized" != no ]; then
     ln -s "$work" foreign/checkpoints/epoch-0003.h5
     for command in "${reads[@]:0:4}" "inspect foreign" "generate foreign -o new.mid"; do
         # shellcheck disable=SC2086
-        faulty secret "$tutti" $command >walls.out 2>walls.txt ||
-            fail "$command: secret: $(cat walls.txt)"
-        grep -q "^landlock: there" walls.txt || break
+        with_fault secret "$tutti" $command >sandbox.out 2>sandbox.txt ||
+            fail "$command: secret: $(cat sandbox.txt)"
+        grep -q "^landlock: there" sandbox.txt || break
         allowed=""
         [ "${command%% *}" != generate ] || allowed="library: allowed" # OpenBLAS is loaded
-        [ "$(grep ": allowed" walls.txt)" = "$allowed" ] || fail "$command: $(cat walls.txt)"
-        grep -q "^secret: refused" walls.txt || fail "$command: $(cat walls.txt)"
+        [ "$(grep ": allowed" sandbox.txt)" = "$allowed" ] || fail "$command: $(cat sandbox.txt)"
+        grep -q "^secret: refused" sandbox.txt || fail "$command: $(cat sandbox.txt)"
     done
-    faulty memory "$tutti" inspect runs/first >memory.txt 2>&1
+    with_fault memory "$tutti" inspect runs/first >memory.txt 2>&1
     for what in limits memory; do
         grep -q "^$what: refused" memory.txt || fail "$what: $(cat memory.txt)"
     done
     cp $newest sparse.h5
     if truncate -s 5T sparse.h5 2>/dev/null; then # a hole must not raise the limit
-        faulty memory "$tutti" inspect sparse.h5 2>&1 | grep -q "^memory: refused" ||
+        with_fault memory "$tutti" inspect sparse.h5 2>&1 | grep -q "^memory: refused" ||
             fail "a sparse file raises the memory limit"
     fi
     (ulimit -S -t 1 && refuses 1 "^tutti: $newest: damaged: .* processor time" \
-        faulty spin "$tutti" inspect $newest) || exit 1
-    echo "ok: walls"
+        with_fault spin "$tutti" inspect $newest) || exit 1
+    echo "ok: sandbox"
 fi
 
 # ---- signals: as without a child process ----
-one_child() { # PID: waits for its child and prints the child's pid
+child_of() { # PID: waits for its child and prints the child's pid
     wait_until "a child of $1" pgrep -P "$1"
 }
 for signal in TERM KILL; do
-    (become_faulty spin "$tutti" inspect $newest) &
+    (exec_with_fault spin "$tutti" inspect $newest) &
     parent=$!
-    child=$(one_child $parent)
+    child=$(child_of $parent)
     [ -n "$child" ] || fail "$signal: no child"
     kill -$signal $parent
     wait $parent 2>/dev/null
     code=$?
     [ $code = $((128 + $(kill -l $signal))) ] || fail "SIG$signal: exit code $code"
-    wait_until "SIG$signal: the end of the child" ended "$child"
+    wait_until "SIG$signal: the end of the child" has_exited "$child"
 done
-(become_faulty spin "$tutti" inspect $newest) 2>ended.txt &
+(exec_with_fault spin "$tutti" inspect $newest) 2>ended.txt &
 parent=$!
-kill -TERM "$(one_child $parent)"
+kill -TERM "$(child_of $parent)"
 wait $parent 2>/dev/null
 code=$?
 [ $code = 143 ] || fail "a child ended by SIGTERM: exit code $code: $(cat ended.txt)"

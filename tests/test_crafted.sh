@@ -4,7 +4,7 @@
 # each must end with an exit code and at most one line. For more or other seeds:
 #   TUTTI_TEST_SEEDS="1 400" bash tests/test_crafted.sh TUTTI
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-[ "${TUTTI_TEST_WALLS:-}" != no ] || skip "under a sanitizer crashes end in its report"
+[ "${TUTTI_TEST_SANDBOX:-}" != no ] || skip "under a sanitizer crashes end in its report"
 command -v python3 >/dev/null || skip "no python3"
 make_run lstm
 read -r first last <<<"${TUTTI_TEST_SEEDS:-1 60}"
@@ -14,13 +14,13 @@ crashes=0
 # try SEED COMMAND...: runs the command, which must survive the crafted file
 try() {
     local code=0
-    "${@:2}" >said.out 2>said.txt || code=$?
-    [ $code -le 1 ] || fail "seed $1: ${*:2}: exit code $code: $(cat said.txt)"
-    [ $code = 0 ] || [ "$(grep -c "^tutti: " said.txt)" = 1 ] ||
-        fail "seed $1: ${*:2}: not one line: $(cat said.txt)"
-    [ "$(grep -cv "^tutti: warning: " said.txt)" -le 1 ] ||
-        fail "seed $1: ${*:2}: more than one line: $(cat said.txt)"
-    ! grep -q "reading it " said.txt || crashes=$((crashes + 1))
+    "${@:2}" >stdout.txt 2>stderr.txt || code=$?
+    [ $code -le 1 ] || fail "seed $1: ${*:2}: exit code $code: $(cat stderr.txt)"
+    [ $code = 0 ] || [ "$(grep -c "^tutti: " stderr.txt)" = 1 ] ||
+        fail "seed $1: ${*:2}: not one line: $(cat stderr.txt)"
+    [ "$(grep -cv "^tutti: warning: " stderr.txt)" -le 1 ] ||
+        fail "seed $1: ${*:2}: more than one line: $(cat stderr.txt)"
+    ! grep -q "reading it " stderr.txt || crashes=$((crashes + 1))
 }
 
 cp -r corpus.tutti crafted.tutti

@@ -62,13 +62,13 @@ check_link() {
     if [ -n "$path" ]; then
         file=$(realpath -m --relative-to="$source" "$source/$folder$path")
         case $file in
-        ../*) fault "$1:$2: $3 leaves the project"; return ;;
+        ../*) report_failure "$1:$2: $3 leaves the project"; return ;;
         esac
-        [ -e "$source/$file" ] || { fault "$1:$2: $3: $file does not exist"; return; }
+        [ -e "$source/$file" ] || { report_failure "$1:$2: $3: $file does not exist"; return; }
     fi
     case $file in *.md) ;; *) return ;; esac
     [ -z "$anchor" ] || anchors "$file" | grep -qxF -- "$anchor" ||
-        fault "$1:$2: $3: $file has no heading #$anchor"
+        report_failure "$1:$2: $3: $file has no heading #$anchor"
 }
 
 checked=0
@@ -79,11 +79,11 @@ for document in "${linked[@]}"; do
         checked=$((checked + 1))
     done < <(links "$document")
 done
-[ "$checked" -gt 20 ] || fault "found only $checked links"
+[ "$checked" -gt 20 ] || report_failure "found only $checked links"
 echo "$checked links of ${#linked[@]} documents"
 
 size=$(wc -c <"$source/README.md")
-[ "$size" -le 10000 ] || fault "README.md: $size bytes, more than 10000"
+[ "$size" -le 10000 ] || report_failure "README.md: $size bytes, more than 10000"
 
 # ---- commands ----
 
@@ -102,15 +102,15 @@ blocks() {
         { before = $0 }' "$source/$1"
 }
 
-# typed FILE LINE: prints the commands, with continuation lines, of a console block that
-# begins after LINE.
-typed() {
+# console_commands FILE LINE: prints the commands, with continuation lines, of a console
+# block that begins after LINE.
+console_commands() {
     awk -v first="$2" '/^\$ / { print "at=" first + NR "\n" substr($0, 3); more = /\\$/; next }
          more { more = /\\$/; print; next }' "$1"
 }
 
 # Prints why a block is omitted, or nothing.
-why_not() { # LANGUAGE COMMENT
+omit_reason() { # LANGUAGE COMMENT
     case $2 in
     "not run: "?*) echo "${2#not run: }"; return ;;
     "needs "*) command -v "${2#needs }" >/dev/null || { echo "no ${2#needs }"; return; } ;;
@@ -133,7 +133,7 @@ add_block() {
     [ "$expected" = 0 ] || echo ') || code=$?; ((code == expected)) || exit $((code ? code : 99))'
 }
 
-# write_script DOCUMENT: writes script.sh; adds its blocks to ran and left_out.
+# write_script DOCUMENT: writes script.sh; adds its blocks to ran and omitted.
 write_script() {
     local document=$1 n line language comment reason
     cat >script.sh <<"END"
@@ -142,23 +142,23 @@ END
     while IFS=$'\t' read -r n line language comment; do
         case $comment in
         "" | "not run: "?* | "needs "?* | "exit code "[1-9]* | "starts after "*) ;;
-        *) fault "$document:$line: the comment '$comment' is not a directive of test_docs.sh" ;;
+        *) report_failure "$document:$line: the comment '$comment' is not a directive of test_docs.sh" ;;
         esac
         case $language in
         sh | console | python) ;;
         text | ini | c)
             ! grep -q '^\$ ' "blocks/$n" ||
-                fault "$document:$line: commands in a $language block"
+                report_failure "$document:$line: commands in a $language block"
             continue
             ;;
         *)
-            fault "$document:$line: a code block of unknown language ($language)"
+            report_failure "$document:$line: a code block of unknown language ($language)"
             continue
             ;;
         esac
-        reason=$(why_not "$language" "$comment")
+        reason=$(omit_reason "$language" "$comment")
         if [ -n "$reason" ]; then
-            left_out+=("$document:$line: $reason")
+            omitted+=("$document:$line: $reason")
         else
             add_block "$document" "blocks/$n" "$line" "$language" "$comment" >>script.sh
             ran=$((ran + 1))
@@ -196,7 +196,7 @@ printf '#!/bin/sh\nexec "%s" "$@"\n' "$(command -v "$mpirun")" >bin/mpirun
 chmod +x bin/mpirun
 export PATH=$work/bin:$PATH python
 ran=0
-left_out=()
+omitted=()
 for document in README.md docs/usage.md "${linked[@]}"; do
     case $document in README.md | docs/*.md) ;; *) continue ;; esac
     [ ! -e "$(basename "$document" .md).done" ] || continue
@@ -213,14 +213,14 @@ for document in README.md docs/usage.md "${linked[@]}"; do
     seconds=$SECONDS
     run_script "$document" || {
         tail -n 30 log.txt
-        fault "$document: $(tail -n 1 log.txt)"
-        [ "$document" != README.md ] || fail "$faults faults; other documents need it"
+        report_failure "$document: $(tail -n 1 log.txt)"
+        [ "$document" != README.md ] || fail "$failures failures; other documents need it"
     }
     echo "$document: $((ran - before)) blocks ran in $((SECONDS - seconds)) s"
     if [ "$document" = README.md ]; then mv folder README.folder; fi
 done
-echo "$ran blocks ran; ${#left_out[@]} were omitted:"
-[ "${#left_out[@]}" = 0 ] || printf '  %s\n' "${left_out[@]}"
+echo "$ran blocks ran; ${#omitted[@]} were omitted:"
+[ "${#omitted[@]}" = 0 ] || printf '  %s\n' "${omitted[@]}"
 
 # ---- settings ----
 
@@ -228,11 +228,11 @@ echo "$ran blocks ran; ${#left_out[@]} were omitted:"
 awk '/^\[/ { section = substr($0, 2, index($0, "]") - 2) }
      /^[a-z]/ { print section "." $1 }' README.folder/runs/small/settings.conf |
     sort >settings.txt
-[ "$(wc -l <settings.txt)" -gt 40 ] || fault "the settings could not be listed"
+[ "$(wc -l <settings.txt)" -gt 40 ] || report_failure "the settings could not be listed"
 
-# named DOCUMENT: prints line and name of each setting in its code, except in blocks that
-# show a failure.
-named() {
+# setting_references DOCUMENT: prints line and name of each setting in its code, except
+# in blocks that show a failure.
+setting_references() {
     awk '/^```/ { code = !code; if (!code) before = ""; wrong = before ~ /exit code/; next }
          { before = $0 }
          wrong && code { next }
@@ -246,9 +246,9 @@ named() {
 
 for document in "${linked[@]}"; do
     while IFS=$'\t' read -r line name; do
-        grep -qxF "$name" settings.txt || fault "$document:$line: unknown setting $name"
-    done < <(named "$document")
+        grep -qxF "$name" settings.txt || report_failure "$document:$line: unknown setting $name"
+    done < <(setting_references "$document")
 done
 
-check_faults
+check_failures
 echo ok

@@ -1,7 +1,7 @@
 #!/bin/bash
 # `tutti doctor`: no fault on a healthy machine, and each fault that can be provoked here
-# is found on the right ranks, with a cure. Some are provoked by a preloaded library, if
-# there is a compiler.
+# is found on the right ranks, with a suggested fix. Some are provoked by a preloaded
+# library, if there is a compiler.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 unset OMP_NUM_THREADS OPENBLAS_NUM_THREADS OPENBLAS_CORETYPE HDF5_USE_FILE_LOCKING
 openblas=(--set train.matmul=openblas) # whose matmuls may be multithreaded
@@ -16,10 +16,10 @@ doctor() {
     [ "$code" = "$want" ] || { cat out.txt err.txt >&2; fail "$*: exit code $code, not $want"; }
 }
 
-# differ CODE RANKS COMMAND COMMAND: runs doctor on RANKS ranks, with the second command
-# on the last one. (Not as "mpirun COMMAND : COMMAND", on which PMIx 5.0.7 of Debian 13
-# crashes.)
-differ() {
+# doctor_mixed CODE RANKS COMMAND COMMAND: runs doctor on RANKS ranks, with the second
+# command on the last one. (Not as "mpirun COMMAND : COMMAND", on which PMIx 5.0.7 of
+# Debian 13 crashes.)
+doctor_mixed() {
     doctor "$1" "$mpirun" --bind-to none -n "$2" bash -c \
         "if [ $my_rank = $(($2 - 1)) ]; then exec $4; else exec $3; fi"
 }
@@ -32,23 +32,23 @@ finds() {
     echo "ok: $1 $2: $3"
 }
 
-# cures PATTERN: requires a finding with a matching cure.
-cures() { grep -qE "^ +-> .*$1" out.txt || { cat out.txt >&2; fail "no cure '$1'"; }; }
+# suggests PATTERN: requires a finding that suggests a matching fix.
+suggests() { grep -qE "^ +-> .*$1" out.txt || { cat out.txt >&2; fail "no suggestion '$1'"; }; }
 
-# no LEVEL: requires that there are no findings of this level.
-no() { ! grep -E "^$1 " out.txt >&2 || fail "unexpected $1"; }
+# has_no LEVEL: requires that there are no findings of this level.
+has_no() { ! grep -E "^$1 " out.txt >&2 || fail "unexpected $1"; }
 
 cores=$(nproc)
 
 # ---- no faults ----
 
 doctor 0 "$tutti" doctor
-no fault
+has_no fault
 finds ok launch "1 rank on 1 host .*without a launcher"
 finds ok directory "write and fsync.*atomic rename.*this rank"
 finds ok "file locks" "flock, fcntl and HDF5 files work"
 doctor 0 "$mpirun" -n 3 "$tutti" doctor --run-dir runs
-no fault
+has_no fault
 finds ok launch "3 ranks on 1 host .*mpirun"
 finds ok directory "runs .*visible to all ranks"
 finds ok clocks "apart"
@@ -89,7 +89,7 @@ finds ok "disk space" "3 checkpoints of this model take 0 MB"
 
 doctor 1 env SLURM_STEP_NUM_TASKS=4 SLURM_PROCID=0 "$tutti" doctor
 finds fault launch "srun started 4 processes.*each is rank 0 of 1"
-cures "srun --mpi=pmix"
+suggests "srun --mpi=pmix"
 finds ok directory "write and fsync" # the other checks still run
 [ "$(cat err.txt)" = "tutti: doctor: 1 fault" ] || fail "not one line: $(cat err.txt)"
 doctor 1 env SLURM_STEP_NUM_TASKS=4 SLURM_PROCID=2 "$tutti" doctor
@@ -109,7 +109,7 @@ refuses 2 'missing.conf' "$tutti" doctor missing.conf
 if [ "$(id -u)" = 0 ] && grep -q "Open MPI" out.txt; then
     doctor 0 env -u OMPI_ALLOW_RUN_AS_ROOT_CONFIRM "$tutti" doctor
     finds note root "running as root, for which mpirun refuses to start programs"
-    cures "export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1, or mpirun --allow-run"
+    suggests "export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1, or mpirun --allow-run"
     doctor 0 env OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 "$tutti" doctor
     grep -q "^note  *root" out.txt && fail "a note although root is allowed"
     doctor 0 env -u OMPI_ALLOW_RUN_AS_ROOT mpirun --allow-run-as-root -n 2 "$tutti" doctor
@@ -123,7 +123,7 @@ doctor 0 "$mpirun" -n 2 --bind-to none taskset -c "$one" "$tutti" doctor
 finds warning binding "all ranks share 1 core: 2 threads"
 doctor 0 taskset -c "$one" "$tutti" doctor "${openblas[@]}" --set train.threads=3
 finds warning binding "rank 0 .*: 3 threads on 1 core"
-cures "train.threads=1"
+suggests "train.threads=1"
 doctor 0 "$mpirun" -n 2 --bind-to none "$tutti" doctor "${openblas[@]}" --set "train.threads=$cores"
 finds warning binding "all ranks share $cores cores?: $((2 * cores)) threads"
 doctor 0 taskset -c "$one" "$tutti" doctor
@@ -132,17 +132,17 @@ if [ "$cores" -ge 2 ]; then
     doctor 0 "$tutti" doctor
     finds note binding "1 of $cores available cores"
     other=$(taskset -pc $$ | sed 's/.*: *//; s/.*[-,]//')
-    differ 0 2 "taskset -c $one $tutti doctor" "taskset -c $other $tutti doctor"
+    doctor_mixed 0 2 "taskset -c $one $tutti doctor" "taskset -c $other $tutti doctor"
     finds ok binding "2 ranks x 1 thread, one core each"
-    differ 0 3 "taskset -c $one $tutti doctor" "taskset -c $other $tutti doctor"
+    doctor_mixed 0 3 "taskset -c $one $tutti doctor" "taskset -c $other $tutti doctor"
     finds warning binding "ranks 0-1 \(.*\) share 1 core"
 fi
 doctor 0 env SLURM_CPUS_PER_TASK=4 SLURM_PROCID=0 taskset -c "$one" "$tutti" doctor
 finds warning cpus-per-task "cpus-per-task=4 did not reach rank 0"
-cures "SRUN_CPUS_PER_TASK"
+suggests "SRUN_CPUS_PER_TASK"
 doctor 0 env SLURM_CPUS_PER_TASK=4 "$mpirun" --bind-to none -n 2 taskset -c "$one" "$tutti" doctor
 finds warning cpus-per-task "did not reach all ranks"
-cures "mpirun (--map-by slot:PE=4|-bind-to core:4)"
+suggests "mpirun (--map-by slot:PE=4|-bind-to core:4)"
 doctor 0 env OMP_NUM_THREADS=8 "$tutti" doctor
 finds note threads "OMP_NUM_THREADS=8 has no effect: train.threads = 1 is used"
 
@@ -151,20 +151,20 @@ finds note threads "OMP_NUM_THREADS=8 has no effect: train.threads = 1 is used"
 if [ "$(uname -m)" = x86_64 ]; then
     nehalem="env OPENBLAS_CORETYPE=Nehalem $tutti doctor ${openblas[*]}"
     prescott="env OPENBLAS_CORETYPE=Prescott $tutti doctor ${openblas[*]}"
-    differ 1 3 "$nehalem" "$prescott"
+    doctor_mixed 1 3 "$nehalem" "$prescott"
     finds fault processors "Nehalem kernels on rank 0 .*Prescott on rank 2 "
-    cures "train.matmul = packed; or OPENBLAS_CORETYPE=Prescott on all"
+    suggests "train.matmul = packed; or OPENBLAS_CORETYPE=Prescott on all"
     allowed="--set train.allow_mixed_cores=yes"
-    differ 0 3 "$nehalem $allowed" "$prescott $allowed"
+    doctor_mixed 0 3 "$nehalem $allowed" "$prescott $allowed"
     finds warning processors "Nehalem kernels on rank 0 .*Prescott on rank 2 "
-    differ 0 2 "env OPENBLAS_CORETYPE=Nehalem $tutti doctor" \
+    doctor_mixed 0 2 "env OPENBLAS_CORETYPE=Nehalem $tutti doctor" \
         "env OPENBLAS_CORETYPE=Prescott $tutti doctor" # our own matmul ignores it
     # shellcheck disable=SC2086
     doctor 0 $nehalem
     if grep -q 'own kernels avx512' out.txt; then
         finds note processors "uses its Nehalem kernels, set by OPENBLAS_CORETYPE"
     fi
-    differ 0 2 "$tutti doctor" "env TUTTI_KERNELS=portable $tutti doctor"
+    doctor_mixed 0 2 "$tutti doctor" "env TUTTI_KERNELS=portable $tutti doctor"
     if ! grep -q 'own kernels portable' out.txt; then # else the other rank is not slower
         finds warning speed "rank 1 \(.*\) computes"
     fi
@@ -179,13 +179,13 @@ if unshare -rm true 2>/dev/null; then
     if is_open_mpi; then # under this limit MPICH on UCX doesn't start
         doctor 0 unshare -rm bash -c "mount -t tmpfs -o size=1m none /dev/shm && '$tutti' doctor"
         finds note "shared memory" "/dev/shm on .* has 1 MB.*Open MPI needs"
-        cures "shm-size"
+        suggests "shm-size"
     fi
     mkdir -p locked small
     doctor 1 unshare -rm bash -c \
         "mount -t tmpfs -o ro none locked && '$tutti' doctor --run-dir locked"
     finds fault directory "locked: .*Read-only file system"
-    cures "another --run-dir"
+    suggests "another --run-dir"
     doctor 1 unshare -rm bash -c \
         "mount -t tmpfs -o size=4m none small && '$tutti' doctor --run-dir small"
     finds fault "disk space" "4 MB free; 5 checkpoints of this model take 238 MB"
@@ -196,15 +196,15 @@ if unshare -rm true 2>/dev/null; then
 fi
 doctor 1 "$tutti" doctor --run-dir runs/nowhere
 finds fault directory "runs/nowhere: .*No such file"
-cures "make the directory first"
+suggests "make the directory first"
 
 # a directory that one rank does not share
 if unshare -m true 2>/dev/null; then
     mkdir -p own
-    differ 1 3 "$tutti doctor --run-dir own" \
+    doctor_mixed 1 3 "$tutti doctor --run-dir own" \
         "unshare -m sh -c 'mount -t tmpfs none own && exec $tutti doctor --run-dir own'"
     finds fault directory "own: a file written by rank 0 .* is not visible to rank 2 "
-    cures "shared by all hosts"
+    suggests "shared by all hosts"
 fi
 
 # ---- faults from a preloaded library ----
@@ -215,7 +215,7 @@ if [ -z "$compiler" ] || nm -D "$tutti" 2>/dev/null | grep -q __asan; then
     echo "all ok"
     exit 0
 fi
-cat >front.c <<'END'
+cat >preload.c <<'END'
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -229,7 +229,7 @@ static int from_tutti(void *caller) /* and not from MPI */
     Dl_info info;
     return dladdr(caller, &info) && info.dli_fname && strstr(info.dli_fname, "tutti");
 }
-static int wanted(const char *what)
+static int is_injected(const char *what)
 {
     const char *fault = getenv("FAULT");
     return fault && strcmp(fault, what) == 0;
@@ -237,7 +237,7 @@ static int wanted(const char *what)
 int flock(int file, int operation)
 {
     int (*next)(int, int) = dlsym(RTLD_NEXT, "flock");
-    if (wanted("flock")) {
+    if (is_injected("flock")) {
         errno = ENOLCK;
         return -1;
     }
@@ -246,7 +246,7 @@ int flock(int file, int operation)
 int connect(int file, const struct sockaddr *address, socklen_t size)
 {
     int (*next)(int, const struct sockaddr *, socklen_t) = dlsym(RTLD_NEXT, "connect");
-    if (wanted("connect") && from_tutti(__builtin_return_address(0))) {
+    if (is_injected("connect") && from_tutti(__builtin_return_address(0))) {
         errno = EHOSTUNREACH;
         return -1;
     }
@@ -257,7 +257,7 @@ ssize_t process_vm_readv(pid_t pid, const struct iovec *to, unsigned long to_cou
 {
     ssize_t (*next)(pid_t, const struct iovec *, unsigned long, const struct iovec *,
                     unsigned long, unsigned long) = dlsym(RTLD_NEXT, "process_vm_readv");
-    if (wanted("copy")) {
+    if (is_injected("copy")) {
         errno = EPERM;
         return -1;
     }
@@ -267,25 +267,25 @@ int clock_gettime(clockid_t clock, struct timespec *now)
 {
     int (*next)(clockid_t, struct timespec *) = dlsym(RTLD_NEXT, "clock_gettime");
     int result = next(clock, now);
-    if (clock == CLOCK_REALTIME && wanted("clock"))
+    if (clock == CLOCK_REALTIME && is_injected("clock"))
         now->tv_sec += 100;
     return result;
 }
 END
-"$compiler" -shared -fPIC -o front.so front.c -ldl || fail "front.c"
-doctor 0 env FAULT=flock LD_PRELOAD="$work/front.so" "$tutti" doctor
+"$compiler" -shared -fPIC -o preload.so preload.c -ldl || fail "preload.c"
+doctor 0 env FAULT=flock LD_PRELOAD="$work/preload.so" "$tutti" doctor
 finds warning "file locks" "rank 0 .*flock fails: No locks available"
-cures "HDF5_USE_FILE_LOCKING=FALSE"
-doctor 1 env HDF5_USE_FILE_LOCKING=TRUE FAULT=flock LD_PRELOAD="$work/front.so" "$tutti" doctor
+suggests "HDF5_USE_FILE_LOCKING=FALSE"
+doctor 1 env HDF5_USE_FILE_LOCKING=TRUE FAULT=flock LD_PRELOAD="$work/preload.so" "$tutti" doctor
 finds fault "file locks" "rank 0 .*HDF5 file can't be read"
-cures "HDF5_USE_FILE_LOCKING=FALSE"
-doctor 0 env HDF5_USE_FILE_LOCKING=FALSE FAULT=flock LD_PRELOAD="$work/front.so" "$tutti" doctor
+suggests "HDF5_USE_FILE_LOCKING=FALSE"
+doctor 0 env HDF5_USE_FILE_LOCKING=FALSE FAULT=flock LD_PRELOAD="$work/preload.so" "$tutti" doctor
 finds note "file locks" "flock fails: No locks available.*; HDF5_USE_FILE_LOCKING=FALSE"
-differ 0 2 "$tutti doctor" "env FAULT=clock LD_PRELOAD=$work/front.so $tutti doctor"
+doctor_mixed 0 2 "$tutti doctor" "env FAULT=clock LD_PRELOAD=$work/preload.so $tutti doctor"
 finds warning clocks "rank 1 \(.*\) is 100\.0 s ahead of rank 0"
-differ 0 3 "$tutti doctor" "env FAULT=connect LD_PRELOAD=$work/front.so $tutti doctor"
+doctor_mixed 0 3 "$tutti doctor" "env FAULT=connect LD_PRELOAD=$work/preload.so $tutti doctor"
 finds warning ports "rank 2 \(.*\) can't connect to a port of rank 0 .*No route to host"
-cures "firewall"
-doctor 0 env FAULT=copy LD_PRELOAD="$work/front.so" "$tutti" doctor
+suggests "firewall"
+doctor 0 env FAULT=copy LD_PRELOAD="$work/preload.so" "$tutti" doctor
 finds note "shared memory" "rank 0 .* can't read another process's memory"
 echo "all ok"

@@ -35,7 +35,7 @@ finds ok ports "all ranks can connect"
 for n in 1 3; do
     srun_doctor 1 --mpi=none -N1 -n$n
     finds fault launch "srun started $n process.*without PMI"
-    grep -q -- '-> srun --mpi=pmix' out.txt || fail "no cure"
+    grep -q -- '-> srun --mpi=pmix' out.txt || fail "no suggestion"
     finds ok directory "write and fsync" # the other checks run, once
 done
 

@@ -17,31 +17,31 @@ preprocess tests -o foreign.tutti --split-file tests.tsv
 make_run lstm # for its configuration
 "$tutti" train first.conf --set data.dataset=own.tutti --set run.dir=runs/own >train.txt 2>&1 ||
     fail "train: $(cat train.txt)"
-evaluate() { "$tutti" evaluate runs/own "$@" >said.txt || fail "evaluate $*"; }
+evaluate() { "$tutti" evaluate runs/own "$@" >output.txt || fail "evaluate $*"; }
 
 # the same pieces in a dataset of their own: only the names may differ
 evaluate own.tutti --split test
-sed 's/own.tutti/DATASET/' said.txt >own.txt
+sed 's/own.tutti/DATASET/' output.txt >own.txt
 evaluate foreign.tutti --split test
-sed 's/foreign.tutti/DATASET/' said.txt | diff own.txt - >&2 || fail "baselines or notes differ for a foreign dataset"
+sed 's/foreign.tutti/DATASET/' output.txt | diff own.txt - >&2 || fail "baselines or notes differ for a foreign dataset"
 grep -q '^  bigram baseline  *[0-4]\.[0-9]*  nats per token$' own.txt || fail "baselines: $(cat own.txt)"
 
 # the validation split's baselines equal those reported by training
-floor() { sed -n "s/^  $1 baseline *\([0-9.]*\) .*/\1/p" said.txt; }
+baseline() { sed -n "s/^  $1 baseline *\([0-9.]*\) .*/\1/p" output.txt; }
 evaluate own.tutti
-grep -q "^validation baselines: unigram $(floor unigram), bigram $(floor bigram) nats" train.txt ||
-    fail "baselines of training and evaluation: $(cat said.txt)"
+grep -q "^validation baselines: unigram $(baseline unigram), bigram $(baseline bigram) nats" train.txt ||
+    fail "baselines of training and evaluation: $(cat output.txt)"
 
 # a resumed run keeps them
 "$tutti" train first.conf --set data.dataset=own.tutti --set run.dir=runs/own --resume \
     --set train.epochs=3 >train.txt 2>&1 || fail "resume: $(cat train.txt)"
-grep -q "^validation baselines: unigram $(floor unigram), bigram $(floor bigram) nats" train.txt ||
+grep -q "^validation baselines: unigram $(baseline unigram), bigram $(baseline bigram) nats" train.txt ||
     fail "baselines of a resumed run"
 evaluate foreign.tutti --split test
-[ "$(grep baseline said.txt)" = "$(grep baseline own.txt)" ] || fail "baselines after resuming"
+[ "$(grep baseline output.txt)" = "$(grep baseline own.txt)" ] || fail "baselines after resuming"
 
 # Two drums for each note, which are in the note columns but not in the tokens.
-drums() { # drums FILE PITCH: 12 quarter notes, each with two drums
+write_drums() { # write_drums FILE PITCH: 12 quarter notes, each with two drums
     local body="" k
     for ((k = 0; k < 12; k++)); do
         body+=$(printf '0090%02x500099245000992650' $(($2 + k % 7)))
@@ -52,13 +52,13 @@ drums() { # drums FILE PITCH: 12 quarter notes, each with two drums
 }
 mkdir drummed
 for ((i = 0; i < 9; i++)); do
-    drums drummed/$i.mid $((40 + 2 * i))
+    write_drums drummed/$i.mid $((40 + 2 * i))
     printf 'drummed/%s.mid\t%s\n' $i valid
 done >drums.tsv
 preprocess drummed -o drummed.tutti --split-file drums.tsv
 evaluate drummed.tutti
-grep -q '^dataset drummed.tutti, split valid: 9 pieces, 108 notes, ' said.txt || fail "notes: $(cat said.txt)"
-grep -q '^notes are those of the tokens; the dataset.s note table has 324$' said.txt || fail "not reported: $(cat said.txt)"
+grep -q '^dataset drummed.tutti, split valid: 9 pieces, 108 notes, ' output.txt || fail "notes: $(cat output.txt)"
+grep -q '^notes are those of the tokens; the dataset.s note table has 324$' output.txt || fail "not reported: $(cat output.txt)"
 json=$("$tutti" evaluate runs/own drummed.tutti --json | tr -d ' \n')
 grep -q '"notes":108,"notes_in_columns":324,' <<<"$json" || fail "JSON: $json"
 field() { grep -Eo "\"$1\":[0-9.e+-]*" <<<"$json" | cut -d: -f2; }
@@ -97,6 +97,6 @@ done
 # Without a launcher Open MPI 4 must not get a session directory, which all processes of a
 # user would share and remove while others use it.
 if "$mpirun" --version 2>/dev/null | grep -q "Open MPI) 4"; then
-    TMPDIR=/dev/null "$tutti" evaluate runs/own own.tutti >said.txt 2>&1 ||
-        fail "no folder for temporary files: $(head -8 said.txt)"
+    TMPDIR=/dev/null "$tutti" evaluate runs/own own.tutti >output.txt 2>&1 ||
+        fail "no folder for temporary files: $(head -8 output.txt)"
 fi

@@ -18,13 +18,13 @@ done
 
 # the same seed gives the same file, another seed another file; folders are created; notes
 # and length are printed
-"$tutti" generate runs/first -o out/a.mid --seconds 12 --seed 9 >said.txt
+"$tutti" generate runs/first -o out/a.mid --seconds 12 --seed 9 >output.txt
 "$tutti" generate runs/first -o b.mid --seconds 12 --seed 9 >/dev/null
 "$tutti" generate runs/first -o c.mid --seconds 12 --seed 10 >/dev/null
 cmp -s out/a.mid b.mid || fail "the same seed gives another file"
 cmp -s b.mid c.mid && fail "another seed gives the same file"
 notes=$(field out/a.mid notes)
-grep -q "^out/a.mid: $notes notes, " said.txt || fail "output: $(cat said.txt)"
+grep -q "^out/a.mid: $notes notes, " output.txt || fail "output: $(cat output.txt)"
 at_least "$(field out/a.mid seconds)" 6 || fail "much shorter than requested"
 at_least 12.05 "$(field out/a.mid seconds)" || fail "longer than requested"
 
@@ -43,11 +43,11 @@ cmp -s d.mid e1.mid && fail "the command line doesn't override the configuration
 # the length stored in a checkpoint is limited; the user may ask for more
 "$tutti" train first.conf --set run.dir=runs/long --set run.samples=0 --set train.max_steps=2 \
     --set run.sample_seconds=3000 >train.txt 2>&1 || fail "train: $(cat train.txt)"
-"$tutti" generate runs/long -o long.mid >said.txt 2>&1
-grep -q "run.sample_seconds = 3000 is limited to 600" said.txt || fail "3000 s: $(cat said.txt)"
+"$tutti" generate runs/long -o long.mid >output.txt 2>&1
+grep -q "run.sample_seconds = 3000 is limited to 600" output.txt || fail "3000 s: $(cat output.txt)"
 at_least 600.05 "$(field long.mid seconds)" || fail "longer than 600 s"
-"$tutti" generate runs/long -o longer.mid --seconds 610 >said.txt 2>&1
-grep -q "are made" said.txt && fail "610 s: $(cat said.txt)"
+"$tutti" generate runs/long -o longer.mid --seconds 610 >output.txt 2>&1
+grep -q "is limited to" output.txt && fail "610 s: $(cat output.txt)"
 at_least "$(field longer.mid seconds)" 600.05 || fail "not as long as requested"
 
 # every sampling setting has an effect
@@ -93,15 +93,15 @@ kept=$(field kept.mid notes) after=$(field after.mid notes)
     --set run.dir=runs/roll --set run.samples=1 >/dev/null 2>&1 || fail "train: pianoroll"
 tempo_of() { od -An -v -tx1 "$1" | tr -d ' \n' | grep -o 'ff5103......' | head -1 | cut -c 7-; }
 tempo=1000000 write_midi slow.mid 60 62 64 65 67 69 71 72
-"$tutti" generate runs/roll -o slow-kept.mid --prime slow.mid --keep-primer --seconds 2 >said.txt
-grep -q '^primer slow.mid: 64 tokens, 8.0 s, continued at 60 beats per minute$' said.txt ||
-    fail "a primer at 60 beats per minute: $(cat said.txt)"
+"$tutti" generate runs/roll -o slow-kept.mid --prime slow.mid --keep-primer --seconds 2 >output.txt
+grep -q '^primer slow.mid: 64 tokens, 8.0 s, continued at 60 beats per minute$' output.txt ||
+    fail "a primer at 60 beats per minute: $(cat output.txt)"
 [ "$(tempo_of slow-kept.mid)" = 0f4240 ] || fail "tempo of the piece: $(tempo_of slow-kept.mid)"
 at_least "$(field slow-kept.mid seconds)" 8 || fail "the kept primer is too fast"
 at_least 10.05 "$(field slow-kept.mid seconds)" || fail "longer than primer and piece"
 "$tutti" generate runs/roll -o slow-part.mid --prime slow.mid --prime-seconds 4 --seconds 9 \
-    >said.txt
-grep -q '^primer slow.mid: 32 tokens, 4.0 s, ' said.txt || fail "4 s of 8: $(cat said.txt)"
+    >output.txt
+grep -q '^primer slow.mid: 32 tokens, 4.0 s, ' output.txt || fail "4 s of 8: $(cat output.txt)"
 at_least "$(field slow-part.mid seconds)" 6 || fail "much too short at 60 beats a minute"
 at_least 9.05 "$(field slow-part.mid seconds)" || fail "too long at 60 beats a minute"
 [ "$(tempo_of runs/roll/samples/epoch-0001-1.mid)" = 07a120 ] || fail "samples' tempo"

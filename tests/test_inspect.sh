@@ -9,35 +9,35 @@ head -c 40 corpus/tune-001.mid >corpus/cut.mid
 echo "no music" >corpus/text.mid
 make_run lstm
 
-# has TEXT PATTERN: the JSON text matches, ignoring whitespace
-has() { tr -d ' \n' <<<"$1" | grep -Eq -- "$2" || fail "no match for '$2' in: $1"; }
-says() { grep -Eq -- "$2" <<<"$1" || fail "no match for '$2' in: $1"; }
+# json_matches TEXT PATTERN: the JSON text matches, ignoring whitespace
+json_matches() { tr -d ' \n' <<<"$1" | grep -Eq -- "$2" || fail "no match for '$2' in: $1"; }
+matches() { grep -Eq -- "$2" <<<"$1" || fail "no match for '$2' in: $1"; }
 
 # ---- a dataset of 64 files; the counts follow from the corpus ----
 json=$("$tutti" inspect corpus.tutti --json)
-has "$json" '"kind":"dataset"'
-has "$json" '"files":64,'
-has "$json" '"outcomes":\{"ok":61,"repaired":1,"skipped":1,"duplicate":1\}'
-has "$json" '"dataset_hash":"[0-9a-f]{16}"'
-has "$json" '"vocabulary_hash":"[0-9a-f]{16}"'
-has "$json" '"vocabulary":389'
-has "$json" '"shards":4'
-has "$json" '"settings":\{"data":\{.*"split":"0.80.10.1"'
-has "$json" '"reason":"[^"]*","files":1,"examples":\["corpus/text.mid"\]'
+json_matches "$json" '"kind":"dataset"'
+json_matches "$json" '"files":64,'
+json_matches "$json" '"outcomes":\{"ok":61,"repaired":1,"skipped":1,"duplicate":1\}'
+json_matches "$json" '"dataset_hash":"[0-9a-f]{16}"'
+json_matches "$json" '"vocabulary_hash":"[0-9a-f]{16}"'
+json_matches "$json" '"vocabulary":389'
+json_matches "$json" '"shards":4'
+json_matches "$json" '"settings":\{"data":\{.*"split":"0.80.10.1"'
+json_matches "$json" '"reason":"[^"]*","files":1,"examples":\["corpus/text.mid"\]'
 number() { tr -d ' \n' <<<"$json" | grep -Eo "\"$1\":[0-9]+" | head -1 | cut -d: -f2; }
 # 60 tunes of 24 notes, and the readable notes of the truncated and the short one
 notes=$(number notes)
 [ "$notes" -ge 1440 ] && [ "$notes" -le 1450 ] || fail "notes: $notes"
 [ "$(number tokens)" -gt $((2 * notes)) ] || fail "tokens: $(number tokens)"
 text=$("$tutti" inspect corpus.tutti)
-says "$text" "input files +64: "
-says "$text" "skipped files, by reason"
-says "$text" "corpus/text.mid"
-says "$text" "data.shards +4 "
+matches "$text" "input files +64: "
+matches "$text" "skipped files, by reason"
+matches "$text" "corpus/text.mid"
+matches "$text" "data.shards +4 "
 [ "$("$tutti" inspect corpus.tutti/index.h5)" = "$text" ] || fail "the index is not the dataset"
-says "$("$tutti" inspect corpus.tutti/shard-0002.h5)" "shard 2 of 4"
+matches "$("$tutti" inspect corpus.tutti/shard-0002.h5)" "shard 2 of 4"
 verified=$("$tutti" inspect corpus.tutti --verify)
-says "$verified" "^corpus.tutti: verified: 4 shards, "
+matches "$verified" "^corpus.tutti: verified: 4 shards, "
 [ "$(wc -l <<<"$verified")" = 1 ] || fail "not one line: $verified"
 
 # ---- as many different reasons as files: linear time ----
@@ -63,8 +63,8 @@ with h5py.File("reasons.tutti/index.h5", "r+", libver=("earliest", "v110")) as f
     f.attrs["files"] = numpy.int64(len(f["files/path"]))
 END
     text=$(ulimit -S -t 8; "$tutti" inspect reasons.tutti) || fail "many reasons"
-    says "$text" "^ +1  aaaa$"
-    says "$text" "^          more/99999.mid$"
+    matches "$text" "^ +1  aaaa$"
+    matches "$text" "^          more/99999.mid$"
     [ "$(grep -c '^ *1  ' <<<"$text")" = 100002 ] || fail "$(grep -c '^ *1  ' <<<"$text") reasons"
 fi
 
@@ -85,54 +85,54 @@ fi
 
 # ---- a checkpoint; a run's directory means its latest one ----
 json=$("$tutti" inspect runs/first --json)
-has "$json" '"kind":"checkpoint"'
-has "$json" '"weights_hash":"[0-9a-f]{16}"'
-has "$json" '"epoch":2,'
-has "$json" '"config":\{"data":\{.*"hidden":16,.*"guard":true'
-has "$json" '"history":\[\{"epoch":1,.*\{"epoch":2,.*"weights_hash":"[0-9a-f]{16}"\}\]'
+json_matches "$json" '"kind":"checkpoint"'
+json_matches "$json" '"weights_hash":"[0-9a-f]{16}"'
+json_matches "$json" '"epoch":2,'
+json_matches "$json" '"config":\{"data":\{.*"hidden":16,.*"guard":true'
+json_matches "$json" '"history":\[\{"epoch":1,.*\{"epoch":2,.*"weights_hash":"[0-9a-f]{16}"\}\]'
 # 389*8 + (64*8 + 64*16 + 64) + (64*16 + 64*16 + 64) + 389*16 + 389
-has "$json" '"parameters":13437'
-has "$json" '"name":"lstm0/weight_hh","shape":\[64,16\]'
+json_matches "$json" '"parameters":13437'
+json_matches "$json" '"name":"lstm0/weight_hh","shape":\[64,16\]'
 first=$("$tutti" inspect runs/first/checkpoints/epoch-0001.h5 --json)
 nth_hash() { tr -d ' \n' <<<"$1" | grep -o '"weights_hash":"[0-9a-f]*"' | sed -n "$2p"; }
 [ "$(nth_hash "$json" 1)" = "$(nth_hash "$json" 3)" ] || fail "hash is not the last epoch's"
 [ "$(nth_hash "$first" 1)" = "$(nth_hash "$json" 2)" ] || fail "epoch 1's hash is not in the history"
 [ "$(nth_hash "$first" 1)" != "$(nth_hash "$json" 1)" ] || fail "two epochs, same hash"
 text=$("$tutti" inspect runs/first)
-says "$text" "lstm1/weight_ih +64 x 16 "
-says "$text" "train.batch +4 +\(default: 32\)"
-says "$("$tutti" inspect runs/first --verify)" "latest: verified: .* weights hash [0-9a-f]{16}$"
+matches "$text" "lstm1/weight_ih +64 x 16 "
+matches "$text" "train.batch +4 +\(default: 32\)"
+matches "$("$tutti" inspect runs/first --verify)" "latest: verified: .* weights hash [0-9a-f]{16}$"
 
 # ---- a MIDI file ----
 json=$("$tutti" inspect corpus/tune-000.mid --json)
-has "$json" '"outcome":"ok"'
-has "$json" '"notes":24,"seconds":12,'
-has "$json" '"tracks":1'
-has "$json" '"division":96'
-has "$json" '"lowest_pitch":45,"highest_pitch":57'
-says "$("$tutti" inspect corpus/tune-000.mid)" "pitches +45 to 57 \(A2 to A3\)"
-has "$("$tutti" inspect corpus/text.mid --json)" '"outcome":"skipped","reason":"[^"]+"'
-has "$("$tutti" inspect corpus/cut.mid --json)" '"outcome":"repaired"'
+json_matches "$json" '"outcome":"ok"'
+json_matches "$json" '"notes":24,"seconds":12,'
+json_matches "$json" '"tracks":1'
+json_matches "$json" '"division":96'
+json_matches "$json" '"lowest_pitch":45,"highest_pitch":57'
+matches "$("$tutti" inspect corpus/tune-000.mid)" "pitches +45 to 57 \(A2 to A3\)"
+json_matches "$("$tutti" inspect corpus/text.mid --json)" '"outcome":"skipped","reason":"[^"]+"'
+json_matches "$("$tutti" inspect corpus/cut.mid --json)" '"outcome":"repaired"'
 refuses 1 "corpus/text.mid: skipped: " "$tutti" inspect corpus/text.mid --verify
 
 # ---- differences ----
 same=$("$tutti" inspect runs/first --diff runs/first/checkpoints/epoch-0002.h5)
-says "$same" "^weights equal"
-says "$same" "settings that differ: 0"
-says "$same" "lstm0/bias +64 +0.000e\+00 +0.000e\+00 +0$"
+matches "$same" "^weights equal"
+matches "$same" "settings that differ: 0"
+matches "$same" "lstm0/bias +64 +0.000e\+00 +0.000e\+00 +0$"
 other=$("$tutti" inspect runs/first/checkpoints/epoch-0001.h5 --diff runs/first)
-says "$other" "^weights differ"
-says "$other" "lstm0/bias +64 +[0-9.]+e-[0-9]+ "
+matches "$other" "^weights differ"
+matches "$other" "lstm0/bias +64 +[0-9.]+e-[0-9]+ "
 json=$("$tutti" inspect runs/first --diff runs/first/checkpoints/epoch-0001.h5 --json)
-has "$json" '"weights_equal":false'
-has "$json" '"settings":\[\]'
-has "$json" '"name":"output/weight","max_abs_difference":0\.[0-9]+'
+json_matches "$json" '"weights_equal":false'
+json_matches "$json" '"settings":\[\]'
+json_matches "$json" '"name":"output/weight","max_abs_difference":0\.[0-9]+'
 "$tutti" preprocess corpus -o other.tutti --shards 2 --split "0.8 0.1 0.1" >/dev/null 2>&1
 difference=$("$tutti" inspect corpus.tutti --diff other.tutti)
-says "$difference" "data.shards +4 +2$"
-says "$difference" "settings that differ: 1"
-says "$difference" "^  files ok +6[01] +6[01]$"
-has "$("$tutti" inspect corpus.tutti --diff corpus.tutti --json)" '"equal":true'
+matches "$difference" "data.shards +4 +2$"
+matches "$difference" "settings that differ: 1"
+matches "$difference" "^  files ok +6[01] +6[01]$"
+json_matches "$("$tutti" inspect corpus.tutti --diff corpus.tutti --json)" '"equal":true'
 
 # ---- several runs: the settings that differ, the best run first ----
 sed 's/^batch = 4/batch = 8/' first.conf >second.conf
@@ -152,35 +152,35 @@ for name in first second; do echo "$(best_of runs/$name) $name"; done | sort -g 
 while read -r loss epoch run; do
     line=$((line + 1))
     hash=$(hash_of "runs/$run")
-    says "$(sed -n ${line}p table.txt)" \
+    matches "$(sed -n ${line}p table.txt)" \
         "^runs/$run +.* 2/2 +[0-9]+ +$(printf %.4f "$loss") +$epoch +[0-9]+  $hash\$"
 done <ordered.txt
-says "$(sed -n 1p table.txt)" '^run +train.batch +train.learning_rate +train.max_steps +epoch +step +valid loss'
-says "$(grep ^runs/second table.txt)" '^runs/second +8 +0.02 +0 +2/2'
+matches "$(sed -n 1p table.txt)" '^run +train.batch +train.learning_rate +train.max_steps +epoch +step +valid loss'
+matches "$(grep ^runs/second table.txt)" '^runs/second +8 +0.02 +0 +2/2'
 # A run ended by train.max_steps within an epoch is validated at that step.
 part=$(sed -n 's/^{"step": *3,.*"valid_loss": *\([0-9.]*\).*/\1/p' runs/part/metrics.jsonl)
-says "$(sed -n 4p table.txt)" "^runs/part +4 +0.01 +3 +0/2 +3 +$(printf %.4f "$part") +1 \(step 3\) +-  [0-9a-f]{16}\$"
+matches "$(sed -n 4p table.txt)" "^runs/part +4 +0.01 +3 +0/2 +3 +$(printf %.4f "$part") +1 \(step 3\) +-  [0-9a-f]{16}\$"
 json=$("$tutti" inspect runs/part runs/first --json)
-has "$json" '"path":"runs/part",.*"epoch":0,"epochs":2,"step":3,"best_valid_loss":'"$part"'[0-9]*,"best_epoch":1,"best_step":3,'
-says "$("$tutti" inspect runs/part)" "at this step +validation loss $(printf %.4f "$part")$"
-has "$("$tutti" inspect runs/part --json)" '"valid_loss":'"$part"
+json_matches "$json" '"path":"runs/part",.*"epoch":0,"epochs":2,"step":3,"best_valid_loss":'"$part"'[0-9]*,"best_epoch":1,"best_step":3,'
+matches "$("$tutti" inspect runs/part)" "at this step +validation loss $(printf %.4f "$part")$"
+json_matches "$("$tutti" inspect runs/part --json)" '"valid_loss":'"$part"
 # This validation is found in front of a part of the file that is not text, which is not
 # read.
 cp -r runs/part runs/hole
 truncate -s 20G runs/hole/metrics.jsonl
-says "$("$tutti" inspect runs/hole 2>hole.txt)" "at this step +validation loss $(printf %.4f "$part")$"
-says "$(cat hole.txt)" '^tutti: warning: runs/hole/.*metrics.jsonl:[0-9]+: a zero byte'
+matches "$("$tutti" inspect runs/hole 2>hole.txt)" "at this step +validation loss $(printf %.4f "$part")$"
+matches "$(cat hole.txt)" '^tutti: warning: runs/hole/.*metrics.jsonl:[0-9]+: a zero byte'
 [ "$(wc -l <hole.txt)" = 1 ] || fail "a hole in the metrics: $(cat hole.txt)"
 { printf 'x%.0s' $(seq 70000); cat runs/part/metrics.jsonl; } >runs/hole/metrics.jsonl
-says "$("$tutti" inspect runs/hole 2>hole.txt)" "epoch +0"
-says "$(cat hole.txt)" 'metrics.jsonl:1: the line is longer than 65536 bytes'
+matches "$("$tutti" inspect runs/hole 2>hole.txt)" "epoch +0"
+matches "$(cat hole.txt)" 'metrics.jsonl:1: the line is longer than 65536 bytes'
 rm -r runs/hole
-says "$(tail -n 1 table.txt)" '^runs/empty: a directory without a checkpoint'
+matches "$(tail -n 1 table.txt)" '^runs/empty: a directory without a checkpoint'
 [ "$(wc -l <table.txt)" = 6 ] || fail "lines of the table: $(cat table.txt)"
 json=$("$tutti" inspect runs/empty runs/first runs/second --json)
-has "$json" '"kind":"runs","runs":\[\{"path":"runs/(first|second)","settings":\{"train.batch":[48],'
-has "$json" '"train.learning_rate":0.02\},"epoch":2,"epochs":2,'
-has "$json" '\{"path":"runs/empty","error":"runs/empty:adirectorywithout'
+json_matches "$json" '"kind":"runs","runs":\[\{"path":"runs/(first|second)","settings":\{"train.batch":[48],'
+json_matches "$json" '"train.learning_rate":0.02\},"epoch":2,"epochs":2,'
+json_matches "$json" '\{"path":"runs/empty","error":"runs/empty:adirectorywithout'
 refuses 1 "none of 2 runs can be read; runs/empty: " "$tutti" inspect runs/empty nowhere
 refuses 2 "--verify takes one path" "$tutti" inspect runs/first runs/second --verify
 refuses 2 "--diff takes one path" "$tutti" inspect runs/first runs/second --diff runs/first
@@ -205,15 +205,15 @@ rm -r runs/empty
 # ---- damage is found and named: shards, the index, a checkpoint, at several offsets ----
 for file in index.h5 shard-0000.h5 shard-0003.h5; do
     size=$(stat -c %s "corpus.tutti/$file")
-    for place in 100 $((size / 2)) $((size - 200)); do
+    for offset in 100 $((size / 2)) $((size - 200)); do
         rm -rf damaged.tutti
         cp -r corpus.tutti damaged.tutti
-        flip "damaged.tutti/$file" "$place"
+        flip "damaged.tutti/$file" "$offset"
         code=0
         "$tutti" inspect damaged.tutti --verify >out.txt 2>&1 || code=$?
         # a bit in space unused by HDF5 changes nothing
         if [ "$code" = 0 ]; then
-            says "$(cat out.txt)" "verified"
+            matches "$(cat out.txt)" "verified"
         else
             refuses 1 "damaged.tutti/$file" "$tutti" inspect damaged.tutti --verify
         fi
@@ -222,8 +222,8 @@ done
 # the tokens contain no unused space
 rm -rf damaged.tutti
 cp -r corpus.tutti damaged.tutti
-place=$(grep -abo "$(printf 'FRHP\|BTHD\|OHDR')" damaged.tutti/shard-0001.h5 | tail -1 | cut -d: -f1)
-flip damaged.tutti/shard-0001.h5 $((place + 6))
+offset=$(grep -abo "$(printf 'FRHP\|BTHD\|OHDR')" damaged.tutti/shard-0001.h5 | tail -1 | cut -d: -f1)
+flip damaged.tutti/shard-0001.h5 $((offset + 6))
 refuses 1 "damaged.tutti/shard-0001.h5" "$tutti" inspect damaged.tutti --verify
 rm damaged.tutti/shard-0001.h5
 refuses 1 "damaged.tutti/shard-0001.h5" "$tutti" inspect damaged.tutti --verify

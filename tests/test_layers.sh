@@ -1,7 +1,7 @@
 #!/bin/bash
 # Include rules between the source folders. The layers, lowest first:
-#   base | midi, kernels, h5 | comm | watchdog, encode, nn | data | train | generate | api |
-#   demo | cli
+#   base | midi, kernels, h5 | comm | watchdog, encode, nn | data | train | generate |
+#   api | demo | cli
 # A file includes "header.h" of its own folder and "folder/header.h" of lower layers, but
 # no *_internal.h of another folder; folders of one layer do not include each other; and
 # each third-party library is used by one unit only. include/tutti/tutti.h is the only
@@ -17,23 +17,23 @@ checked=0
 for file in src/*/*.[ch]; do
     folder=$(basename "$(dirname "$file")")
     if [ -z "${layer[$folder]:-}" ]; then
-        fault "$file: belongs to no layer"
+        report_failure "$file: belongs to no layer"
         continue
     fi
     for header in $(sed -n 's|^ *# *include *"\([^"]*\)".*|\1|p' "$file"); do
         checked=$((checked + 1))
         to=${header%/*}
         case $header in
-        tutti/tutti.h) [ "$folder" = api ] || fault "$file includes the public header" ;;
-        *_internal.h) [ -e "src/$folder/$header" ] || fault "$file: $header of another folder" ;;
+        tutti/tutti.h) [ "$folder" = api ] || report_failure "$file includes the public header" ;;
+        *_internal.h) [ -e "src/$folder/$header" ] || report_failure "$file: $header of another folder" ;;
         */*)
             if [ ! -e "src/$header" ]; then
-                fault "$file: src/$header does not exist"
+                report_failure "$file: src/$header does not exist"
             elif [ "${layer[$to]}" -ge "${layer[$folder]}" ]; then
-                fault "$file ($folder) includes $header"
+                report_failure "$file ($folder) includes $header"
             fi
             ;;
-        *) [ -e "src/$folder/$header" ] || fault "$file: $header is not of its folder" ;;
+        *) [ -e "src/$folder/$header" ] || report_failure "$file: $header is not of its folder" ;;
         esac
     done
 done
@@ -48,33 +48,34 @@ for file in src/train/*.[ch]; do
     for to in $(sed -n 's|^ *# *include *"\(trainer[a-z_]*\)\.h".*|\1|p' "$file"); do
         [ "$to" != "$unit" ] || continue
         [ "$to" != trainer ] || [ "$level" -lt 3 ] || continue
-        [ "${part[$to]:-9}" -lt "$level" ] || fault "$file calls upward: it includes $to.h"
+        [ "${part[$to]:-9}" -lt "$level" ] || report_failure "$file calls upward: it includes $to.h"
     done
 done
-[ "$checked" -gt 300 ] || fault "found only $checked includes: not the source tree?"
+[ "$checked" -gt 300 ] || report_failure "found only $checked includes: not the source tree?"
 [ "$(find include -type f)" = include/tutti/tutti.h ] ||
-    fault "public headers: $(find include -type f)"
+    report_failure "public headers: $(find include -type f)"
 
-# confined PATTERN FILE...: requires that only these files include headers that match.
-confined() {
+# included_only_by PATTERN FILE...: requires that only these files include headers that
+# match.
+included_only_by() {
     local pattern=$1
     shift
     for file in $(grep -lE "^ *# *include *[<\"]($pattern)[>\"]" -r src include); do
         case " $* " in
         *" $file "*) ;;
-        *) fault "$file includes $pattern; only $* may" ;;
+        *) report_failure "$file includes $pattern; only $* may" ;;
         esac
     done
 }
-confined '(cblas|openblas.*)\.h' src/kernels/matmul_openblas.c
-confined 'mpi\.h' src/comm/comm_internal.h
-confined 'comm_internal\.h' src/comm/comm*.c
-confined '(hdf5|H5.*)\.h' src/h5/h5_internal.h src/h5/disk.c
-confined 'h5_internal\.h' src/h5/*.c
-confined '(smf|glib)\.h' src/midi/writer.c
-confined 'ini\.h' src/base/options_read.c
-confined 'xxhash\.h' src/base/hash.c
-confined 'Random123/.*' src/base/rng.c
+included_only_by '(cblas|openblas.*)\.h' src/kernels/matmul_openblas.c
+included_only_by 'mpi\.h' src/comm/comm_internal.h
+included_only_by 'comm_internal\.h' src/comm/comm*.c
+included_only_by '(hdf5|H5.*)\.h' src/h5/h5_internal.h src/h5/disk.c
+included_only_by 'h5_internal\.h' src/h5/*.c
+included_only_by '(smf|glib)\.h' src/midi/writer.c
+included_only_by 'ini\.h' src/base/options_read.c
+included_only_by 'xxhash\.h' src/base/hash.c
+included_only_by 'Random123/.*' src/base/rng.c
 
-check_faults
+check_failures
 echo "$checked includes respect the layers"

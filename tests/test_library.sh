@@ -7,7 +7,7 @@ example=$programs/library_example
 make_run gru
 write_midi primer.mid 60 62 64 65 67 69 71 72
 
-"$example" runs/first here.mid >said.txt || fail "the example"
+"$example" runs/first here.mid >output.txt || fail "the example"
 "$tutti" generate runs/first -o there.mid --seconds 10 --seed 42 --count 2 >/dev/null
 cmp -s here.mid there-2.mid || fail "library and command make different files"
 # both accept 64-bit seeds
@@ -19,9 +19,9 @@ for seed in 9223372036854775808 18446744073709551615; do
     cmp -s here-seed.mid here.mid && fail "seed $seed gives the file of seed 42"
 done
 hash=$(hash_of runs/first/checkpoints/best)
-grep -q "weights $hash" said.txt ||
-    fail "weights hash: $hash, output: $(cat said.txt)"
-grep -q "^note 0: pitch" said.txt || fail "no notes: $(cat said.txt)"
+grep -q "weights $hash" output.txt ||
+    fail "weights hash: $hash, output: $(cat output.txt)"
+grep -q "^note 0: pitch" output.txt || fail "no notes: $(cat output.txt)"
 
 "$example" runs/first primed.mid primer.mid >/dev/null || fail "the example with a primer"
 "$tutti" generate runs/first -o primed-there.mid --seconds 10 --seed 42 --count 2 \
@@ -40,7 +40,7 @@ diff declared.txt visible.txt >&2 || fail "symbols of libtutti.so (>) and functi
 if nm -D "$shared" | grep -q __asan; then
     echo "skipped: Python client: Python lacks the sanitizer's runtime"
 else
-    /usr/bin/env python3 "$tests/library_client.py" "$shared" runs/first python.mid >said.txt ||
+    /usr/bin/env python3 "$tests/library_client.py" "$shared" runs/first python.mid >output.txt ||
         fail "the Python client"
     cmp -s python.mid there-2.mid || fail "Python and the command make different files"
 fi

@@ -27,9 +27,9 @@ samples = 1
 sample_seconds = 5
 END
 
-# main_job NAME COMMAND...: runs every step under COMMAND..., for example `env
+# run_pipeline NAME COMMAND...: runs every step under COMMAND..., for example `env
 # NAME=VALUE`.
-main_job() {
+run_pipeline() {
     local name=$1 line
     shift
     rm -rf data run music.mid
@@ -49,10 +49,10 @@ inspect music.mid
 END
 }
 
-main_job "overwritten memory" env MALLOC_PERTURB_=165
+run_pipeline "overwritten memory" env MALLOC_PERTURB_=165
 command -v valgrind >/dev/null || skip "no valgrind"
 memcheck=(valgrind -q --error-exitcode=99)
 known=/usr/share/openmpi/openmpi-valgrind.supp # suppressions for Open MPI's startup
 [ ! -e "$known" ] || memcheck+=(--suppressions="$known")
-main_job "valgrind" "${memcheck[@]}"
+run_pipeline "valgrind" "${memcheck[@]}"
 echo "memcheck: all as expected"

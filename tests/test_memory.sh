@@ -1,8 +1,8 @@
 #!/bin/bash
-# More data than memory: with data.memory_mb a run streams its tokens from disk and gives the
-# same bits as a run with all tokens in memory, for any number of ranks and any bound, and
-# when resumed under another bound. Damage found during the run, or a bound that is too
-# small, gives one line.
+# More data than memory: with data.memory_mb a run streams its tokens from disk and
+# gives the same bits as a run with all tokens in memory, for any number of ranks and
+# any bound, and when resumed under another bound. Damage found during the run, or a
+# bound that is too small, gives one line.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 large_corpus=$programs/large_corpus
 
@@ -43,10 +43,10 @@ train() {
 }
 
 same() { # same RUN WHAT
-    facts "runs/$1" >this.txt
-    facts runs/whole >that.txt
-    [ "$(grep -c weights_hash that.txt)" -ge 91 ] || fail "$2: the reference has too few lines"
-    diff that.txt this.txt >difference.txt || { head -4 difference.txt >&2; fail "$2"; }
+    deterministic_metrics "runs/$1" >actual.txt
+    deterministic_metrics runs/whole >expected.txt
+    [ "$(grep -c weights_hash expected.txt)" -ge 91 ] || fail "$2: the reference has too few lines"
+    diff expected.txt actual.txt >difference.txt || { head -4 difference.txt >&2; fail "$2"; }
     echo "ok: $2"
 }
 
@@ -57,13 +57,13 @@ grep -q "streamed" whole.txt && fail "streamed instead of in memory"
 
 # A tenth of the tokens and less: 2 bytes each.
 tenth=$(awk "BEGIN {print $tokens * 2 / 1e6 / 10}")
-least() { # least RANKS: prints the least bound, as stated in the refusal
+minimum_memory() { # minimum_memory RANKS: prints the least bound, as stated in the refusal
     train "$1" refused --set data.memory_mb=0.01 && fail "0.01 MB was accepted"
     [ "$(grep -c '^tutti: ' refused.txt)" = 1 ] || { cat refused.txt >&2; fail "not one line"; }
     sed -n 's/^tutti: data.memory_mb = 0.01 is too little for data.tutti on [0-9]* ranks*: set it to \([0-9.]*\) MB or more.*/\1/p' refused.txt
 }
 for ranks in 1 2 3; do
-    smallest=$(least $ranks)
+    smallest=$(minimum_memory $ranks)
     [ -n "$smallest" ] || { cat refused.txt >&2; fail "no least bound stated"; }
     awk "BEGIN {exit !($smallest < $tenth)}" || fail "least bound: $smallest > $tenth"
     for memory in "$smallest" "$tenth"; do
@@ -96,10 +96,10 @@ rm -rf runs/parts
 for steps in 20 21 50 90; do
     train 1 parts --resume --set train.max_steps=$steps || fail "parts to step $steps"
 done
-facts runs/parts >that.txt
-facts runs/stream >this.txt
-[ "$(grep -c weights_hash that.txt)" -ge 91 ] || fail "parts: too few lines"
-diff that.txt this.txt >difference.txt || { head -4 difference.txt >&2; fail "resumed"; }
+deterministic_metrics runs/parts >expected.txt
+deterministic_metrics runs/stream >actual.txt
+[ "$(grep -c weights_hash expected.txt)" -ge 91 ] || fail "parts: too few lines"
+diff expected.txt actual.txt >difference.txt || { head -4 difference.txt >&2; fail "resumed"; }
 echo "ok: resumed under other bounds"
 
 # The baselines are counted once; a resumed run has them from its checkpoint.
@@ -128,7 +128,7 @@ for memory in 0 "$tenth"; do
         rm -rf runs/fault
         train $ranks fault --inject read@$((ranks - 1)):7 --set data.memory_mb="$memory"
         one_line fault.txt ".*reading for step 7 .*: Input/output error" "injected fault"
-        [ "$(facts runs/fault | wc -l)" = 6 ] || fail "not six steps before the fault"
+        [ "$(deterministic_metrics runs/fault | wc -l)" = 6 ] || fail "not six steps before the fault"
     done
 done
 echo "ok: a read error"

@@ -20,9 +20,9 @@ with edit(sys.argv[1]) as f:
     put(f, "model/output/bias", bias)
     repair_weights(f)
 END
-"$tutti" generate endless.h5 -o endless.mid --seconds 10 --no-guard >said.out 2>said.txt
-[ "$(wc -l <said.txt)" = 1 ] && grep -q "^tutti: warning: 1 of 1 pieces end early" said.txt ||
-    fail "an endless piece: $(cat said.txt)"
+"$tutti" generate endless.h5 -o endless.mid --seconds 10 --no-guard >stdout.txt 2>stderr.txt
+[ "$(wc -l <stderr.txt)" = 1 ] && grep -q "^tutti: warning: 1 of 1 pieces end early" stderr.txt ||
+    fail "an endless piece: $(cat stderr.txt)"
 
 OPENBLAS_NUM_THREADS=1 "$python" "$tests/mutate_hdf5.py" "$tutti" --checkpoints 16 \
     --datasets 12

@@ -14,7 +14,7 @@ mkdir there
 ln -s there/target.mid link.mid
 ln -s there/new.mid dangling.mid
 echo old >there/target.mid
-generate -o link.mid >said.txt || fail "through a link"
+generate -o link.mid >output.txt || fail "through a link"
 generate -o dangling.mid >/dev/null || fail "through a dangling link"
 [ -L link.mid ] && [ -L dangling.mid ] || fail "a link was replaced"
 cmp -s there/target.mid plain.mid && cmp -s there/new.mid plain.mid || fail "a link's target"
@@ -28,22 +28,22 @@ wait $!
 [ -p pipe ] && cmp -s piped.mid plain.mid || fail "through a pipe"
 timeout -s INT 1 "$tutti" generate runs/first -o pipe --seconds 1 >/dev/null 2>&1
 [ $? = 124 ] || fail "a pipe without a reader: Ctrl-C doesn't end it"
-generate -o pipe >/dev/null 2>said.txt &
+generate -o pipe >/dev/null 2>output.txt &
 waiting=$!
-wait_for_line said.txt .
+wait_for_line output.txt .
 sleep 0.2 # makes tutti poll the pipe more than once
 cat pipe >piped.mid
 wait $waiting || fail "a pipe with a late reader"
-[ "$(cat said.txt)" = "waiting for a reader of pipe" ] && cmp -s piped.mid plain.mid ||
-    fail "a pipe with a late reader: $(cat said.txt)"
+[ "$(cat output.txt)" = "waiting for a reader of pipe" ] && cmp -s piped.mid plain.mid ||
+    fail "a pipe with a late reader: $(cat output.txt)"
 echo "ok: pipes"
 
 ln -s /proc/self/fd/1 stdout
 for name in - /dev/stdout /dev/fd/1 stdout; do
-    generate -o "$name" --prime corpus/tune-000.mid >out.mid 2>said.txt || fail "-o $name"
+    generate -o "$name" --prime corpus/tune-000.mid >out.mid 2>output.txt || fail "-o $name"
     is_midi out.mid
-    grep -q 'primer .*tokens' said.txt && grep -q 'notes, ' said.txt ||
-        fail "-o $name: messages: $(cat said.txt)"
+    grep -q 'primer .*tokens' output.txt && grep -q 'notes, ' output.txt ||
+        fail "-o $name: messages: $(cat output.txt)"
     generate -o "$name" 2>/dev/null | cmp -s - plain.mid || fail "-o $name into a pipe"
 done
 [ -L stdout ] || fail "the link to standard output was replaced"
@@ -54,9 +54,9 @@ done
 generate -o - 2>/dev/full | cmp -s - plain.mid || fail "standard output without messages"
 if [ -w /dev/full ]; then
     code=0
-    generate -o - >/dev/full 2>said.txt || code=$?
-    [ "$code" = 1 ] && grep -q '^tutti: standard output: can.t write: No space' said.txt ||
-        fail "a full standard output: $code: $(cat said.txt)"
+    generate -o - >/dev/full 2>output.txt || code=$?
+    [ "$code" = 1 ] && grep -q '^tutti: standard output: can.t write: No space' output.txt ||
+        fail "a full standard output: $code: $(cat output.txt)"
 fi
 # the damaged checkpoint would be reported if stdout were not checked first
 cp runs/first/checkpoints/best damaged.h5 && flip damaged.h5 30000
@@ -64,18 +64,18 @@ refuses 1 "damaged.h5" "$tutti" generate damaged.h5 -o x.mid --seconds 1
 closed='^tutti: standard output: closed, or not open for writing$'
 for name in - /dev/stdout; do
     code=0
-    "$tutti" generate damaged.h5 --seconds 1 -o $name 2>said.txt >&- || code=$?
-    [ $code = 2 ] && grep -q 'closed, or not open for writing$' said.txt ||
-        fail "-o $name, stdout closed: $code: $(cat said.txt)"
+    "$tutti" generate damaged.h5 --seconds 1 -o $name 2>output.txt >&- || code=$?
+    [ $code = 2 ] && grep -q 'closed, or not open for writing$' output.txt ||
+        fail "-o $name, stdout closed: $code: $(cat output.txt)"
 done
 refuses 2 "^tutti: /dev/fd/9: closed, or not open for writing" \
     "$tutti" generate damaged.h5 --seconds 1 -o /dev/fd/9
 for command in "evaluate missing missing" "bench --seconds 3600" "inspect missing" doctor; do
     code=0
     # shellcheck disable=SC2086
-    timeout 300 "$tutti" $command 2>said.txt >&- || code=$?
-    [ $code = 1 ] && [ "$(wc -l <said.txt)" = 1 ] && grep -q "$closed" said.txt ||
-        fail "$command, stdout closed: $code: $(cat said.txt)"
+    timeout 300 "$tutti" $command 2>output.txt >&- || code=$?
+    [ $code = 1 ] && [ "$(wc -l <output.txt)" = 1 ] && grep -q "$closed" output.txt ||
+        fail "$command, stdout closed: $code: $(cat output.txt)"
 done
 echo "ok: standard output"
 
@@ -134,7 +134,7 @@ for i in 1 2 3 4 5 6; do [ "$(cat "code$i")" = 0 ] || fail "writer $i: $(cat "lo
 cmp -s shared.mid plain.mid || fail "the file of six writers is damaged"
 if command -v mpirun >/dev/null; then
     timeout 120 mpirun -n 4 "$tutti" generate runs/first --seconds 3 --seed 9 -o ranks.mid \
-        >said.txt 2>&1 || fail "mpirun -n 4 tutti generate: $(cat said.txt)"
+        >output.txt 2>&1 || fail "mpirun -n 4 tutti generate: $(cat output.txt)"
     cmp -s ranks.mid plain.mid || fail "the file of four ranks is damaged"
 fi
 left=$(find . -name '.*.partial')
@@ -144,11 +144,11 @@ echo "ok: concurrent writers"
 # ---- preprocess and train ----
 
 preprocess() { "$tutti" preprocess corpus --shards 4 --replace -o again "$@"; }
-preprocess --list plain.tsv >said.txt 2>/dev/null || fail "a list"
+preprocess --list plain.tsv >output.txt 2>/dev/null || fail "a list"
 for name in - /dev/stdout; do
-    preprocess --list "$name" >list.tsv 2>said.txt || fail "--list $name"
+    preprocess --list "$name" >list.tsv 2>output.txt || fail "--list $name"
     cmp -s list.tsv plain.tsv || fail "--list $name: messages mixed with data"
-    grep -q '^dataset again' said.txt || fail "--list $name: no messages"
+    grep -q '^dataset again' output.txt || fail "--list $name: no messages"
 done
 "$tutti" preprocess corpus --shards 4 -o first --list first/list.tsv >/dev/null 2>&1 ||
     fail "--list into a new dataset"
@@ -170,8 +170,8 @@ fi
 [ ! -e gone ] && [ ! -e never ] || fail "a dataset was made without its list"
 
 train() { "$tutti" train first.conf --set run.dir="runs/$1" --set train.epochs=1 "${@:2}"; }
-train traced --trace - >trace.json 2>said.txt || fail "--trace -: $(cat said.txt)"
-train appended --trace /dev/stdout >>trace.json 2>said.txt || fail "--trace /dev/stdout"
+train traced --trace - >trace.json 2>output.txt || fail "--trace -: $(cat output.txt)"
+train appended --trace /dev/stdout >>trace.json 2>output.txt || fail "--trace /dev/stdout"
 cat pipe >trace-piped.json &
 reader=$!
 train piped --trace pipe >/dev/null 2>&1 || fail "--trace into a pipe"
@@ -186,12 +186,12 @@ for trace in first, second, json.load(open("trace-piped.json")):
     assert len(trace["traceEvents"]) > 20, trace
 END
 fi
-"$tutti" train first.conf --set run.dir=runs/waiting --trace pipe >/dev/null 2>said.txt &
+"$tutti" train first.conf --set run.dir=runs/waiting --trace pipe >/dev/null 2>output.txt &
 waiting=$!
 # until the shell has exec'd tutti and tutti catches SIGTERM
 until [ "$(readlink "/proc/$waiting/exe")" = "$tutti" ] &&
     [ $((0x$(sed -n 's/^SigCgt:\s*//p' "/proc/$waiting/status") & 0x4000)) != 0 ]; do
-    kill -0 $waiting 2>/dev/null || fail "tutti doesn't wait for a reader: $(cat said.txt)"
+    kill -0 $waiting 2>/dev/null || fail "tutti doesn't wait for a reader: $(cat output.txt)"
     sleep 0.05
 done
 kill -TERM $waiting
@@ -201,7 +201,7 @@ cat >expected.txt <<END
 waiting for a reader of pipe
 tutti: stopped by SIGTERM before the first step: pipe: no reader came
 END
-diff expected.txt said.txt >&2 || fail "a trace without reader, stopped"
+diff expected.txt output.txt >&2 || fail "a trace without reader, stopped"
 refuses 2 "^tutti: gone/trace.json: there is no folder gone" train refused --trace gone/trace.json
 refuses 2 "^tutti: z/: a directory" train refused --trace z/
 [ ! -e runs/refused ] || fail "a run was started"
@@ -210,13 +210,13 @@ echo "ok: lists and traces"
 # the printed commands work from this folder, with any PATH
 cd there || exit 1
 mkdir "a b" && "$tutti" train ../first.conf --set data.dataset=../corpus.tutti \
-    --set "run.dir=a b/run" --set train.epochs=1 >/dev/null 2>said.txt || fail "train"
-sed -n 's/^\(next:\|     \) \(.*tutti .*\)/\2/p' said.txt >commands.sh
-[ "$(wc -l <commands.sh)" -ge 2 ] || fail "no commands: $(cat said.txt)"
+    --set "run.dir=a b/run" --set train.epochs=1 >/dev/null 2>output.txt || fail "train"
+sed -n 's/^\(next:\|     \) \(.*tutti .*\)/\2/p' output.txt >commands.sh
+[ "$(wc -l <commands.sh)" -ge 2 ] || fail "no commands: $(cat output.txt)"
 PATH=/usr/bin:/bin bash -e commands.sh >/dev/null || fail "the printed commands fail: $(cat commands.sh)"
 is_midi music.mid
-"$tutti" preprocess ../corpus -o "a b/data" --shards 4 >said.txt 2>/dev/null || fail "preprocess"
-sed -n 's/^more: //p' said.txt >commands.sh
+"$tutti" preprocess ../corpus -o "a b/data" --shards 4 >output.txt 2>/dev/null || fail "preprocess"
+sed -n 's/^more: //p' output.txt >commands.sh
 PATH=/usr/bin:/bin bash -e commands.sh | grep -q 'a b/data' || fail "more: $(cat commands.sh)"
 cd ..
 echo "ok: printed commands"
@@ -227,10 +227,10 @@ mkdir home
 sed 's#^dir = .*#dir = ~/runs/first#; s#^dataset = .*#dataset = ~/data#' first.conf >home.conf
 HOME=$work/home "$tutti" preprocess corpus --config home.conf --shards 4 --split "0.8 0.1 0.1" \
     >/dev/null 2>&1 || fail "preprocess into ~/data"
-HOME=$work/home "$tutti" train home.conf >/dev/null 2>said.txt || fail "run.dir = ~/x: $(cat said.txt)"
+HOME=$work/home "$tutti" train home.conf >/dev/null 2>output.txt || fail "run.dir = ~/x: $(cat output.txt)"
 [ -e home/data/index.h5 ] && [ -e home/runs/first/checkpoints/latest ] || fail "not in the home folder"
 HOME=$work/home "$tutti" train first.conf --set run.dir=~/runs/set --set train.epochs=1 \
-    --trace=\~/trace.json >/dev/null 2>said.txt || fail "--set run.dir=~/x: $(cat said.txt)"
+    --trace=\~/trace.json >/dev/null 2>output.txt || fail "--set run.dir=~/x: $(cat output.txt)"
 [ -e home/runs/set/settings.conf ] && [ -e home/trace.json ] || fail "--set, --trace=~/"
 grep -q "^dir = $work/home/runs/first$" home/runs/first/settings.conf || fail "settings.conf"
 HOME=$work/home "$tutti" preprocess corpus --output=\~/data2 --shards 4 >/dev/null 2>&1
@@ -256,15 +256,15 @@ for variables in SLURM_PROCID=3 "OMPI_COMM_WORLD_RANK=3 OMPI_COMM_WORLD_SIZE=4" 
 done
 echo "ok: processes that are not connected"
 if command -v mpirun.mpich >/dev/null; then
-    timeout 300 mpirun.mpich -n 4 "$tutti" --version >said.txt 2>&1
-    [ "$(grep -c '^tutti [0-9]' said.txt)" = 1 ] || fail "MPICH's launch: $(cat said.txt)"
+    timeout 300 mpirun.mpich -n 4 "$tutti" --version >output.txt 2>&1
+    [ "$(grep -c '^tutti [0-9]' output.txt)" = 1 ] || fail "MPICH's launch: $(cat output.txt)"
     echo "ok: one line under MPICH's mpirun"
 fi
 if command -v mpirun >/dev/null; then
     for word in --version --help "train --help"; do
         # shellcheck disable=SC2086
-        timeout 300 mpirun -n 4 "$tutti" $word >said.txt 2>&1 || fail "mpirun tutti $word"
-        [ "$(grep -cE '^(tutti [0-9.]+$|Usage)' said.txt)" = 1 ] || fail "mpirun: $(cat said.txt)"
+        timeout 300 mpirun -n 4 "$tutti" $word >output.txt 2>&1 || fail "mpirun tutti $word"
+        [ "$(grep -cE '^(tutti [0-9.]+$|Usage)' output.txt)" = 1 ] || fail "mpirun: $(cat output.txt)"
     done
     echo "ok: one line under mpirun"
 fi

@@ -9,7 +9,7 @@ set -e
 refused() {
     local code=$1 text=$2 found=0
     shift 2
-    "$@" >said.txt 2>error.txt || found=$?
+    "$@" >output.txt 2>error.txt || found=$?
     [ "$found" = "$code" ] || fail "exit $found, expected $code: $*: $(cat error.txt)"
     grep "^tutti: " error.txt >lines.txt || fail "no message: $*"
     [ "$(wc -l <lines.txt)" = 1 ] || fail "more than one line: $(cat lines.txt)"
@@ -36,8 +36,7 @@ ln -s nowhere.mid corpus/dangling.mid
 ln -s .. corpus/sub/loop
 ln -s ../no-extension corpus/linked.mid
 
-# --- identical output
-# -------------------------------------------------------------------------
+# ---- identical output ----
 for encoding in performance pianoroll; do
     for ranks in 1 2 3 4; do
         "$mpirun" -n $ranks "$tutti" preprocess corpus -o "$encoding-$ranks" --shards 7 \
@@ -72,9 +71,9 @@ same alone absolute/made/here
 "$tutti" preprocess corpus corpus/sub ./corpus corpus/tune-001.mid -o twice --shards 7 >/dev/null
 same alone twice
 
-# --- outcomes -------------------------------------------------------------------------------
-"$tutti" preprocess no-extension corpus -o listed --list list.tsv -- -first >said.txt 2>&1 ||
-    fail "$(cat said.txt)"
+# ---- outcomes ----
+"$tutti" preprocess no-extension corpus -o listed --list list.tsv -- -first >output.txt 2>&1 ||
+    fail "$(cat output.txt)"
 outcome() { # PATH OUTCOME REASON
     awk -F '\t' -v path="$1" -v outcome="$2" -v reason="$3" '
         $1 == path { found = 1; ok = $2 == outcome && index($3, reason) }
@@ -99,7 +98,7 @@ outcome corpus/folder.mid/inside.kar ok ""
 grep -q readme list.tsv && fail "a text file was accepted"
 [ "$(wc -l <list.tsv)" = 55 ] || fail "$(wc -l <list.tsv) lines"
 for line in "ok +45" "repaired +1" "skipped +5" "duplicate +3" "all +54"; do
-    grep -Eq "^ +$line$" said.txt || fail "'$line' is not in $(cat said.txt)"
+    grep -Eq "^ +$line$" output.txt || fail "'$line' is not in $(cat output.txt)"
 done
 "$tutti" inspect listed --verify >/dev/null || fail "verify"
 
@@ -111,15 +110,15 @@ cp corpus/tune-001.mid two/midi/a.mid
 outcome one/midi/a.mid ok ""
 outcome two/midi/a.mid ok ""
 
-# --- split files ----------------------------------------------------------------------------
+# ---- split files ----
 printf '%s\t%s\n' corpus/tune-000.mid test corpus/tune-001.mid valid \
     "$work/corpus/tune-002.mid" train corpus/sub/-dash.mid train >split.tsv
-"$tutti" preprocess corpus -o split --split-file split.tsv --list list.tsv >said.txt 2>&1
+"$tutti" preprocess corpus -o split --split-file split.tsv --list list.tsv >output.txt 2>&1
 outcome corpus/tune-005.mid skipped "not in the split file"
 outcome corpus/tune-001.mid ok ""
-grep -Eq "train +2 " said.txt || fail "$(cat said.txt)"
-grep -Eq "valid +1 " said.txt || fail "$(cat said.txt)"
-grep -Eq "test +1 " said.txt || fail "$(cat said.txt)"
+grep -Eq "train +2 " output.txt || fail "$(cat output.txt)"
+grep -Eq "valid +1 " output.txt || fail "$(cat output.txt)"
+grep -Eq "test +1 " output.txt || fail "$(cat output.txt)"
 "$mpirun" -n 3 "$tutti" preprocess corpus -o split-3 --split-file split.tsv >/dev/null 2>&1
 same split split-3
 (cd one && printf 'midi/a.mid\ttest\n' >split.tsv &&
@@ -149,28 +148,28 @@ write_midi part/sub/two.mid 61 63 65
 write_midi part/sub/same.mid 62 64 66
 write_midi part/other/same.mid 63 65 67
 write_midi part/same.mid 64 66 68
-takes() { # TEXT-OF-SPLIT-FILE INPUT...: every line is accepted and takes effect
+accepts_split() { # TEXT-OF-SPLIT-FILE INPUT...: every line is accepted and takes effect
     printf %b "$1" >part.tsv
     shift
     "$tutti" preprocess "$@" -o part.out --split-file part.tsv --replace --list list.tsv \
-        >said.txt 2>&1 || fail "$(cat part.tsv said.txt)"
+        >output.txt 2>&1 || fail "$(cat part.tsv output.txt)"
     [ "$(grep -c -v "not in the split file" list.tsv)" = $(($(grep -c mid part.tsv) + 1)) ] ||
         fail "$(cat part.tsv list.tsv)"
 }
-takes 'one.mid\ttrain\ntwo.mid\ttest\n' part
-takes './one.mid\ttrain\r\n./sub/two.mid\ttest\r\n\r\n' part
-takes '\xEF\xBB\xBFone.mid\ttrain\nsub//./two.mid\ttest' ./part/
-takes 'other/same.mid\ttrain\npart/one.mid\ttrain\n./part/sub/two.mid\ttest\n' part
-takes "$work/part/one.mid\ttrain\n$work/part/./sub/two.mid\ttest\n" "$work/part"
-takes 'same.mid\ttrain\nsub/same.mid\tvalid\nother/same.mid\ttest\n' part
+accepts_split 'one.mid\ttrain\ntwo.mid\ttest\n' part
+accepts_split './one.mid\ttrain\r\n./sub/two.mid\ttest\r\n\r\n' part
+accepts_split '\xEF\xBB\xBFone.mid\ttrain\nsub//./two.mid\ttest' ./part/
+accepts_split 'other/same.mid\ttrain\npart/one.mid\ttrain\n./part/sub/two.mid\ttest\n' part
+accepts_split "$work/part/one.mid\ttrain\n$work/part/./sub/two.mid\ttest\n" "$work/part"
+accepts_split 'same.mid\ttrain\nsub/same.mid\tvalid\nother/same.mid\ttest\n' part
 grep -q "same.mid.ok" list.tsv || fail "$(cat list.tsv)"
 mkdir -p chain/a/sub chain/b/sub
 write_midi chain/a/sub/x.mid 60 62 65
 write_midi chain/b/sub/x.mid 61 63 66
 write_midi chain/x.mid 62 64 67
 for lines in 'x.mid\ttrain\nsub/x.mid\tvalid\n' 'sub/x.mid\tvalid\nx.mid\ttrain\n'; do
-    takes "${lines}b/sub/x.mid\ttest\n" chain
-    takes "b/sub/x.mid\ttest\n$lines" chain # in any order
+    accepts_split "${lines}b/sub/x.mid\ttest\n" chain
+    accepts_split "b/sub/x.mid\ttest\n$lines" chain # in any order
 done
 refused 2 "part.tsv:1: 'same.mid' matches part/same.mid and part/sub/same.mid (expected more" sh -c \
     "printf 'same.mid\ttrain\nother/same.mid\ttest\n' >part.tsv &&
@@ -193,9 +192,9 @@ write_midi odd/"$(printf 'line\nend.mid')" 62 64 67
 write_midi odd/'back\slash.mid' 63 64 67
 write_midi odd/'caf\xE9.mid' 64 66 67
 write_midi odd/"$(printf 'caf\xC3\xA9.mid')" 65 68 67
-"$tutti" preprocess odd -o odd.out --list list.tsv >said.txt 2>&1 || fail "$(cat said.txt)"
+"$tutti" preprocess odd -o odd.out --list list.tsv >output.txt 2>&1 || fail "$(cat output.txt)"
 "$tutti" inspect odd.out --json >/dev/null || fail "inspect"
-iconv -f UTF-8 -t UTF-8 list.tsv said.txt >/dev/null || fail "not valid UTF-8"
+iconv -f UTF-8 -t UTF-8 list.tsv output.txt >/dev/null || fail "not valid UTF-8"
 [ "$(wc -l <list.tsv)" = 7 ] || fail "$(cat list.tsv)"
 awk -F '\t' 'NF != 6 { exit 1 }' list.tsv || fail "$(cat list.tsv)"
 cut -f 1 list.tsv | sed 1d | LC_ALL=C sort >found.txt
@@ -209,11 +208,11 @@ odd/line\x0Aend.mid
 END
 cmp -s found.txt expected.txt || fail "$(cat found.txt)"
 sed 's/$/\ttrain/' found.txt >part.tsv
-"$tutti" preprocess odd -o odd.listed --split-file part.tsv >said.txt 2>&1 || fail "$(cat said.txt)"
-grep -Eq "^ +ok +6$" said.txt || fail "$(cat said.txt)"
+"$tutti" preprocess odd -o odd.listed --split-file part.tsv >output.txt 2>&1 || fail "$(cat output.txt)"
+grep -Eq "^ +ok +6$" output.txt || fail "$(cat output.txt)"
 printf 'odd/caf\xE9.mid\ttrain\nf\xFC/tab\there.mid\ttest\n' >part.tsv
-"$tutti" preprocess odd -o odd.bytes --split-file part.tsv >said.txt 2>&1 || fail "$(cat said.txt)"
-grep -Eq "^ +ok +2$" said.txt || fail "$(cat said.txt)"
+"$tutti" preprocess odd -o odd.bytes --split-file part.tsv >output.txt 2>&1 || fail "$(cat output.txt)"
+grep -Eq "^ +ok +2$" output.txt || fail "$(cat output.txt)"
 "$tutti" preprocess odd/"$(printf 'caf\xE9.mid')" odd/"$(printf 'f\xFC')" -o odd.inputs \
     --list list.tsv >/dev/null 2>&1
 grep -q '^f\\xFC/tab\\x09here.mid.ok' list.tsv || fail "$(cat list.tsv)"
@@ -227,15 +226,15 @@ cp one/midi/wait.mid one/midi/same.mid
 printf 'midi/wait.mid\ttrain\nmidi/same.mid\ttest\nmidi/a.mid\ttrain\n' >torn.tsv
 for ranks in 1 3; do
     "$mpirun" -n $ranks "$tutti" preprocess one/midi -o torn-$ranks --split-file torn.tsv \
-        >said.txt 2>&1 || fail "$(cat said.txt)"
-    [ "$(grep -c "1 file has the same music as a file of another split" said.txt)" = 1 ] ||
-        fail "$(cat said.txt)"
-    grep -q "midi/wait.mid is train, midi/same.mid is test" said.txt || fail "$(cat said.txt)"
+        >output.txt 2>&1 || fail "$(cat output.txt)"
+    [ "$(grep -c "1 file has the same music as a file of another split" output.txt)" = 1 ] ||
+        fail "$(cat output.txt)"
+    grep -q "midi/wait.mid is train, midi/same.mid is test" output.txt || fail "$(cat output.txt)"
 done
 same torn-1 torn-3
 rm one/midi/wait.mid one/midi/same.mid
 
-# --- refusals: one message on any number of ranks -----------------------------------------
+# ---- refusals: one message on any number of ranks ----
 refused 2 "tutti: missing: can't read" "$mpirun" -n 3 "$tutti" preprocess missing -o bad
 refused 2 "tutti: alone: exists" "$mpirun" -n 3 "$tutti" preprocess corpus -o alone
 refused 2 "no output; add a folder name" "$mpirun" -n 3 "$tutti" preprocess corpus
@@ -265,7 +264,7 @@ cmp -s here/index.h5 alone/index.h5 && fail "not replaced"
 same alone here
 [ -z "$(find . -maxdepth 1 -name 'here?*')" ] || fail "the replaced dataset is still there"
 
-# --- interrupted ----------------------------------------------------------------------------
+# ---- interrupted ----
 mkdir many
 for i in $(seq 1 40); do cp -r one "many/$i"; cp corpus/tune-*.mid "many/$i"; done
 unfinished=0

@@ -8,14 +8,14 @@ at_exit 'kill -9 $(pgrep -f "$work/bin/mpirun") 2>/dev/null'
 mkdir bin
 export PATH=$work/bin:$PATH WORK=$work
 
-stand_in() { # NAME: makes the fake NAME with the text on stdin
+make_fake() { # NAME: makes the fake NAME with the text on stdin
     { echo '#!/bin/bash'; cat; } >"bin/$1"
     chmod +x "bin/$1"
 }
-stand_in program <<'END'
+make_fake program <<'END'
 echo "step 5 of $WORK/run"
 END
-stand_in scontrol <<'END'
+make_fake scontrol <<'END'
 echo "$*" >>"$WORK/scontrol.txt"
 END
 export TUTTI=program LAUNCH=mpirun LINGER=1
@@ -26,7 +26,7 @@ unset SLURM_ARRAY_JOB_ID SLURM_RESTART_COUNT
 job() {
     local code=0 requeues
     rm -rf run/attempts.txt scontrol.txt
-    stand_in mpirun
+    make_fake mpirun
     timeout -k 5 120 bash "$script" my.conf >log.txt 2>&1 || code=$?
     requeues=$(grep -c '^requeue 7$' scontrol.txt 2>/dev/null)
     [ "$code/${requeues:-0}" = "$2/$3" ] ||
@@ -35,19 +35,19 @@ job() {
     echo "ok: $1"
 }
 
-says() { grep -q -- "$1" log.txt || { cat log.txt >&2; fail "no '$1'"; }; }
+log_matches() { grep -q -- "$1" log.txt || { cat log.txt >&2; fail "no '$1'"; }; }
 
-job "hangs after a root cause, and minds no SIGTERM" 0 1 <<'END'
+job "hangs after a root cause and ignores SIGTERM" 0 1 <<'END'
 trap '' TERM
 sleep 1
 echo "root cause" >"$WORK/run/root-cause.txt"
 while :; do sleep 0.2; done
 END
-says "mpirun still runs 1 s after its ranks have exited"
-says "a rank died (exit code 137)"
-says "requeuing at step"
+log_matches "mpirun still runs 1 s after its ranks have exited"
+log_matches "a rank died (exit code 137)"
+log_matches "requeuing at step"
 
-job "hangs, and calls the SIGTERM a success" 0 1 <<'END'
+job "hangs, and exits with 0 on SIGTERM" 0 1 <<'END'
 trap 'exit 0' TERM
 sleep 1
 echo "root cause" >"$WORK/run/root-cause.txt"
@@ -59,9 +59,9 @@ sleep 1
 echo "root cause" >"$WORK/run/root-cause.txt"
 kill -SEGV $$
 END
-says "a rank died (exit code 139)"
+log_matches "a rank died (exit code 139)"
 
-job "ends after a root cause by itself" 0 1 <<'END'
+job "exits by itself after a root cause" 0 1 <<'END'
 sleep 1
 echo "root cause" >"$WORK/run/root-cause.txt"
 exit 1
@@ -69,7 +69,7 @@ END
 ! grep -q "still runs" log.txt || fail "killed although it had exited by itself"
 
 touch -d "1 hour ago" run/root-cause.txt
-job "goes on beside the root cause of another launch" 0 0 <<'END'
+job "continues despite the root cause of another launch" 0 0 <<'END'
 sleep 4
 END
 job "fails without a root cause" 1 0 <<'END'
@@ -77,7 +77,7 @@ exit 1
 END
 
 # the signal still reaches the launcher
-stand_in mpirun <<'END'
+make_fake mpirun <<'END'
 trap 'exit 75' USR1
 touch "$WORK/up"
 while :; do sleep 0.2; done
@@ -88,7 +88,7 @@ pid=$!
 until [ -e up ]; do sleep 0.05; done
 kill -USR1 $pid
 wait $pid || { cat log.txt >&2; fail "USR1: exit code $?"; }
-says "job 7: stopped"
+log_matches "job 7: stopped"
 [ "$(cat scontrol.txt)" = "requeue 7" ] || fail "USR1: not requeued"
 echo "ok: USR1 is forwarded"
 echo "all ok"

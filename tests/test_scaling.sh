@@ -45,8 +45,8 @@ simulate() {
 # field N LINE
 field() { echo "$2" | cut -d, -f"$1"; }
 
-# is CONDITION: true if the awk expression holds
-is() { awk "BEGIN { exit !($1) }"; }
+# holds CONDITION: true if the awk expression holds
+holds() { awk "BEGIN { exit !($1) }"; }
 
 # Also nodes of unequal size (12 ranks on nodes of 8), for which the schedule has one
 # level.
@@ -55,40 +55,40 @@ for ranks in 8:4 12:8 7:7; do
         line=$(simulate ${ranks%:*} ${ranks#*:} sum=$sum check=1 network=tcp)
         efficiency=$(field 16 "$line")
         # With a sharded optimizer a rank updates less than a rank alone.
-        most=1
-        [ $sum = sharded ] && most=1.1
-        is "\"$efficiency\" != \"\" && ${efficiency:-0} > 0 && ${efficiency:-0} <= $most" ||
-            fault "$ranks $sum: $line $(tail -1 "$work/errors")"
+        max_efficiency=1
+        [ $sum = sharded ] && max_efficiency=1.1
+        holds "\"$efficiency\" != \"\" && ${efficiency:-0} > 0 && ${efficiency:-0} <= $max_efficiency" ||
+            report_failure "$ranks $sum: $line $(tail -1 "$work/errors")"
     done
 done
-simulate 8 4 check=1 type=f32 > /dev/null || fault "floats: $(tail -1 "$work/errors")"
+simulate 8 4 check=1 type=f32 > /dev/null || report_failure "floats: $(tail -1 "$work/errors")"
 
 # A wrong sum is detected: check compares the values of every rank.
-simulate 8 4 check=1 sum=none > /dev/null && fault "a sum that was never made is accepted"
+simulate 8 4 check=1 sum=none > /dev/null && report_failure "a missing sum is accepted"
 
 # One rank alone takes the sum of the measured times; twice the rows take twice the time.
 line=$(simulate 1 1)
-is "$(field 14 "$line") == $alone" || fault "alone: $line"
+holds "$(field 14 "$line") == $alone" || report_failure "alone: $line"
 line=$(simulate 1 1 rows=4)
-is "$(field 14 "$line") > 1.8 * $alone" || fault "4 rows: $line"
+holds "$(field 14 "$line") > 1.8 * $alone" || report_failure "4 rows: $line"
 
 # Without overlap the allreduces cost more than during the backward pass.
-under=$(field 14 "$(simulate 8 4 network=tcp)")
-after=$(field 14 "$(simulate 8 4 network=tcp overlap=0)")
-is "$after > $under && $under > $alone" || fault "under $under, after $after, alone $alone"
+overlapped=$(field 14 "$(simulate 8 4 network=tcp)")
+serial=$(field 14 "$(simulate 8 4 network=tcp overlap=0)")
+holds "$serial > $overlapped && $overlapped > $alone" || report_failure "overlapped $overlapped, serial $serial, alone $alone"
 
-# The cost of an allreduce by hand: two ranks of a host exchange halves of 132 000 bytes
+# The cost of an allreduce, computed by hand: two ranks of a host exchange halves of 132 000 bytes
 # twice, at 0.05 ns per byte for each of the two copies, and as much for the addition in
 # the first exchange: 33 us of CPU time; plus two messages of 1.6 us + 1.3 us. Between
 # hosts TCP's copies cost 79 us.
-exposed=$(field 18 "$(simulate 2 2 bucket=40000 overlap=0 near=0 most=0)")
-is "$exposed >= 0.000038 && $exposed <= 0.000040" || fault "a sum within a host: $exposed s"
+exposed=$(field 18 "$(simulate 2 2 bucket=40000 overlap=0 near=0 max_efficiency=0)")
+holds "$exposed >= 0.000038 && $exposed <= 0.000040" || report_failure "a sum within a host: $exposed s"
 # Reading the other rank's memory, at 0.1 ns per byte, takes 26 us.
 near=$(field 18 "$(simulate 2 2 bucket=40000 overlap=0)")
-is "$near >= 0.000031 && $near <= 0.000033" || fault "a sum in shared memory: $near s"
+holds "$near >= 0.000031 && $near <= 0.000033" || report_failure "a sum in shared memory: $near s"
 free=$(field 18 "$(simulate 2 1 bucket=40000 overlap=0 network=rdma)")
 tcp=$(field 18 "$(simulate 2 1 bucket=40000 overlap=0 network=tcp)")
-is "$tcp > $free + 0.000079" || fault "a sum between hosts: $free s, with TCP $tcp s"
+holds "$tcp > $free + 0.000079" || report_failure "a sum between hosts: $free s, with TCP $tcp s"
 
-check_faults
+check_failures
 echo "all ok"

@@ -26,38 +26,38 @@ END
 
 # Runs a program with default actions for all signals, or with the signal $IGNORED
 # ignored.
-cat >fresh.py <<'END'
+cat >default_signals.py <<'END'
 import os, signal, sys
 for name in "HUP INT TERM USR1 USR2 XCPU PIPE XFSZ".split():
     how = signal.SIG_IGN if name == os.environ.get("IGNORED") else signal.SIG_DFL
     signal.signal(getattr(signal, "SIG" + name), how)
 os.execvp(sys.argv[1], sys.argv[1:])
 END
-fresh() { exec python3 fresh.py "$@"; }
+with_default_signals() { exec python3 default_signals.py "$@"; }
 
-well() { # WHAT COMMAND...
+succeeds() { # WHAT COMMAND...
     local what=$1
     shift
     ("$@") >log.txt 2>&1 || { cat log.txt >&2; fail "$what: exit code $?"; }
 }
 
 same() { # RUN WHAT
-    facts "runs/$1" >this.txt
-    diff whole.txt this.txt >difference.txt ||
+    deterministic_metrics "runs/$1" >actual.txt
+    diff whole.txt actual.txt >difference.txt ||
         { head -4 difference.txt >&2; cat log.txt >&2; fail "$2: other weights"; }
     echo "ok: $2"
 }
 
-made_step() { grep -q "\"step\": $2,.*gradient_norm" "runs/$1/metrics.jsonl" 2>/dev/null; }
+has_step() { grep -q "\"step\": $2,.*gradient_norm" "runs/$1/metrics.jsonl" 2>/dev/null; }
 
 wait_for() { # RUN STEP PID
-    until made_step "$1" "$2"; do
+    until has_step "$1" "$2"; do
         kill -0 "$3" 2>/dev/null || { cat log.txt >&2; fail "$1: step $2 not reached"; }
         sleep 0.02
     done
 }
 
-stopped() { # RUN CODE WHAT: requires CODE = 75 and a checkpoint
+stopped_with_checkpoint() { # RUN CODE WHAT: requires CODE = 75 and a checkpoint
     local made
     [ "$2" = 75 ] || { cat log.txt >&2; fail "$3: exit code $2, not 75"; }
     made=$(echo "runs/$1"/checkpoints/*.h5)
@@ -65,24 +65,24 @@ stopped() { # RUN CODE WHAT: requires CODE = 75 and a checkpoint
 }
 
 resumes() { # RUN WHAT
-    well "$2: resume" "$tutti" train run.conf --resume --set run.dir="runs/$1"
+    succeeds "$2: resume" "$tutti" train run.conf --resume --set run.dir="runs/$1"
     same "$1" "$2"
 }
 
-well "the whole run" "$tutti" train run.conf
-facts runs/whole >whole.txt
+succeeds "the whole run" "$tutti" train run.conf
+deterministic_metrics runs/whole >whole.txt
 slow=(--inject "slow@*:1:0.2")
 
 # ---- signals to a single process ----
 
 for signal in HUP USR2 XCPU TERM; do
     run=$signal
-    (fresh "$tutti" train run.conf --set run.dir=runs/$run "${slow[@]}") >log.txt 2>&1 &
+    (with_default_signals "$tutti" train run.conf --set run.dir=runs/$run "${slow[@]}") >log.txt 2>&1 &
     job=$!
     wait_for $run 2 "$job"
     kill -$signal "$job"
     wait "$job" && code=0 || code=$?
-    stopped $run "$code" "$signal"
+    stopped_with_checkpoint $run "$code" "$signal"
     grep -q "^tutti: stopped by SIG$signal after step [0-9]* with checkpoint " log.txt ||
         { cat log.txt >&2; fail "$signal: not named"; }
     resumes $run "$signal"
@@ -90,31 +90,31 @@ done
 
 # before the first step, of a new run and of a resumed one
 for how in new resumed; do
-    (fresh "$tutti" train run.conf --resume --set run.dir=runs/early --inject slow@0:1:0.5) \
+    (with_default_signals "$tutti" train run.conf --resume --set run.dir=runs/early --inject slow@0:1:0.5) \
         >log.txt 2>&1 &
     job=$!
     until grep -q . runs/early/lock 2>/dev/null; do # set-up has begun
-        ! ended "$job" || { cat log.txt >&2; fail "HUP while setting up, $how: no lock"; }
+        ! has_exited "$job" || { cat log.txt >&2; fail "HUP while setting up, $how: no lock"; }
         sleep 0.002
     done
     kill -HUP "$job"
     wait "$job" && code=0 || code=$?
-    stopped early "$code" "HUP while setting up, $how"
+    stopped_with_checkpoint early "$code" "HUP while setting up, $how"
 done
 resumes early "HUP while setting up"
 
 # while samples are written: these are complete, and the run stops after the next step
-(fresh "$tutti" train run.conf --set run.dir=runs/samples --set run.samples=20 \
+(with_default_signals "$tutti" train run.conf --set run.dir=runs/samples --set run.samples=20 \
     --set run.sample_seconds=200) >log.txt 2>&1 &
 job=$!
 until compgen -G "runs/samples/metrics.jsonl" >/dev/null &&
     grep -q '"train_loss"' runs/samples/metrics.jsonl; do
-    ! ended "$job" || { cat log.txt >&2; fail "HUP while samples are written: no epoch"; }
+    ! has_exited "$job" || { cat log.txt >&2; fail "HUP while samples are written: no epoch"; }
     sleep 0.005
 done
 kill -HUP "$job"
 wait "$job" && code=0 || code=$?
-stopped samples "$code" "HUP at the end of an epoch"
+stopped_with_checkpoint samples "$code" "HUP at the end of an epoch"
 for sample in runs/samples/samples/*.mid; do
     [ ! -e "$sample" ] || "$tutti" inspect "$sample" >log.txt 2>&1 || fail "$sample: $(cat log.txt)"
 done
@@ -123,7 +123,7 @@ resumes samples "HUP while samples are written"
 
 # nohup, also with Open MPI on UCX, which installs a SIGHUP handler
 (export OMPI_MCA_pml=ucx,ob1 OMPI_MCA_pml_ucx_tls=any OMPI_MCA_pml_ucx_devices=any
-    IGNORED=HUP fresh "$tutti" train run.conf --set run.dir=runs/nohup "${slow[@]}") >log.txt 2>&1 &
+    IGNORED=HUP with_default_signals "$tutti" train run.conf --set run.dir=runs/nohup "${slow[@]}") >log.txt 2>&1 &
 job=$!
 wait_for nohup 2 "$job"
 kill -HUP "$job"
@@ -131,37 +131,37 @@ wait "$job" || { cat log.txt >&2; fail "nohup: stopped by SIGHUP: $?"; }
 same nohup "SIGHUP under nohup"
 
 # an MPI that installs handlers when it starts
-taken=$programs/libsignals_taken.so
-[ -e "$taken" ] || fail "$taken is missing"
+handlers=$programs/libmpi_signal_handlers.so
+[ -e "$handlers" ] || fail "$handlers is missing"
 for signal in TERM HUP USR2 nohup; do
     ignored=""
     [ $signal = nohup ] && ignored=HUP
-    (IGNORED=$ignored fresh env LD_PRELOAD="$taken" \
+    (IGNORED=$ignored with_default_signals env LD_PRELOAD="$handlers" \
         ASAN_OPTIONS="${ASAN_OPTIONS:-}:verify_asan_link_order=0" \
-        "$tutti" train run.conf --set run.dir=runs/taken-$signal "${slow[@]}") >log.txt 2>&1 &
+        "$tutti" train run.conf --set run.dir=runs/handlers-$signal "${slow[@]}") >log.txt 2>&1 &
     job=$!
-    wait_for taken-$signal 2 "$job"
+    wait_for handlers-$signal 2 "$job"
     kill -${ignored:-$signal} "$job"
     wait "$job" && code=0 || code=$?
     if [ $signal = nohup ]; then
         [ "$code" = 0 ] || { cat log.txt >&2; fail "handlers of MPI, nohup: exit code $code"; }
-        same taken-nohup "SIGHUP under nohup, with MPI's handlers"
+        same handlers-nohup "SIGHUP under nohup, with MPI's handlers"
     else
-        stopped taken-$signal "$code" "$signal, taken by MPI"
-        resumes taken-$signal "$signal, taken by MPI"
+        stopped_with_checkpoint handlers-$signal "$code" "$signal, with a handler of MPI"
+        resumes handlers-$signal "$signal, with a handler of MPI"
     fi
 done
 
 # the CPU time limit: SIGXCPU is repeated every second
-(ulimit -S -t 2 && fresh "$tutti" train run.conf --set run.dir=runs/cpu \
+(ulimit -S -t 2 && with_default_signals "$tutti" train run.conf --set run.dir=runs/cpu \
     --set train.epochs=100000 --set run.checkpoint_every=100000) >log.txt 2>&1
 code=$?
-stopped cpu $code "a limit of processor time"
+stopped_with_checkpoint cpu $code "a limit of processor time"
 grep -q "stopped by SIGXCPU" log.txt || fail "a CPU time limit: SIGXCPU not named"
 echo "ok: a CPU time limit"
 
 # a second Ctrl-C ends the run at once
-(fresh "$tutti" train run.conf --set run.dir=runs/twice --inject slow@0:2:30) >log.txt 2>&1 &
+(with_default_signals "$tutti" train run.conf --set run.dir=runs/twice --inject slow@0:2:30) >log.txt 2>&1 &
 job=$!
 wait_for twice 1 "$job"
 sleep 0.2
@@ -184,7 +184,7 @@ pid=()
 find_ranks $launcher
 kill -USR2 "${pid[1]}"
 wait $launcher && code=0 || code=$?
-stopped one $code "USR2 to rank 1"
+stopped_with_checkpoint one $code "USR2 to rank 1"
 [ "$(grep -c "stopped by SIGUSR2 after step" log.txt)" = 1 ] ||
     { cat log.txt >&2; fail "USR2 to rank 1: not named once"; }
 resumes one "USR2 to rank 1"
@@ -197,7 +197,7 @@ wait_for all 2 $launcher
 kill -$passed_on $launcher
 wait $launcher && code=0 || code=$?
 launcher_stopped $code && code=75
-stopped all $code "$passed_on to mpirun"
+stopped_with_checkpoint all $code "$passed_on to mpirun"
 grep -q "stopped by SIG$passed_on after step" log.txt || fail "$passed_on to mpirun: not named"
 resumes all "$passed_on to mpirun"
 
@@ -206,32 +206,32 @@ resumes all "$passed_on to mpirun"
 # Ctrl-C during `train 2>&1 | tee log`: the whole group gets the signal, and tee exits
 # first.
 mkfifo pipe
-(fresh "$tutti" train run.conf --set run.dir=runs/tee "${slow[@]}") >pipe 2>&1 &
+(with_default_signals "$tutti" train run.conf --set run.dir=runs/tee "${slow[@]}") >pipe 2>&1 &
 job=$!
 head -n 1 pipe >log.txt
 wait_for tee 2 "$job"
 kill -INT "$job"
 wait "$job" && code=0 || code=$?
-stopped tee $code "Ctrl-C, with the pipe broken"
+stopped_with_checkpoint tee $code "Ctrl-C, with the pipe broken"
 resumes tee "Ctrl-C, with the pipe broken"
 
-{ (fresh "$tutti" train run.conf --set run.dir=runs/head) 2>&1; echo $? >code.txt; } | head -n 1 >log.txt
+{ (with_default_signals "$tutti" train run.conf --set run.dir=runs/head) 2>&1; echo $? >code.txt; } | head -n 1 >log.txt
 [ "$(cat code.txt)" = 0 ] || fail "train | head: exit code $(cat code.txt)"
 same head "train | head"
 
 {
-    (fresh "$tutti" preprocess corpus -o piped.tutti --shards 6 --split "0.8 0.1 0.1") 2>&1
+    (with_default_signals "$tutti" preprocess corpus -o piped.tutti --shards 6 --split "0.8 0.1 0.1") 2>&1
     echo $? >code.txt
 } | true
 [ "$(cat code.txt)" = 0 ] || fail "preprocess | true: exit code $(cat code.txt)"
 diff -r data.tutti piped.tutti >&2 || fail "preprocess | true: another dataset"
 {
-    (fresh "$tutti" generate runs/whole -o piped.mid --count 3 --seconds 2) 2>&1
+    (with_default_signals "$tutti" generate runs/whole -o piped.mid --count 3 --seconds 2) 2>&1
     echo $? >code.txt
 } | true
 [ "$(cat code.txt)" = 0 ] && [ -e piped-3.mid ] || fail "generate | true: $(cat code.txt)"
 # the same with sockets, as under inetd or some ssh servers
-cat >unread.py <<'END'
+cat >closed_socket.py <<'END'
 import os, socket, subprocess, sys
 if sys.argv[1] == "unix":
     ours, theirs = socket.socketpair()
@@ -240,33 +240,33 @@ else:
         ours = socket.create_connection(listener.getsockname())
         theirs = listener.accept()[0]
 ours.close()
-code = subprocess.run(["python3", "fresh.py", *sys.argv[2:]], stdout=theirs, stderr=theirs,
+code = subprocess.run(["python3", "default_signals.py", *sys.argv[2:]], stdout=theirs, stderr=theirs,
                       close_fds=True).returncode
 sys.exit(code if code >= 0 else 128 - code)
 END
 for kind in unix tcp; do
-    python3 unread.py $kind "$tutti" preprocess corpus -o $kind.tutti --shards 6 \
+    python3 closed_socket.py $kind "$tutti" preprocess corpus -o $kind.tutti --shards 6 \
         --split "0.8 0.1 0.1" || fail "preprocess into a $kind socket: exit code $?"
     diff -r data.tutti $kind.tutti >&2 || fail "preprocess into a $kind socket: another dataset"
-    python3 unread.py $kind "$tutti" generate runs/whole -o $kind.mid --count 3 --seconds 2 ||
+    python3 closed_socket.py $kind "$tutti" generate runs/whole -o $kind.mid --count 3 --seconds 2 ||
         fail "generate into a $kind socket: exit code $?"
     [ -e $kind-3.mid ] || fail "generate into a $kind socket"
-    python3 unread.py $kind "$tutti" train run.conf --set run.dir=runs/$kind ||
+    python3 closed_socket.py $kind "$tutti" train run.conf --set run.dir=runs/$kind ||
         fail "train into a $kind socket: exit code $?"
     same $kind "train into a $kind socket"
 done
-python3 unread.py unix "$tutti" generate runs/whole -o - --seconds 2 2>said.txt &&
+python3 closed_socket.py unix "$tutti" generate runs/whole -o - --seconds 2 2>output.txt &&
     fail "generate -o - into a socket without a reader: exit code 0"
 echo "ok: sockets without a reader"
 # a command that only prints is killed by SIGPIPE, like any filter
-{ (fresh "$tutti" inspect runs/whole --json); echo $? >code.txt; } | true
+{ (with_default_signals "$tutti" inspect runs/whole --json); echo $? >code.txt; } | true
 [[ $(cat code.txt) =~ ^(141|0)$ ]] || fail "inspect | true: exit code $(cat code.txt)"
 echo "ok: preprocess, generate and inspect into broken pipes"
 
 # ---- streams that are closed or full ----
 
 # no file, pipe or socket of the program must reuse the log's descriptor
-(fresh "$tutti" train run.conf --set run.dir=runs/closed "${slow[@]}" 0<&- 1>&- 2>&-) &
+(with_default_signals "$tutti" train run.conf --set run.dir=runs/closed "${slow[@]}" 0<&- 1>&- 2>&-) &
 job=$!
 wait_for closed 2 "$job"
 for stream in 0 1 2; do
@@ -275,7 +275,7 @@ for stream in 0 1 2; do
 done
 wait "$job" || fail "all streams closed: exit code $?"
 same closed "all three streams closed"
-(fresh "$tutti" train run.conf --set run.dir=runs/full) >/dev/full 2>&1 || fail "a full log: $?"
+(with_default_signals "$tutti" train run.conf --set run.dir=runs/full) >/dev/full 2>&1 || fail "a full log: $?"
 same full "a log on a full disk"
 if [ "$("$tutti" inspect runs/whole 2>/dev/full >/dev/full; echo $?)" != 1 ]; then
     fail "a result lost to a full disk is not a failure"
@@ -285,7 +285,7 @@ echo "ok: streams that are closed or full"
 # A file size limit prevents the checkpoint but does not kill the process. It is set after
 # MPI, which needs large files, has started; the log goes through a pipe, as its size
 # would count.
-(fresh "$tutti" train run.conf --set run.dir=runs/limited "${slow[@]}") >pipe 2>&1 &
+(with_default_signals "$tutti" train run.conf --set run.dir=runs/limited "${slow[@]}") >pipe 2>&1 &
 job=$!
 cat pipe >log.txt &
 reader=$!

@@ -42,22 +42,23 @@ END
 "$tutti" train small.conf >alone.txt 2>&1 || { cat alone.txt >&2; fail "train"; }
 [ "$(wc -l <runs/alone/metrics.jsonl)" -ge 90 ] || fail "the reference has too few lines"
 
-# `first`: runs tutti, with additional arguments ($FIRST) in the first attempt of a job.
-cat >first <<END
+# `first_attempt`: runs tutti; in the first attempt of a job, with the additional
+# arguments $FIRST_ATTEMPT.
+cat >first_attempt <<END
 #!/bin/bash
-if [[ \$* != *--where* && \${SLURM_RESTART_COUNT:-0} == 0 ]]; then set -- "\$@" \$FIRST; fi
+if [[ \$* != *--where* && \${SLURM_RESTART_COUNT:-0} == 0 ]]; then set -- "\$@" \$FIRST_ATTEMPT; fi
 exec $(printf %q "$tutti") "\$@"
 END
-chmod +x first
+chmod +x first_attempt
 slow="--inject slow@*:1:0.5" # 100 steps as in the reference would take a minute
-export FIRST='' TUTTI=$work/first
+export FIRST_ATTEMPT='' TUTTI=$work/first_attempt
 
 # ---- helpers ----
 
 
-fact() { scontrol show job -o "$1" | tail -n 1 | grep -oE "(^| )$2=[^ ]*" | head -n 1 | cut -d= -f2; }
+job_field() { scontrol show job -o "$1" | tail -n 1 | grep -oE "(^| )$2=[^ ]*" | head -n 1 | cut -d= -f2; }
 
-steps() { sed -n '/"gradient_norm"/p' "$1/metrics.jsonl" 2>/dev/null | wc -l; }
+step_count() { sed -n '/"gradient_norm"/p' "$1/metrics.jsonl" 2>/dev/null | wc -l; }
 
 # until_true SECONDS WHAT COMMAND...: polls until the command succeeds; three times as
 # long on a busy machine.
@@ -65,29 +66,30 @@ until_true() {
     local end=$((SECONDS + 3 * $1)) what=$2
     shift 2
     until "$@"; do
-        ((SECONDS < end)) || { tell; fail "timeout: $what"; }
+        ((SECONDS < end)) || { print_diagnostics; fail "timeout: $what"; }
         sleep 0.2
     done
 }
 
 # Prints diagnostics after a failure.
-tell() {
+print_diagnostics() {
     squeue >&2
     tail -n 15 "$work"/*.log >&2
     grep -hE 'error' "$work"/cluster/slurm*.log | tail -n 8 >&2
 }
 
-submit() { sbatch --parsable "$@" || { tell; fail "sbatch $*"; }; }
+submit() { sbatch --parsable "$@" || { print_diagnostics; fail "sbatch $*"; }; }
 
-job_ended() { [[ $(fact "$1" JobState) =~ COMPLETED|FAILED|CANCELLED|TIMEOUT|NODE_FAIL|PREEMPTED ]]; }
+job_ended() { [[ $(job_field "$1" JobState) =~ COMPLETED|FAILED|CANCELLED|TIMEOUT|NODE_FAIL|PREEMPTED ]]; }
 
-is() { [ "$(fact "$1" JobState)" = "$2" ]; }
+job_state_is() { [ "$(job_field "$1" JobState)" = "$2" ]; }
 
-running_after() { [ "$(fact "$1" JobState)" = RUNNING ] && [ "$(steps "$2")" -ge "$3" ]; }
+running_after() { [ "$(job_field "$1" JobState)" = RUNNING ] && [ "$(step_count "$2")" -ge "$3" ]; }
 
-# restarted RUN MESSAGE: fails for too many restarts; prints the whole log for the reason.
-restarted() {
-    tell
+# fail_with_restarts RUN MESSAGE: fails for too many restarts; prints the whole log for
+# the reason.
+fail_with_restarts() {
+    print_diagnostics
     cat "$work/${1#runs/}.log" "$1/attempts.txt" >&2
     fail "$2"
 }
@@ -97,17 +99,17 @@ restarted() {
 completes() {
     local restarts
     until_true 120 "the end of $4" job_ended "$1"
-    restarts=$(fact "$1" Restarts)
-    [ "$(fact "$1" JobState)" = COMPLETED ] ||
-        { tell; fail "$4: job $1 ended as $(fact "$1" JobState)"; }
-    [[ $restarts =~ ^($3)$ ]] || restarted "$2" "$4: $restarts restarts, not $3"
-    facts "$2" >"$2.this"
-    facts runs/alone | diff - "$2.this" >"$2.diff" ||
+    restarts=$(job_field "$1" Restarts)
+    [ "$(job_field "$1" JobState)" = COMPLETED ] ||
+        { print_diagnostics; fail "$4: job $1 ended as $(job_field "$1" JobState)"; }
+    [[ $restarts =~ ^($3)$ ]] || fail_with_restarts "$2" "$4: $restarts restarts, not $3"
+    deterministic_metrics "$2" >"$2.actual"
+    deterministic_metrics runs/alone | diff - "$2.actual" >"$2.diff" ||
         { head -n 4 "$2.diff" >&2; tell; fail "$4: differs from the run without Slurm"; }
     echo "ok: $4 ($restarts restarts, ${SECONDS} s)"
 }
 
-says() { grep -qE -- "$2" "$1" || { cat "$1" >&2; fail "$1 has no line '$2'"; }; }
+has_line() { grep -qE -- "$2" "$1" || { cat "$1" >&2; fail "$1 has no line '$2'"; }; }
 
 # train ARGUMENT... -- SETTING...: submits a job on two nodes and four ranks; sets $job.
 train() {
@@ -121,14 +123,14 @@ train() {
 # ---- scenarios, each on the two nodes $nodes ----
 
 # Both launchers, from preprocess to the end of training.
-to_the_end() {
+pipeline() {
     local one two
     cp -r corpus midi
     one=$(submit -w "$nodes" --nodes=2 --ntasks-per-node=2 --output=preprocess.log \
         "$source/slurm/preprocess.sbatch" corpus -o again.tutti --shards 16 \
         --split "0.8 0.1 0.1") || exit 1
     until_true 90 "the end of preprocess" job_ended "$one"
-    diff -r data.tutti again.tutti >&2 || { tell; fail "preprocess: the datasets differ"; }
+    diff -r data.tutti again.tutti >&2 || { print_diagnostics; fail "preprocess: the datasets differ"; }
     echo "ok: preprocess ($SECONDS s)"
     train --job-name=end-srun -- --set run.dir=runs/end-srun
     one=$job
@@ -140,17 +142,17 @@ to_the_end() {
 
 # A time limit of one minute, and a signal well before it.
 time_limit() {
-    FIRST=$slow train --job-name=limit --time=1 --signal=B:USR1@30 -- --set run.dir=runs/limit
+    FIRST_ATTEMPT=$slow train --job-name=limit --time=1 --signal=B:USR1@30 -- --set run.dir=runs/limit
     completes "$job" runs/limit 1 "a time limit"
-    says limit.log "stopped by SIG[A-Z0-9]* after step"
-    says limit.log "requeuing at step"
+    has_line limit.log "stopped by SIG[A-Z0-9]* after step"
+    has_line limit.log "requeuing at step"
 }
 
 preempted() {
     local one two
-    FIRST=$slow train --job-name=preempt-srun -- --set run.dir=runs/preempt-srun
+    FIRST_ATTEMPT=$slow train --job-name=preempt-srun -- --set run.dir=runs/preempt-srun
     one=$job
-    LAUNCH=mpirun FIRST=$slow train --job-name=preempt-mpirun -- \
+    LAUNCH=mpirun FIRST_ATTEMPT=$slow train --job-name=preempt-mpirun -- \
         --set run.dir=runs/preempt-mpirun
     two=$job
     until_true 60 "step 12" running_after "$one" runs/preempt-srun 12
@@ -159,13 +161,13 @@ preempted() {
         --wrap "sleep 1" >/dev/null
     completes "$one" runs/preempt-srun "1|2" "preempted, srun"
     completes "$two" runs/preempt-mpirun "1|2" "preempted, mpirun"
-    says preempt-srun.log "stopped by SIG[A-Z0-9]* after step"
-    says preempt-mpirun.log "stopped by SIG[A-Z0-9]* after step"
+    has_line preempt-srun.log "stopped by SIG[A-Z0-9]* after step"
+    has_line preempt-mpirun.log "stopped by SIG[A-Z0-9]* after step"
 }
 
 signalled() {
     local launch=$1 how=$2 name=signal-$1
-    LAUNCH=$launch FIRST=$slow train --job-name="$name" -- --set run.dir="runs/$name"
+    LAUNCH=$launch FIRST_ATTEMPT=$slow train --job-name="$name" -- --set run.dir="runs/$name"
     until_true 60 "step 7" running_after "$job" "runs/$name" 7
     # shellcheck disable=SC2086 # options
     scancel $how "$job"
@@ -176,10 +178,10 @@ signalled() {
 node_lost() {
     local node
     for node in "${nodes#*,}" "${nodes%,*}"; do
-        FIRST=$slow train --job-name="lost-$node" -- --set run.dir="runs/lost-$node"
+        FIRST_ATTEMPT=$slow train --job-name="lost-$node" -- --set run.dir="runs/lost-$node"
         until_true 60 "step 12" running_after "$job" "runs/lost-$node" 12
         scontrol update "NodeName=$node" State=DOWN Reason=test
-        until_true 60 "the requeue" is "$job" PENDING
+        until_true 60 "the requeue" job_state_is "$job" PENDING
         scontrol update "NodeName=$node" State=RESUME
         completes "$job" "runs/lost-$node" 1 "a lost node, $node"
     done
@@ -189,29 +191,29 @@ node_lost() {
 death() {
     local launch
     for launch in srun mpirun; do
-        LAUNCH=$launch FIRST="--inject kill@3:25" train "--job-name=death-$launch" -- \
+        LAUNCH=$launch FIRST_ATTEMPT="--inject kill@3:25" train "--job-name=death-$launch" -- \
             --set "run.dir=runs/death-$launch"
         # on a busy machine the next launch may fail, too, and is retried
         completes "$job" "runs/death-$launch" "1|2" "death of a rank, $launch"
         [ "$(grep -c "the launch failed, or a rank died" "death-$launch.log")" = \
-            "$(fact "$job" Restarts)" ] ||
-            restarted "runs/death-$launch" "death of a rank, $launch: other restarts"
+            "$(job_field "$job" Restarts)" ] ||
+            fail_with_restarts "runs/death-$launch" "death of a rank, $launch: other restarts"
     done
-    FIRST="--inject stop@2:25" train --job-name=hang -- --set run.dir=runs/hang \
+    FIRST_ATTEMPT="--inject stop@2:25" train --job-name=hang -- --set run.dir=runs/hang \
         --set run.hang_timeout_seconds=5
     completes "$job" runs/hang 1 "a rank that hangs"
-    says hang.log "root cause: rank 2"
+    has_line hang.log "root cause: rank 2"
 }
 
 crash_loop() {
     train --job-name=loop -- --set run.dir=runs/loop --inject kill@1:14
     until_true 90 "the end of a crash loop" job_ended "$job"
-    [ "$(fact "$job" JobState)" = FAILED ] || { tell; fail "loop: $(fact "$job" JobState)"; }
+    [ "$(job_field "$job" JobState)" = FAILED ] || { print_diagnostics; fail "loop: $(job_field "$job" JobState)"; }
     # more than 2 if the first deaths came before the checkpoint of step 10 was written
-    [[ $(fact "$job" Restarts) == [2-4] ]] ||
-        restarted runs/loop "loop: $(fact "$job" Restarts) restarts"
+    [[ $(job_field "$job" Restarts) == [2-4] ]] ||
+        fail_with_restarts runs/loop "loop: $(job_field "$job" Restarts) restarts"
     # step 0 if the disk is too slow for a checkpoint before the rank dies
-    says loop.log "not requeued: the last two restarts have made no checkpoint after step (0|10)\."
+    has_line loop.log "not requeued: the last two restarts have made no checkpoint after step (0|10)\."
     echo "ok: a crash loop ends ($SECONDS s)"
 }
 
@@ -219,14 +221,14 @@ crash_loop() {
 failure() {
     train --job-name=wrong -- --set run.dir=runs/wrong --set train.batch=13
     until_true 60 "the end" job_ended "$job"
-    [ "$(fact "$job" JobState)/$(fact "$job" Restarts)" = FAILED/0 ] || { tell; fail "wrong"; }
-    FIRST=$slow train --job-name=cancelled -- --set run.dir=runs/cancelled
+    [ "$(job_field "$job" JobState)/$(job_field "$job" Restarts)" = FAILED/0 ] || { print_diagnostics; fail "wrong"; }
+    FIRST_ATTEMPT=$slow train --job-name=cancelled -- --set run.dir=runs/cancelled
     until_true 60 "step 3" running_after "$job" runs/cancelled 3
     scancel "$job"
     until_true 60 "the end" job_ended "$job"
     sleep 1
-    [ "$(fact "$job" JobState)/$(fact "$job" Restarts)" = CANCELLED/0 ] || { tell; fail "cancelled"; }
-    ls runs/cancelled/checkpoints/step-*.h5 >/dev/null || { tell; fail "cancelled: no checkpoint"; }
+    [ "$(job_field "$job" JobState)/$(job_field "$job" Restarts)" = CANCELLED/0 ] || { print_diagnostics; fail "cancelled"; }
+    ls runs/cancelled/checkpoints/step-*.h5 >/dev/null || { print_diagnostics; fail "cancelled: no checkpoint"; }
     echo "ok: failed and cancelled jobs are not requeued ($SECONDS s)"
 }
 
@@ -235,28 +237,28 @@ sweep() {
     local grid=(train.learning_rate=0.01,0.02 model.hidden=16,24) index array
     export RUNS=runs/sweep TRAIN=$source/slurm/train.sbatch
     bash "$source/slurm/sweep.sbatch" small.conf "${grid[@]}" >sweep.txt || fail "sweep: the list"
-    says sweep.txt '^2: small.conf --set train.learning_rate=0.02 --set model.hidden=16 '
-    says sweep.txt '^submit: sbatch --array=0-3 '
-    array=$(FIRST=$slow submit -w "${nodes%,*}" --array=0-3 --ntasks-per-node=1 --output=sweep-%a.log \
+    has_line sweep.txt '^2: small.conf --set train.learning_rate=0.02 --set model.hidden=16 '
+    has_line sweep.txt '^submit: sbatch --array=0-3 '
+    array=$(FIRST_ATTEMPT=$slow submit -w "${nodes%,*}" --array=0-3 --ntasks-per-node=1 --output=sweep-%a.log \
         "$source/slurm/sweep.sbatch" small.conf "${grid[@]}") || exit 1
     until_true 60 "step 12" running_after "${array}_2" runs/sweep/002 12
     for index in 0 1 2 3; do scancel --batch --signal=USR1 "${array}_$index"; done
     for index in 0 1 2 3; do
         until_true 60 "the end of the sweep" job_ended "${array}_$index"
-        [ "$(fact "${array}_$index" JobState)" = COMPLETED ] || { tell; fail "sweep $index"; }
-        [ "$(fact "${array}_$index" Restarts)" = 1 ] || { tell; fail "sweep $index: restarts"; }
+        [ "$(job_field "${array}_$index" JobState)" = COMPLETED ] || { print_diagnostics; fail "sweep $index"; }
+        [ "$(job_field "${array}_$index" Restarts)" = 1 ] || { print_diagnostics; fail "sweep $index: restarts"; }
         # the same settings without Slurm
         # shellcheck disable=SC2046 # words of the list
         "$tutti" train $(sed -n "s/^$index: //p" sweep.txt) --set "run.dir=runs/plain-$index" \
             >plain.txt 2>&1 || { cat plain.txt >&2; fail "plain $index"; }
-        facts "runs/plain-$index" >plain.txt
-        facts "runs/sweep/00$index" | cmp - plain.txt >&2 || { tell; fail "sweep $index"; }
+        deterministic_metrics "runs/plain-$index" >plain.txt
+        deterministic_metrics "runs/sweep/00$index" | cmp - plain.txt >&2 || { print_diagnostics; fail "sweep $index"; }
     done
     "$tutti" inspect runs/sweep/* >table.txt || fail "the table of the sweep"
     cat table.txt
     [ "$(wc -l <table.txt)" = 5 ] || fail "sweep: the table does not have 5 lines"
-    says table.txt '^run +model.hidden +train.learning_rate +epoch +step +valid loss '
-    says table.txt '^runs/sweep/002 +16 +0.02 +10/10 '
+    has_line table.txt '^run +model.hidden +train.learning_rate +epoch +step +valid loss '
+    has_line table.txt '^runs/sweep/002 +16 +0.02 +10/10 '
     echo "ok: sweep ($SECONDS s)"
 }
 
@@ -267,10 +269,10 @@ scaling() {
             --ntasks-per-node=2 "--output=scaling-$launch.log" "$source/slurm/scaling.sbatch" \
             small.conf) || exit 1
         until_true 90 "the end of scaling" job_ended "$one"
-        [ "$(fact "$one" JobState)" = COMPLETED ] || { tell; fail "scaling"; }
+        [ "$(job_field "$one" JobState)" = COMPLETED ] || { print_diagnostics; fail "scaling"; }
         cat "scaling-$launch.log"
         [ "$(grep -cE '^ +[12] +[24] +(8|16) +[0-9]+ +[0-9.]+ +[0-9.]+ %$' \
-            "scaling-$launch.log")" = 4 ] || { tell; fail "scaling: the table"; }
+            "scaling-$launch.log")" = 4 ] || { print_diagnostics; fail "scaling: the table"; }
     done
     echo "ok: scaling ($SECONDS s)"
 }
@@ -283,17 +285,17 @@ generate() {
         until_true 60 "the end of generate" job_ended "${array}_$index"
         "$tutti" generate runs/alone -o alone.mid --count 2 --seconds 4 \
             --seed $((7 + index)) >/dev/null 2>&1 || fail "generate"
-        cmp alone-2.mid "music/piece-$index-2.mid" || { tell; fail "generate: different music"; }
+        cmp alone-2.mid "music/piece-$index-2.mid" || { print_diagnostics; fail "generate: different music"; }
     done
     echo "ok: generate ($SECONDS s)"
 }
 
 # ---- groups of scenarios, in parallel ----
 
-calm() { to_the_end && generate && sweep && scaling; }
-taken() { preempted && node_lost; }
+undisturbed() { pipeline && generate && sweep && scaling; }
+preempted_or_lost() { preempted && node_lost; }
 stopped() { signalled srun "--signal=USR1" && signalled mpirun "--batch --signal=USR1" && failure; }
-dead() { death && crash_loop; }
+crashed() { death && crash_loop; }
 
 nodes=n1,n2
 if [ $# -gt 0 ]; then
@@ -301,7 +303,7 @@ if [ $# -gt 0 ]; then
     exit
 fi
 groups=()
-for group in "n1,n2 calm" "n1,n2 time_limit" "n3,n4 taken" "n5,n6 stopped" "n5,n6 dead"; do
+for group in "n1,n2 undisturbed" "n1,n2 time_limit" "n3,n4 preempted_or_lost" "n5,n6 stopped" "n5,n6 crashed"; do
     nodes=${group% *}
     (${group#* }) &
     groups+=($!)

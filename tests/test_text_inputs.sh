@@ -13,36 +13,37 @@ configuration() {
         'embedding = 4' '[train]' 'batch = 2' 'microbatches = 2' 'sequence_length = 8' 'max_steps = 2' \
         '[run]' "dir = runs/$1" 'samples = 0'
 }
-# runs NAME COMMAND...: requires that the command succeeds in time and makes runs/NAME.
-runs() {
+# creates_run NAME COMMAND...: requires that the command succeeds in time and makes
+# runs/NAME.
+creates_run() {
     local name=$1
     shift
     timeout 300 "$@" >out 2>&1 || fail "$*: exit code $?: $(cat out)"
     [ -e "runs/$name/checkpoints/latest" ] || fail "$*: no runs/$name: $(cat out)"
 }
 
-runs process "$tutti" train <(configuration process)
-configuration stdin | runs stdin "$tutti" train -
-configuration device | runs device "$tutti" train /dev/stdin
+creates_run process "$tutti" train <(configuration process)
+configuration stdin | creates_run stdin "$tutti" train -
+configuration device | creates_run device "$tutti" train /dev/stdin
 configuration fifo >pipe &
-runs fifo "$tutti" train pipe
+creates_run fifo "$tutti" train pipe
 configuration where | "$tutti" train - --where | grep -q "step 0 of runs/where" ||
     fail "--where with the configuration from standard input"
 configuration bench | "$tutti" doctor - --run-dir . >out 2>&1 ||
     [ $? = 1 ] || fail "doctor -: $(cat out)"
 
 printf '\xef\xbb\xbftune-000.mid\ttrain\r\ntune-001.mid\tvalid' >split.tsv
-# splits NAME SOURCE: requires that preprocess reads the split file from SOURCE
-splits() {
+# reads_split NAME SOURCE: requires that preprocess reads the split file from SOURCE
+reads_split() {
     "$tutti" inspect "$1" --json | tr -d ' \n' |
         grep -q '"valid":{"pieces":1,' || fail "$1: $("$tutti" inspect "$1")"
 }
 "$tutti" preprocess corpus -o from-stdin --split-file - <split.tsv >out 2>&1 ||
     fail "split file from standard input: $(cat out)"
-splits from-stdin
+reads_split from-stdin
 "$tutti" preprocess corpus -o from-process --split-file <(cat split.tsv) >out 2>&1 ||
     fail "split file from a process: $(cat out)"
-splits from-process
+reads_split from-process
 
 refuses 2 "^tutti: zero.tsv:2: a zero byte" bash -c '
     printf "tune-000.mid\ttrain\ntune-001.mid\tvalid\0.\n" >zero.tsv
@@ -61,13 +62,13 @@ refuses 2 "standard input can.t be the split file, it is already the configurati
 [ ! -e bad ] || fail "a dataset was made despite a refusal"
 
 command -v "$mpirun" >/dev/null || exit 0
-configuration ranks-stdin | runs ranks-stdin "$mpirun" -n 2 "$tutti" train -
+configuration ranks-stdin | creates_run ranks-stdin "$mpirun" -n 2 "$tutti" train -
 configuration ranks-fifo >pipe &
-runs ranks-fifo "$mpirun" -n 2 "$tutti" train pipe
+creates_run ranks-fifo "$mpirun" -n 2 "$tutti" train pipe
 cat split.tsv >pipe &
 timeout 300 "$mpirun" -n 2 "$tutti" preprocess corpus -o ranks-split --split-file pipe \
     >out 2>&1 || fail "split file from a pipe, two ranks: $(cat out)"
-splits ranks-split
+reads_split ranks-split
 printf '[data]\nsede = 1\n' >pipe &
 code=0
 timeout 300 "$mpirun" -n 2 "$tutti" preprocess corpus -o bad --config pipe >out 2>&1 || code=$?

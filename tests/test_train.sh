@@ -4,7 +4,7 @@
 # refusals of `tutti train` and `tutti evaluate`, in one line each. TUTTI_TEST_SEED
 # repeats the choice of the kill times.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-end_stuck_mpirun &
+kill_hung_mpirun &
 at_exit "kill $!"
 seed=${TUTTI_TEST_SEED:-$$}
 RANDOM=$seed
@@ -51,11 +51,11 @@ on() {
 # same RUN REFERENCE WHAT: compares every step's loss, norm and weights hash and every
 # epoch's validation.
 same() {
-    facts "runs/$1" >this.txt
-    facts "runs/$2" >that.txt
-    [ "$(wc -l <that.txt)" -ge 30 ] || fail "$3: the reference has too few lines"
-    grep -q '"weights_hash"' that.txt || fail "$3: no hash in the metrics"
-    diff that.txt this.txt >difference.txt || { head -4 difference.txt >&2; fail "$3"; }
+    deterministic_metrics "runs/$1" >actual.txt
+    deterministic_metrics "runs/$2" >expected.txt
+    [ "$(wc -l <expected.txt)" -ge 30 ] || fail "$3: the reference has too few lines"
+    grep -q '"weights_hash"' expected.txt || fail "$3: no hash in the metrics"
+    diff expected.txt actual.txt >difference.txt || { head -4 difference.txt >&2; fail "$3"; }
     echo "ok: $3"
 }
 
@@ -79,37 +79,37 @@ done
 
 # ---- any processor ----
 
-# with KERNELS RUN WANTED SETTING...: trains with these kernels, if this processor
-# supports them.
-with() {
-    local kernels=$1 run=$2 wanted=$3
+# train_with_kernels KERNELS RUN REFERENCE SETTING...: trains with these kernels, if
+# this processor supports them.
+train_with_kernels() {
+    local kernels=$1 run=$2 reference=$3
     [ "$kernels ${TUTTI_TEST_PORTABLE:-yes}" != "portable no" ] || return 0 # minutes with a sanitizer
     shift 3
     TUTTI_KERNELS=$kernels on 0 train "$@" --set "run.dir=runs/$run" >log.txt 2>&1 ||
         { cat log.txt >&2; fail "kernels $kernels"; }
     if grep -q "matmul by $kernels" log.txt; then
-        same "$run" "$wanted" "kernels $kernels"
+        same "$run" "$reference" "kernels $kernels"
     else
         grep -q "TUTTI_KERNELS = $kernels: this processor" log.txt || fail "not trained with $kernels"
         echo "skipped: kernels $kernels: not supported by this processor"
     fi
 }
 
-for kernels in avx512 avx2 portable; do with $kernels $kernels lstm lstm.conf; done
+for kernels in avx512 avx2 portable; do train_with_kernels $kernels $kernels lstm lstm.conf; done
 
 # ---- bfloat16: on 1 to 4 ranks, on any processor ----
 
 rounded=(train lstm.conf --set train.precision=bfloat16)
 on 0 "${rounded[@]}" --set run.dir=runs/rounded >log.txt 2>&1 || { cat log.txt >&2; fail "bfloat16"; }
 grep -q 'matmul by .*, in bfloat16' log.txt || { cat log.txt >&2; fail "no bfloat16"; }
-cmp -s <(facts runs/rounded) <(facts runs/lstm) && fail "bfloat16 equals float32"
+cmp -s <(deterministic_metrics runs/rounded) <(deterministic_metrics runs/lstm) && fail "bfloat16 equals float32"
 for ranks in 2 3 4; do
     on $ranks "${rounded[@]}" --set run.dir=runs/rounded-$ranks >log.txt 2>&1 ||
         { cat log.txt >&2; fail "bfloat16 on $ranks ranks"; }
     same rounded-$ranks rounded "bfloat16, $ranks ranks"
 done
 for kernels in amx avx512 avx2 portable; do
-    with $kernels rounded-$kernels rounded "${rounded[@]:1}"
+    train_with_kernels $kernels rounded-$kernels rounded "${rounded[@]:1}"
 done
 (on 0 "${rounded[@]}" --set run.checkpoint_minutes=0.0001 --inject kill@0:20 \
     --set run.dir=runs/rounded-killed) >log.txt 2>&1 && fail "bfloat16: not killed"
@@ -131,19 +131,19 @@ same blas-3 blas-0 "OpenBLAS, 3 ranks"
 # the same comparison for sums that depend on the order: proves that it can fail
 on 3 train gru.conf --set run.dir=runs/float --set train.reduce=float >log.txt 2>&1 ||
     { cat log.txt >&2; fail "reduce = float"; }
-facts runs/float >this.txt
-facts runs/gru >that.txt
-cmp -s this.txt that.txt && fail "float sums give the bits of exact sums: are they used?"
+deterministic_metrics runs/float >actual.txt
+deterministic_metrics runs/gru >expected.txt
+cmp -s actual.txt expected.txt && fail "float sums give the bits of exact sums: are they used?"
 
 # ---- kills and stops ----
 
-steps() { grep -c '"gradient_norm"' "runs/$1/metrics.jsonl" 2>/dev/null || true; }
+step_count() { grep -c '"gradient_norm"' "runs/$1/metrics.jsonl" 2>/dev/null || true; }
 
 # wait_for RUN STEPS PID: waits until the run has made STEPS steps or has ended.
 wait_for() {
     while kill -0 "$3" 2>/dev/null; do
         local made
-        made=$(steps "$1")
+        made=$(step_count "$1")
         [ "${made:-0}" -ge "$2" ] && return
         sleep 0.01
     done
@@ -169,7 +169,7 @@ for cell in lstm gru; do
         if [ "$ranks" = 0 ]; then pid[0]=$launcher; else find_ranks $launcher; fi
         kill -9 "${pid[@]}" 2>/dev/null
         wait $launcher 2>/dev/null && code=0 || code=$?
-        made=$(steps $cell-killed)
+        made=$(step_count $cell-killed)
         [ "$code" -ne 0 ] && kills=$((kills + 1))
         echo "killed on $ranks ranks after step ${made:-0}, code $code"
     done

@@ -5,34 +5,34 @@
 command -v python3 >/dev/null || skip "no python3"
 make_run lstm
 
-# check FILE RANKS LEAST: checks the invariants of every trace, and for at least LEAST
-# steps.
+# check FILE RANKS MIN_STEPS: checks the invariants of every trace, and for at least
+# MIN_STEPS steps.
 check() {
     python3 - "$@" <<'END' || fail "trace $1"
 import json, sys, collections
-path, ranks, least = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+path, ranks, min_steps = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 events = json.load(open(path))["traceEvents"]
 spans = [e for e in events if e["ph"] == "X"]
 names = {e["pid"]: e["args"]["name"] for e in events if e["name"] == "process_name"}
 assert sorted(names) == list(range(ranks)), names
 assert all(names[r].startswith(f"rank {r} (") for r in names), names
-lanes = {(e["pid"], e["tid"]): e["args"]["name"] for e in events if e["name"] == "thread_name"}
-by_lane = collections.defaultdict(list)
+threads = {(e["pid"], e["tid"]): e["args"]["name"] for e in events if e["name"] == "thread_name"}
+by_thread = collections.defaultdict(list)
 for e in spans:
     assert e["ts"] >= 0 and e["dur"] >= 0, e
-    by_lane[e["pid"], e["tid"]].append(e)
-assert set(lanes) == set(by_lane), (lanes, list(by_lane))
-assert all(lanes[r, 0] == "training" for r in range(ranks)), lanes
+    by_thread[e["pid"], e["tid"]].append(e)
+assert set(threads) == set(by_thread), (threads, list(by_thread))
+assert all(threads[r, 0] == "training" for r in range(ranks)), threads
 slack = 0.01  # microseconds: both times are rounded to a nanosecond
-for lane, list_ in by_lane.items():
-    list_.sort(key=lambda e: (e["ts"], e["dur"]))
-    for a, b in zip(list_, list_[1:]):
-        assert a["ts"] + a["dur"] <= b["ts"] + slack, (lane, a, b)
+for thread, spans_of in by_thread.items():
+    spans_of.sort(key=lambda e: (e["ts"], e["dur"]))
+    for a, b in zip(spans_of, spans_of[1:]):
+        assert a["ts"] + a["dur"] <= b["ts"] + slack, (thread, a, b)
 begin = min(e["ts"] for e in spans)
 end = max(e["ts"] + e["dur"] for e in spans)
 # the events of a training thread are contiguous: their sum is the rank's wall time
 for r in range(ranks):
-    own = by_lane[r, 0]
+    own = by_thread[r, 0]
     total = sum(e["dur"] for e in own)
     span = own[-1]["ts"] + own[-1]["dur"] - own[0]["ts"]
     assert abs(total - span) <= 1e-3 * span + slack * len(own), (r, total, span)
@@ -40,36 +40,36 @@ for r in range(ranks):
     assert span >= 0.5 * (end - begin), (r, span, end - begin)
 # each step: read, forward, backward, optimizer; the same steps on all ranks
 order = ["read", "forward", "backward", "optimizer"]
-made = []
+rank_steps = []
 for r in range(ranks):
     first = collections.defaultdict(dict)
-    for e in by_lane[r, 0]:
+    for e in by_thread[r, 0]:
         first[e["args"]["step"]].setdefault(e["name"], e["ts"])
     steps = [s for s in sorted(first) if s > 0 and "forward" in first[s]]
-    if least == 0 and "optimizer" not in first[steps[-1]]:
+    if min_steps == 0 and "optimizer" not in first[steps[-1]]:
         steps.pop()  # the step that failed
     for s in steps:
         times = [first[s][name] for name in order]
         assert times == sorted(times), (r, s, first[s])
-    made.append(steps)
-assert all(steps == made[0] for steps in made), [len(s) for s in made]
-assert len(made[0]) >= least, len(made[0])
+    rank_steps.append(steps)
+assert all(steps == rank_steps[0] for steps in rank_steps), [len(s) for s in rank_steps]
+assert len(rank_steps[0]) >= min_steps, len(rank_steps[0])
 # only rank 0 writes checkpoints concurrently with training
-for lane in lanes:
-    assert lanes[lane] in ("training", "read") or lane[0] == 0 and lanes[lane] == "checkpoint", lanes
-assert sum(name == "read" for name in lanes.values()) == (ranks if "stream" in path else 0), lanes
-assert "checkpoint" in lanes.values() or least == 0, lanes
+for thread in threads:
+    assert threads[thread] in ("training", "read") or thread[0] == 0 and threads[thread] == "checkpoint", threads
+assert sum(name == "read" for name in threads.values()) == (ranks if "stream" in path else 0), threads
+assert "checkpoint" in threads.values() or min_steps == 0, threads
 seen = {e["name"] for e in spans}
-assert {"start", "wait", "checkpoint", "validate", "sample"} <= seen or least == 0, seen
+assert {"start", "wait", "checkpoint", "validate", "sample"} <= seen or min_steps == 0, seen
 # no rank leaves the allreduce of a step before the last rank has contributed its gradient
 if ranks > 1:
-    for s in made[0]:
-        handed = [max(e["ts"] for e in by_lane[r, 0]
+    for s in rank_steps[0]:
+        last_backward = [max(e["ts"] for e in by_thread[r, 0]
                       if e["args"]["step"] == s and e["name"] == "backward") for r in range(ranks)]
-        updated = [min(e["ts"] for e in by_lane[r, 0]
+        first_update = [min(e["ts"] for e in by_thread[r, 0]
                        if e["args"]["step"] == s and e["name"] == "optimizer") for r in range(ranks)]
-        assert max(handed) <= min(updated) + 50000, (s, handed, updated)
-print(f"ok: {path}: {len(spans)} events, {len(made[0])} steps from {made[0][0]}, {end / 1e3:.0f} ms")
+        assert max(last_backward) <= min(first_update) + 50000, (s, last_backward, first_update)
+print(f"ok: {path}: {len(spans)} events, {len(rank_steps[0])} steps from {rank_steps[0][0]}, {end / 1e3:.0f} ms")
 END
 }
 

@@ -92,7 +92,7 @@ static void go_to(struct checkpoint *checkpoint, int64_t step)
         checkpoint->streams.cursors[i].next = 1;
     checkpoint->state.history[0].train_loss = (double)step;
     checkpoint->state.optimizer.updates = step;
-    tiny_outcome(checkpoint);
+    tiny_schedule(checkpoint);
 }
 
 static void spoil(struct checkpoint *checkpoint)
@@ -113,7 +113,7 @@ static struct writer_outcome save(struct scene *scene, int64_t step, bool best)
     if (best)
         scene->checkpoint.state.history[scene->checkpoint.state.epoch - 1].valid_loss =
             1 / (double)step;
-    tiny_outcome(&scene->checkpoint);
+    tiny_schedule(&scene->checkpoint);
     writer_start(scene->writer, &scene->checkpoint);
     assert_true(writer_take_outcome(scene->writer, true, &outcome));
     return outcome;

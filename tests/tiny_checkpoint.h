@@ -29,71 +29,70 @@ static inline void tiny_options(struct options *options, int encoding, uint64_t 
 }
 
 /* Derives the schedule's state and the last row's hash from history and weights. */
-static inline void tiny_outcome(struct checkpoint *made)
+static inline void tiny_schedule(struct checkpoint *out)
 {
-    schedule_start(&made->state.schedule);
-    for (size_t i = 0; i < made->state.history_count; i++)
-        if (!isnan(made->state.history[i].valid_loss))
-            schedule_epoch(&made->state.schedule, &made->options,
-                           made->state.history[i].epoch,
-                           made->state.history[i].valid_loss);
-    if (made->state.history_count > 0)
-        made->state.history[made->state.history_count - 1].weights_hash =
-            params_hash(&made->params, made->weights);
+    schedule_start(&out->state.schedule);
+    for (size_t i = 0; i < out->state.history_count; i++)
+        if (!isnan(out->state.history[i].valid_loss))
+            schedule_epoch(&out->state.schedule, &out->options,
+                           out->state.history[i].epoch, out->state.history[i].valid_loss);
+    if (out->state.history_count > 0)
+        out->state.history[out->state.history_count - 1].weights_hash =
+            params_hash(&out->params, out->weights);
 }
 
-static inline enum status tiny_state(struct checkpoint *made)
+static inline enum status tiny_state(struct checkpoint *out)
 {
-    made->streams.row_count = (size_t)made->options.train.batch;
-    made->streams.microbatches = (size_t)made->options.train.microbatches;
-    made->streams.hidden_size = checkpoint_hidden_size(
-        &made->shape, made->streams.row_count / made->streams.microbatches);
-    made->streams.rows = calloc(made->streams.row_count, sizeof *made->streams.rows);
-    made->streams.cursors =
-        calloc(made->streams.microbatches, sizeof *made->streams.cursors);
-    made->streams.hidden = calloc(made->streams.microbatches * made->streams.hidden_size,
-                                  sizeof *made->streams.hidden);
-    made->state.history_count = TINY_EPOCHS;
-    made->state.history = calloc(TINY_EPOCHS, sizeof *made->state.history);
-    if (!made->streams.rows || !made->streams.cursors || !made->streams.hidden ||
-        !made->state.history)
+    out->streams.row_count = (size_t)out->options.train.batch;
+    out->streams.microbatches = (size_t)out->options.train.microbatches;
+    out->streams.hidden_size = checkpoint_hidden_size(
+        &out->shape, out->streams.row_count / out->streams.microbatches);
+    out->streams.rows = calloc(out->streams.row_count, sizeof *out->streams.rows);
+    out->streams.cursors =
+        calloc(out->streams.microbatches, sizeof *out->streams.cursors);
+    out->streams.hidden = calloc(out->streams.microbatches * out->streams.hidden_size,
+                                 sizeof *out->streams.hidden);
+    out->state.history_count = TINY_EPOCHS;
+    out->state.history = calloc(TINY_EPOCHS, sizeof *out->state.history);
+    if (!out->streams.rows || !out->streams.cursors || !out->streams.hidden ||
+        !out->state.history)
         return status_fail(STATUS_FAILED, "no memory");
-    for (size_t i = 0; i < made->streams.microbatches; i++)
-        made->streams.cursors[i].next = 1;
+    for (size_t i = 0; i < out->streams.microbatches; i++)
+        out->streams.cursors[i].next = 1;
     for (int i = 0; i < TINY_EPOCHS; i++)
-        made->state.history[i] = (struct history_row){.epoch = i + 1,
-                                                      .step = 10 * (i + 1),
-                                                      .train_loss = 3.5 - i,
-                                                      .valid_loss = 4.5 - i};
-    tiny_outcome(made);
+        out->state.history[i] = (struct history_row){.epoch = i + 1,
+                                                     .step = 10 * (i + 1),
+                                                     .train_loss = 3.5 - i,
+                                                     .valid_loss = 4.5 - i};
+    tiny_schedule(out);
     enum status status =
-        optimizer_create(&made->options, made->params.total, &made->state.optimizer);
-    made->state.optimizer.updates = made->state.step;
+        optimizer_create(&out->options, out->params.total, &out->state.optimizer);
+    out->state.optimizer.updates = out->state.step;
     return status;
 }
 
-/* Fills *made, which checkpoint_free frees. */
-static inline enum status tiny_checkpoint(struct checkpoint *made, int encoding,
+/* Fills *out, which checkpoint_free frees. */
+static inline enum status tiny_checkpoint(struct checkpoint *out, int encoding,
                                           uint64_t seed)
 {
-    *made = (struct checkpoint){.state = {.epoch = TINY_EPOCHS, .step = 20},
-                                .provenance = {.ranks = 1}};
-    tiny_options(&made->options, encoding, seed);
-    enum status status = encoding_of_options(&made->options, &made->encoding);
+    *out = (struct checkpoint){.state = {.epoch = TINY_EPOCHS, .step = 20},
+                               .provenance = {.ranks = 1}};
+    tiny_options(&out->options, encoding, seed);
+    enum status status = encoding_of_options(&out->options, &out->encoding);
     if (status != STATUS_OK)
         return status;
-    made->shape = model_shape_of(&made->options, made->encoding->vocabulary);
-    made->vocabulary_hash = encoding_hash(made->encoding);
-    status = params_layout(&made->shape, &made->params);
+    out->shape = model_shape_of(&out->options, out->encoding->vocabulary);
+    out->vocabulary_hash = encoding_hash(out->encoding);
+    status = params_layout(&out->shape, &out->params);
     if (status != STATUS_OK)
         return status;
-    made->weights = malloc(made->params.total * sizeof *made->weights);
-    if (!made->weights)
+    out->weights = malloc(out->params.total * sizeof *out->weights);
+    if (!out->weights)
         return status_fail(STATUS_FAILED, "no memory");
-    params_initialise(&made->shape, &made->params, seed, made->weights);
-    snprintf(made->provenance.host, sizeof made->provenance.host, "here");
-    snprintf(made->provenance.numerics, sizeof made->provenance.numerics, "any");
-    return tiny_state(made);
+    params_initialise(&out->shape, &out->params, seed, out->weights);
+    snprintf(out->provenance.host, sizeof out->provenance.host, "here");
+    snprintf(out->provenance.numerics, sizeof out->provenance.numerics, "any");
+    return tiny_state(out);
 }
 
 #endif

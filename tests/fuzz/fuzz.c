@@ -22,7 +22,7 @@ void fuzz_fail(const char *format, ...)
     abort();
 }
 
-void fuzz_must(enum status status)
+void fuzz_require_ok(enum status status)
 {
     if (status != STATUS_OK)
         fuzz_fail("unexpected failure: %s", status_message());
@@ -129,18 +129,18 @@ static size_t allocated_bytes(void)
 
 void fuzz_check_leaks(void (*read)(uint8_t flags), uint8_t flags)
 {
-    enum { TIMES = 5 };
-    size_t before = allocated_bytes(), least = SIZE_MAX;
+    enum { REPETITIONS = 5 };
+    size_t before = allocated_bytes(), min_growth = SIZE_MAX;
     read(flags);
-    for (int i = 1; i < TIMES; i++) {
+    for (int i = 1; i < REPETITIONS; i++) {
         size_t after = allocated_bytes();
         if (after <= before)
             return;
-        least = after - before < least ? after - before : least;
+        min_growth = after - before < min_growth ? after - before : min_growth;
         before = after;
         read(flags);
     }
-    fuzz_fail("every reading keeps %zu bytes or more", least);
+    fuzz_fail("every call leaks %zu bytes or more", min_growth);
 }
 
 static char folder[64];

@@ -17,14 +17,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 /* Prints one line and aborts. */
 void fuzz_fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
-#define FUZZ_REQUIRE(holds)                                                              \
+#define FUZZ_REQUIRE(condition)                                                          \
     do {                                                                                 \
-        if (!(holds))                                                                    \
-            fuzz_fail("%s:%d: not %s", __FILE__, __LINE__, #holds);                      \
+        if (!(condition))                                                                \
+            fuzz_fail("%s:%d: not %s", __FILE__, __LINE__, #condition);                  \
     } while (0)
 
 /* Requires STATUS_OK: for calls that must succeed for any input. */
-void fuzz_must(enum status status);
+void fuzz_require_ok(enum status status);
 
 /* Any status other than STATUS_OK must come with a one-line message without control
  * characters that contains `name`, unless `name` is NULL. */

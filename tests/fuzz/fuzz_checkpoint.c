@@ -23,11 +23,11 @@ enum { /* bits of the first byte: hashes not repaired, and readers that run */
        KEEP_VOCABULARY = 1,
        KEEP_WEIGHTS = 2,
        INSPECTS = 4,
-       PLAYS = 8,
+       GENERATES = 8,
        TRAINS = 16
 };
 enum { EDIT_CONFIG = EDIT_KINDS, EDIT_LINE, EDIT_SHAPE, KINDS };
-enum { CONFIG_SIZE = 1 << 16, MOST_PARAMETERS = 1 << 20, VALUE_SIZE = 64 };
+enum { CONFIG_SIZE = 1 << 16, MAX_PARAMETERS = 1 << 20, VALUE_SIZE = 64 };
 
 static struct fuzz_run run;
 static struct fuzz_file original;
@@ -38,8 +38,8 @@ int LLVMFuzzerInitialize(int *count, char ***arguments)
     (void)count;
     (void)arguments;
     fuzz_run_start(&run);
-    fuzz_run_clear(&run);
-    original = fuzz_file_keep(run.checkpoint);
+    fuzz_run_remove_checkpoints(&run);
+    original = fuzz_file_save(run.checkpoint);
     h5_names_read(run.checkpoint, &names);
     return 0;
 }
@@ -61,8 +61,8 @@ static void start_config(struct config *config)
 }
 
 /* A number, one of the setting's words, an extreme value, or arbitrary text. */
-static void take_setting(const struct option_row *row, struct fuzz_input *record,
-                         char value[VALUE_SIZE])
+static void consume_setting(const struct option_row *row, struct fuzz_input *record,
+                            char value[VALUE_SIZE])
 {
     size_t words = 0, which = fuzz_below(record, 4);
     while (row->words && row->words[words])
@@ -85,8 +85,8 @@ static void put_line(struct config *config, char *at, const char *line, bool rep
 {
     char *rest = strdup(replaces ? at + strcspn(at, "\n") : at);
     FUZZ_REQUIRE(rest);
-    size_t room = sizeof config->text - (size_t)(at - config->text);
-    snprintf(at, room, "%s%s%s", line, replaces ? "" : "\n", rest);
+    size_t available = sizeof config->text - (size_t)(at - config->text);
+    snprintf(at, available, "%s%s%s", line, replaces ? "" : "\n", rest);
     config->changed = true;
     free(rest);
 }
@@ -95,7 +95,7 @@ static void edit_config(struct config *config, struct fuzz_input *record)
 {
     const struct option_row *row = &option_rows[fuzz_below(record, option_row_count)];
     char header[VALUE_SIZE], start[VALUE_SIZE], value[VALUE_SIZE], line[3 * VALUE_SIZE];
-    take_setting(row, record, value);
+    consume_setting(row, record, value);
     snprintf(header, sizeof header, "[%s]\n", row->section);
     snprintf(start, sizeof start, "\n%s = ", row->key);
     snprintf(line, sizeof line, "%s%s", start + 1, value);
@@ -171,10 +171,10 @@ static void edit_shape(hid_t file, const struct config *config)
 /* At the end of an epoch the last row of the history contains the hash, too. */
 static void repair_history(hid_t file, uint64_t hash)
 {
-    enum { MOST_ROWS = 64 };
-    uint64_t hashes[MOST_ROWS];
+    enum { MAX_ROWS = 64 };
+    uint64_t hashes[MAX_ROWS];
     size_t rows = h5_edit_count(file, "/history/weights_hash");
-    if (rows == 0 || rows > MOST_ROWS ||
+    if (rows == 0 || rows > MAX_ROWS ||
         !h5_edit_read(file, "/history/weights_hash", H5T_NATIVE_UINT64, rows, hashes))
         return;
     hashes[rows - 1] = hash;
@@ -186,7 +186,7 @@ static void repair_weights(hid_t file, const struct options *options, size_t voc
     struct params params;
     struct model_shape shape = model_shape_of(options, vocabulary);
     char text[HASH64_TEXT];
-    if (params_layout(&shape, &params) != STATUS_OK || params.total > MOST_PARAMETERS)
+    if (params_layout(&shape, &params) != STATUS_OK || params.total > MAX_PARAMETERS)
         return;
     float *weights = calloc(params.total, sizeof *weights);
     FUZZ_REQUIRE(weights);
@@ -206,22 +206,22 @@ static void repair_weights(hid_t file, const struct options *options, size_t voc
     free(weights);
 }
 
-static void repair(hid_t file, const struct config *config, uint8_t kept)
+static void repair(hid_t file, const struct config *config, uint8_t flags)
 {
     static struct options options;
     struct encoding *encoding;
     char text[HASH64_TEXT];
     if (read_config(config, &options, &encoding)) {
-        if (config->changed && !(kept & KEEP_VOCABULARY))
+        if (config->changed && !(flags & KEEP_VOCABULARY))
             h5_edit_text(file, "/vocabulary/hash",
                          hash64_text(encoding_hash(encoding), text));
-        if (!(kept & KEEP_WEIGHTS))
+        if (!(flags & KEEP_WEIGHTS))
             repair_weights(file, &options, encoding->vocabulary);
     }
     encoding_free(encoding);
 }
 
-static void edit(struct fuzz_input *input, uint8_t kept)
+static void edit(struct fuzz_input *input, uint8_t flags)
 {
     static struct config config;
     hid_t file = h5_edit_open(run.checkpoint);
@@ -240,7 +240,7 @@ static void edit(struct fuzz_input *input, uint8_t kept)
     }
     if (config.changed)
         h5_edit_text(file, "/config", config.text);
-    repair(file, &config, kept);
+    repair(file, &config, flags);
     h5_edit_close(file);
 }
 
@@ -287,7 +287,7 @@ static void check_training(const struct checkpoint *read)
 }
 
 /* Reads the part that prediction needs, without the training state. */
-static bool read_plain(void)
+static bool read_for_prediction(void)
 {
     struct checkpoint read;
     enum status status = checkpoint_read(run.checkpoint, CHECKPOINT_TO_PREDICT, &read);
@@ -301,12 +301,12 @@ static bool read_plain(void)
 
 /* True if it can be read for training. *readable: true if it can be read for prediction.
  */
-static bool read_both(bool *readable)
+static bool read_for_training(bool *readable)
 {
     struct checkpoint read;
     enum status status = checkpoint_read(run.checkpoint, CHECKPOINT_TO_TRAIN, &read);
     fuzz_check_message(status, run.checkpoint);
-    *readable = status == STATUS_OK || read_plain();
+    *readable = status == STATUS_OK || read_for_prediction();
     if (status != STATUS_OK)
         return false;
     check_counters(&read);
@@ -325,11 +325,11 @@ static void inspect(bool readable)
     }
 }
 
-static void play(void)
+static void generate(void)
 {
     struct checkpoint read;
     struct notes piece = {0};
-    fuzz_must(generator_load(run.checkpoint, &read));
+    fuzz_require_ok(generator_load(run.checkpoint, &read));
     struct sampler_settings settings = generator_settings(&read.options);
     if (settings.seconds > 1)
         settings.seconds = 1;
@@ -342,14 +342,14 @@ static void play(void)
 static void read_all(uint8_t flags)
 {
     bool readable;
-    bool trainable = read_both(&readable);
+    bool trainable = read_for_training(&readable);
     if (flags & INSPECTS)
         inspect(readable);
-    if (flags & PLAYS && readable)
-        play();
+    if (flags & GENERATES && readable)
+        generate();
     if (flags & TRAINS && trainable) {
         fuzz_check_message(fuzz_run_train(&run, true, FUZZ_RUN_STEPS + 1), NULL);
-        fuzz_run_clear(&run);
+        fuzz_run_remove_checkpoints(&run);
     }
 }
 

@@ -14,16 +14,16 @@
 enum { SETTING = 1 };
 
 static char *path; /* of the configuration */
-static FILE *nowhere;
+static FILE *null_stream;
 
 int LLVMFuzzerInitialize(int *count, char ***arguments)
 {
     (void)count;
     (void)arguments;
     path = path_format("%s/run.conf", fuzz_folder());
-    nowhere = fopen("/dev/null", "w");
+    null_stream = fopen("/dev/null", "w");
     setenv("HOME", "/home/of user #1", 1);
-    FUZZ_REQUIRE(path && nowhere);
+    FUZZ_REQUIRE(path && null_stream);
     return 0;
 }
 
@@ -35,39 +35,39 @@ static char *text_of(const struct options *options)
 }
 
 /* Reads settings back from the text stored in a dataset or a checkpoint. */
-static void check_kept(const struct options *options, const char *text)
+static void check_text_round_trip(const struct options *options, const char *text)
 {
     struct options *back = calloc(1, sizeof *back);
     FUZZ_REQUIRE(back);
     options_defaults(back);
-    fuzz_must(options_read_text(back, text, "kept"));
-    char *again = text_of(back), *report = NULL;
-    if (strcmp(text, again) != 0)
-        fuzz_fail("read back as other settings:\n%s\n---\n%s", text, again);
+    fuzz_require_ok(options_read_text(back, text, "kept"));
+    char *reprinted = text_of(back), *report = NULL;
+    if (strcmp(text, reprinted) != 0)
+        fuzz_fail("read back as other settings:\n%s\n---\n%s", text, reprinted);
     int differences = 0;
     options_difference(options, back, &report, &differences);
     FUZZ_REQUIRE(differences == 0 && !report);
-    free(again);
+    free(reprinted);
     free(back);
 }
 
 /* Reads settings back from settings.conf, which a user may pass as a configuration. There
  * a "~/" that was stored literally would be expanded to the home folder. */
-static void check_written(const char *text)
+static void check_file_round_trip(const char *text)
 {
     struct options *back = calloc(1, sizeof *back);
     FUZZ_REQUIRE(back);
     options_defaults(back);
     fuzz_write(path, text, strlen(text));
-    fuzz_must(options_read_file(back, path));
-    char *again = text_of(back);
+    fuzz_require_ok(options_read_file(back, path));
+    char *reprinted = text_of(back);
     FUZZ_REQUIRE(strstr(text, "= ~") || strstr(text, "= \"~") ||
-                 strcmp(text, again) == 0);
-    free(again);
+                 strcmp(text, reprinted) == 0);
+    free(reprinted);
     free(back);
 }
 
-static void check_recorded(const char *text)
+static void check_path_round_trip(const char *text)
 {
     char *recorded = lines_to_recorded(text);
     char *back = recorded ? path_from_recorded(recorded) : NULL;
@@ -81,12 +81,12 @@ static void check_accepted(const struct options *options)
     struct encoding *encoding = NULL;
     char *text = text_of(options), *report = NULL;
     int differences = 0;
-    check_kept(options, text);
-    check_written(text);
-    check_recorded(text);
+    check_text_round_trip(options, text);
+    check_file_round_trip(text);
+    check_path_round_trip(text);
     fuzz_check_message(options_check(options), NULL);
     fuzz_check_message(encoding_of_options(options, &encoding), NULL);
-    options_print(options, SECTION_ALL, nowhere);
+    options_print(options, SECTION_ALL, null_stream);
     struct options defaults;
     options_defaults(&defaults);
     options_difference(&defaults, options, &report, &differences);

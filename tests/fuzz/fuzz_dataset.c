@@ -27,7 +27,7 @@ enum { /* bits of the first byte: hashes not repaired, and readers that run */
        READS = 32,
        TRAINS = 64
 };
-enum { FILES = 1 + FUZZ_RUN_SHARDS, MICROBATCHES = 2, MOST = 4096 };
+enum { FILES = 1 + FUZZ_RUN_SHARDS, MICROBATCHES = 2, MAX_ROWS = 4096 };
 
 static struct fuzz_run run;
 static struct fuzz_file originals[FILES]; /* the index, then the shards */
@@ -53,7 +53,7 @@ int LLVMFuzzerInitialize(int *count, char ***arguments)
         FUZZ_REQUIRE(path);
         if (i == 0)
             drop_settings_hash(path);
-        originals[i] = fuzz_file_keep(path);
+        originals[i] = fuzz_file_save(path);
         h5_names_read(path, &names[i]);
         free(path);
     }
@@ -65,7 +65,7 @@ int LLVMFuzzerInitialize(int *count, char ***arguments)
 
 /* ---- repairs ---- */
 
-static hid_t memory_of(enum h5_type type)
+static hid_t native_type(enum h5_type type)
 {
     const hid_t types[] = {
         [H5_U8] = H5T_NATIVE_UINT8,   [H5_U16] = H5T_NATIVE_UINT16,
@@ -81,9 +81,9 @@ static hid_t memory_of(enum h5_type type)
 static bool read_rows(hid_t file, const struct column *columns, size_t count, void *rows,
                       size_t row_size)
 {
-    static uint64_t packed[MOST];
+    static uint64_t packed[MAX_ROWS];
     for (; columns->name; columns++) {
-        if (!h5_edit_read(file, columns->name, memory_of(columns->type), count, packed))
+        if (!h5_edit_read(file, columns->name, native_type(columns->type), count, packed))
             return false;
         column_unpack(columns, packed, count, rows, row_size);
     }
@@ -93,28 +93,28 @@ static bool read_rows(hid_t file, const struct column *columns, size_t count, vo
 static void write_column(hid_t file, const char *name, const struct piece_row *rows,
                          size_t count)
 {
-    static uint64_t packed[MOST];
+    static uint64_t packed[MAX_ROWS];
     for (const struct column *column = piece_columns; column->name; column++)
         if (strcmp(column->name, name) == 0) {
             column_pack(column, rows, sizeof *rows, count, packed);
-            h5_edit_write(file, name, memory_of(column->type), count, packed);
+            h5_edit_write(file, name, native_type(column->type), count, packed);
         }
 }
 
-static bool within(uint64_t first, uint64_t count, size_t all)
+static bool is_within(uint64_t first, uint64_t count, size_t total)
 {
-    return first <= all && count <= all - first;
+    return first <= total && count <= total - first;
 }
 
 static void hash_notes(hid_t file, struct piece_row *rows, size_t count)
 {
-    static struct note notes[MOST];
-    size_t all = h5_edit_count(file, "/notes/pitch");
+    static struct note notes[MAX_ROWS];
+    size_t total = h5_edit_count(file, "/notes/pitch");
     memset(notes, 0, sizeof notes);
-    if (all > MOST || !read_rows(file, note_columns, all, notes, sizeof *notes))
+    if (total > MAX_ROWS || !read_rows(file, note_columns, total, notes, sizeof *notes))
         return;
     for (size_t i = 0; i < count; i++) {
-        if (!within(rows[i].note_first, rows[i].note_count, all))
+        if (!is_within(rows[i].note_first, rows[i].note_count, total))
             continue;
         const struct notes piece = {.items = notes + rows[i].note_first,
                                     .count = (size_t)rows[i].note_count,
@@ -130,27 +130,28 @@ static void hash_notes(hid_t file, struct piece_row *rows, size_t count)
 
 static void hash_tokens(hid_t file, struct piece_row *rows, size_t count)
 {
-    static token tokens[MOST];
-    size_t all = h5_edit_count(file, "/tokens");
-    if (all > MOST || !h5_edit_read(file, "/tokens", H5T_NATIVE_UINT16, all, tokens))
+    static token tokens[MAX_ROWS];
+    size_t total = h5_edit_count(file, "/tokens");
+    if (total > MAX_ROWS ||
+        !h5_edit_read(file, "/tokens", H5T_NATIVE_UINT16, total, tokens))
         return;
     for (size_t i = 0; i < count; i++)
-        if (within(rows[i].token_first, rows[i].token_count, all))
+        if (is_within(rows[i].token_first, rows[i].token_count, total))
             rows[i].token_hash = hash64(tokens + rows[i].token_first,
                                         (size_t)rows[i].token_count * sizeof *tokens);
     write_column(file, "/pieces/token_hash", rows, count);
 }
 
 /* Repairs a shard and reads its rows; returns their number. */
-static size_t repair_shard(const char *path, uint8_t kept, struct piece_row *rows)
+static size_t repair_shard(const char *path, uint8_t flags, struct piece_row *rows)
 {
     hid_t file = h5_edit_open(path);
     size_t count = h5_edit_count(file, "/pieces/split");
     bool complete =
-        count <= MOST && read_rows(file, piece_columns, count, rows, sizeof *rows);
-    if (complete && !(kept & KEEP_NOTES))
+        count <= MAX_ROWS && read_rows(file, piece_columns, count, rows, sizeof *rows);
+    if (complete && !(flags & KEEP_NOTES))
         hash_notes(file, rows, count);
-    if (complete && !(kept & KEEP_TOKENS))
+    if (complete && !(flags & KEEP_TOKENS))
         hash_tokens(file, rows, count);
     h5_edit_close(file);
     return complete ? count : 0;
@@ -178,36 +179,36 @@ static void count_shard(struct index *index, size_t shard, const struct piece_ro
     }
 }
 
-static void repair_index(hid_t file, const struct index *index, uint8_t kept)
+static void repair_index(hid_t file, const struct index *index, uint8_t flags)
 {
     char text[HASH64_TEXT];
     struct encoding *encoding = NULL;
-    if (!(kept & KEEP_COUNTS)) {
+    if (!(flags & KEEP_COUNTS)) {
         for (size_t i = 0; i < 3; i++)
             h5_edit_write(file, count_names[i], H5T_NATIVE_UINT64,
                           (size_t)FUZZ_RUN_SHARDS * SPLITS, index->counts[i]);
         h5_edit_write(file, "/shards/seconds", H5T_NATIVE_DOUBLE,
                       (size_t)FUZZ_RUN_SHARDS * SPLITS, index->seconds);
     }
-    if (kept & KEEP_SHARDS)
+    if (flags & KEEP_SHARDS)
         return;
     h5_edit_write(file, "/shards/hash", H5T_NATIVE_UINT64, FUZZ_RUN_SHARDS,
                   index->hashes);
-    fuzz_must(encoding_of_options(&run.options, &encoding));
+    fuzz_require_ok(encoding_of_options(&run.options, &encoding));
     uint64_t hash =
         dataset_hash_of(encoding_hash(encoding), index->hashes, FUZZ_RUN_SHARDS);
     h5_edit_text_attribute(file, "/", "dataset_hash", hash64_text(hash, text));
     encoding_free(encoding);
 }
 
-static void repair(uint8_t kept)
+static void repair(uint8_t flags)
 {
-    static struct piece_row rows[MOST];
+    static struct piece_row rows[MAX_ROWS];
     struct index index = {0};
     for (size_t i = 0; i < FUZZ_RUN_SHARDS; i++)
-        count_shard(&index, i, rows, repair_shard(originals[i + 1].path, kept, rows));
+        count_shard(&index, i, rows, repair_shard(originals[i + 1].path, flags, rows));
     hid_t file = h5_edit_open(originals[0].path);
-    repair_index(file, &index, kept);
+    repair_index(file, &index, flags);
     h5_edit_close(file);
 }
 
@@ -226,7 +227,7 @@ static void edit_settings(hid_t file, struct fuzz_input *record)
     free(line);
 }
 
-static void edit(struct fuzz_input *input, uint8_t kept)
+static void edit(struct fuzz_input *input, uint8_t flags)
 {
     for (int i = 0; i < EDITS_MAX && input->size > 0; i++) {
         struct fuzz_input record = h5_edit_record(input);
@@ -239,7 +240,7 @@ static void edit(struct fuzz_input *input, uint8_t kept)
             h5_edit(file, &names[which], kind, &record);
         h5_edit_close(file);
     }
-    repair(kept);
+    repair(flags);
 }
 
 /* ---- the readers ---- */
@@ -348,11 +349,11 @@ static void train_a_step(void)
 static void read_opened(const struct dataset *dataset, uint8_t flags)
 {
     check(dataset_check_part(dataset, CHECK_PIECES, 0, 1));
-    enum status whole = dataset_check_part(dataset, CHECK_ALL, 0, 1);
-    check(whole);
+    enum status checked = dataset_check_part(dataset, CHECK_ALL, 0, 1);
+    check(checked);
     enum status verified = dataset_verify(dataset);
     check(verified);
-    FUZZ_REQUIRE(verified != STATUS_OK || whole == STATUS_OK);
+    FUZZ_REQUIRE(verified != STATUS_OK || checked == STATUS_OK);
     if (flags & READS) {
         read_files(dataset);
         read_shards(dataset);
@@ -363,7 +364,7 @@ static void read_opened(const struct dataset *dataset, uint8_t flags)
         inspect(false, false);
         inspect(true, verified == STATUS_OK);
     }
-    if (flags & TRAINS && whole == STATUS_OK)
+    if (flags & TRAINS && checked == STATUS_OK)
         train_a_step();
 }
 

@@ -25,7 +25,7 @@ static void make_file(const char *name)
     char *file = path_format("%s/%s", fuzz_folder(), name);
     char *directory = file ? path_directory(file) : NULL;
     FUZZ_REQUIRE(directory);
-    fuzz_must(file_make_directories(directory));
+    fuzz_require_ok(file_make_directories(directory));
     fuzz_write(file, "", 0);
     free(directory);
     free(file);
@@ -38,11 +38,11 @@ int LLVMFuzzerInitialize(int *count, char ***arguments)
     (void)arguments;
     for (size_t i = 0; i < FILES; i++)
         make_file(names[i]);
-    char *back = getcwd(NULL, 0);
-    FUZZ_REQUIRE(back && chdir(fuzz_folder()) == 0);
-    fuzz_must(scan_inputs(inputs, 2, &scan));
-    FUZZ_REQUIRE(chdir(back) == 0);
-    free(back);
+    char *previous = getcwd(NULL, 0);
+    FUZZ_REQUIRE(previous && chdir(fuzz_folder()) == 0);
+    fuzz_require_ok(scan_inputs(inputs, 2, &scan));
+    FUZZ_REQUIRE(chdir(previous) == 0);
+    free(previous);
     FUZZ_REQUIRE(scan.file_count == FILES);
     path = path_format("%s/split.txt", fuzz_folder());
     FUZZ_REQUIRE(path);
@@ -81,7 +81,7 @@ static uint8_t *reversed(const uint8_t *bytes, size_t size, size_t *length)
     return lines;
 }
 
-static bool has_mark(const uint8_t *bytes, size_t size)
+static bool has_byte_order_mark(const uint8_t *bytes, size_t size)
 {
     return size >= 3 && memmem(bytes, size, "\xEF\xBB\xBF", 3);
 }
@@ -92,7 +92,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     enum status status = read_split(bytes, size, splits);
     FUZZ_REQUIRE(read_split(bytes, size, again) == status);
     FUZZ_REQUIRE(memcmp(splits, again, sizeof splits) == 0);
-    if (has_mark(bytes, size)) /* a byte order mark is one only at the start */
+    if (has_byte_order_mark(bytes, size)) /* a byte order mark is one only at the start */
         return 0;
     size_t length = 0;
     uint8_t *lines = reversed(bytes, size, &length);

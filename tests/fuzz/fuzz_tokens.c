@@ -15,7 +15,7 @@
 #include "midi/midi.h"
 
 enum { TWO_BYTES = 1, WRITES = 2, SAMPLES = 4 }; /* bits of the second byte */
-enum { TEMPO = 500000, VOCABULARY_MAX = 389, CHECKED = 500 };
+enum { TEMPO = 500000, VOCABULARY_MAX = 389, MAX_CHECKED = 500 };
 
 static const char *const grids[] = {"1/4",         "1/480",   "10000/1",
                                     "10000/9999",  "1/7",     "1 tick",
@@ -29,17 +29,17 @@ int LLVMFuzzerInitialize(int *count, char ***arguments)
 {
     (void)count;
     (void)arguments;
-    fuzz_must(encoding_create("performance", "", &encodings[0]));
+    fuzz_require_ok(encoding_create("performance", "", &encodings[0]));
     for (size_t i = 0; i < GRIDS; i++)
-        fuzz_must(encoding_create("pianoroll", grids[i], &encodings[i + 1]));
+        fuzz_require_ok(encoding_create("pianoroll", grids[i], &encodings[i + 1]));
     path = path_format("%s/out.mid", fuzz_folder());
     FUZZ_REQUIRE(path);
     return 0;
 }
 
 /* Reads tokens of two bytes, or of one byte each: an offset from the previous token. */
-static struct tokens take_tokens(struct fuzz_input *input, bool two_bytes,
-                                 const struct encoding *encoding)
+static struct tokens consume_tokens(struct fuzz_input *input, bool two_bytes,
+                                    const struct encoding *encoding)
 {
     struct tokens tokens = {0};
     unsigned last = 0;
@@ -51,12 +51,12 @@ static struct tokens take_tokens(struct fuzz_input *input, bool two_bytes,
             last =
                 (last + 2u * fuzz_byte(input) + 1) % ((unsigned)encoding->vocabulary + 2);
         }
-        fuzz_must(tokens_append(&tokens, (token)last));
+        fuzz_require_ok(tokens_append(&tokens, (token)last));
     }
     return tokens;
 }
 
-static bool saturated(const struct notes *notes)
+static bool is_saturated(const struct notes *notes)
 {
     for (size_t i = 0; i < notes->count; i++)
         if (notes->items[i].start_tick + notes->items[i].duration_ticks == UINT32_MAX)
@@ -91,7 +91,7 @@ static long long step_of(const struct encoding *encoding, double seconds)
 }
 
 /* The middle of the velocity's bin; the pianoroll has only one velocity. */
-static int kept_velocity(const struct encoding *encoding, int velocity)
+static int binned_velocity(const struct encoding *encoding, int velocity)
 {
     bool binned = encoding == encodings[0];
     return binned ? 4 * ((velocity - 1) / 4) + 2 : velocity;
@@ -106,7 +106,7 @@ static void check_equal(const struct encoding *encoding, const struct notes *not
     for (size_t i = 0; i < notes->count; i++) {
         const struct note *a = &notes->items[i], *b = &again->items[i];
         FUZZ_REQUIRE(a->pitch == b->pitch);
-        FUZZ_REQUIRE(kept_velocity(encoding, a->velocity) == b->velocity);
+        FUZZ_REQUIRE(binned_velocity(encoding, a->velocity) == b->velocity);
         FUZZ_REQUIRE(step_of(encoding, a->start) - first == step_of(encoding, b->start));
         FUZZ_REQUIRE(step_of(encoding, a->duration) == step_of(encoding, b->duration));
     }
@@ -118,17 +118,17 @@ static void check_encoded(const struct encoding *encoding, const struct notes *n
 {
     struct tokens again = {0};
     struct notes back = {0};
-    fuzz_must(encoding->decode(encoding, encoded->items, encoded->count, &back));
+    fuzz_require_ok(encoding->decode(encoding, encoded->items, encoded->count, &back));
     check_notes(&back, encoded->count);
     check_equal(encoding, notes, &back);
     FUZZ_REQUIRE(encoding_count_notes(encoding, encoded->items, encoded->count) ==
                  back.count);
-    fuzz_must(encoding->encode(encoding, &back, &again));
+    fuzz_require_ok(encoding->encode(encoding, &back, &again));
     FUZZ_REQUIRE(again.count == encoded->count);
     FUZZ_REQUIRE(again.count == 0 || memcmp(again.items, encoded->items,
                                             again.count * sizeof *again.items) == 0);
-    fuzz_must(tokens_append(encoded, encoding->end));
-    if (encoded->count < CHECKED) {
+    fuzz_require_ok(tokens_append(encoded, encoding->end));
+    if (encoded->count < MAX_CHECKED) {
         const char *fault = well_formed(encoding, encoded->items, encoded->count, 1);
         if (fault[0])
             fuzz_fail("encode: %s", fault);
@@ -141,12 +141,12 @@ static void check_decoder(const struct encoding *encoding, const struct tokens *
                           struct notes *notes)
 {
     struct tokens encoded = {0};
-    fuzz_must(encoding->decode(encoding, tokens->items, tokens->count, notes));
+    fuzz_require_ok(encoding->decode(encoding, tokens->items, tokens->count, notes));
     check_notes(notes, tokens->count);
     enum status status = encoding->encode(encoding, notes, &encoded);
     fuzz_check_message(status, "too long");
     FUZZ_REQUIRE(status == STATUS_OK || encoded.count == 0);
-    if (status == STATUS_OK && !saturated(notes))
+    if (status == STATUS_OK && !is_saturated(notes))
         check_encoded(encoding, notes, &encoded);
     tokens_free(&encoded);
 }
@@ -183,29 +183,29 @@ static void check_allowed(const struct encoding *encoding, const struct grammar 
 }
 
 /* The grammar allows exactly what an independent look back over the sequence allows. */
-static void walk(const struct encoding *encoding, const struct tokens *tokens)
+static void check_sequence(const struct encoding *encoding, const struct tokens *tokens)
 {
     struct grammar grammar;
     struct guard guard = {0};
-    bool allowed[VOCABULARY_MAX], fine = true;
+    bool allowed[VOCABULARY_MAX], valid = true;
     bool performance = encoding == encodings[0];
     encoding->grammar_start(encoding, &grammar);
-    for (size_t i = 0; i < tokens->count && i < CHECKED; i++) {
+    for (size_t i = 0; i < tokens->count && i < MAX_CHECKED; i++) {
         token value = tokens->items[i];
         double seconds = grammar.seconds;
         check_allowed(encoding, &grammar, &guard, allowed);
-        if (fine && performance && i % 16 == 0 && allowed[encoding->end])
+        if (valid && performance && i % 16 == 0 && allowed[encoding->end])
             FUZZ_REQUIRE(performance_hanging(tokens->items, i) == 0);
         bool allows = value < encoding->vocabulary && allowed[value];
         const char *fault = performance ? performance_fault(tokens->items, i)
                                         : pianoroll_fault(tokens->items, i);
-        bool room = !performance || grammar.sounding_count < 128;
+        bool has_free_pitch = !performance || grammar.sounding_count < 128;
         if (value == encoding->end) /* which begins another sequence */
-            fine = false;
-        if (fine && room && allows == (fault != NULL))
+            valid = false;
+        if (valid && has_free_pitch && allows == (fault != NULL))
             fuzz_fail("token %zu, %d: the grammar %s it, but: %s", i, value,
                       allows ? "allows" : "forbids", fault ? fault : "no fault");
-        fine &= allows;
+        valid &= allows;
         encoding->grammar_accept(encoding, &grammar, value);
         guard_accept(&guard, encoding, value, grammar.seconds);
         check_grammar(encoding, &grammar, seconds);
@@ -235,8 +235,8 @@ static void write_and_read(const struct notes *notes)
     fuzz_check_message(status, path);
     if (status != STATUS_OK)
         return;
-    fuzz_must(file_read(path, 0, &bytes, &size));
-    fuzz_must(midi_read(bytes, size, NULL, &file));
+    fuzz_require_ok(file_read(path, 0, &bytes, &size));
+    fuzz_require_ok(midi_read(bytes, size, NULL, &file));
     check_file(notes, &file);
     midi_free(&file);
     free(bytes);
@@ -290,11 +290,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     struct fuzz_input input = {bytes, size};
     const struct encoding *encoding = encodings[fuzz_below(&input, 1 + GRIDS)];
     uint8_t flags = fuzz_byte(&input);
-    struct tokens tokens = take_tokens(&input, flags & TWO_BYTES, encoding);
+    struct tokens tokens = consume_tokens(&input, flags & TWO_BYTES, encoding);
     struct notes notes = {0};
     check_decoder(encoding, &tokens, &notes);
-    walk(encoding, &tokens);
-    if (flags & WRITES && notes.count < CHECKED)
+    check_sequence(encoding, &tokens);
+    if (flags & WRITES && notes.count < MAX_CHECKED)
         write_and_read(&notes);
     if (flags & SAMPLES)
         sample(encoding, &tokens, bytes, size);

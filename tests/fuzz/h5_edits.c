@@ -9,9 +9,9 @@
 #include <unistd.h>
 
 enum {
-    MOST_ELEMENTS = 1 << 16, /* that are read or written here */
-    MOST_BYTES = 1 << 22,    /* of an attribute */
-    MOST_RANK = 4,
+    MAX_ELEMENTS = 1 << 16, /* that are read or written here */
+    MAX_BYTES = 1 << 22,    /* of an attribute */
+    MAX_RANK = 4,
     CHUNK = 65536,
     NAME_SIZE = 300
 };
@@ -42,12 +42,12 @@ void h5_edit_close(hid_t file)
     H5Eclear2(H5E_DEFAULT);
 }
 
-static herr_t add_name(hid_t file, const char *name, const H5O_info_t *facts,
+static herr_t add_name(hid_t file, const char *name, const H5O_info_t *info,
                        void *context)
 {
     struct h5_names *names = context;
     (void)file;
-    (void)facts;
+    (void)info;
     char text[NAME_SIZE];
     snprintf(text, sizeof text, "/%s", strcmp(name, ".") == 0 ? "" : name);
     names->items = realloc(names->items, (names->count + 1) * sizeof *names->items);
@@ -124,7 +124,7 @@ static hid_t number_type(size_t which)
     return H5Tcopy(numbers[which % (sizeof numbers / sizeof *numbers)]);
 }
 
-static hid_t take_type(struct edit *edit)
+static hid_t consume_type(struct edit *edit)
 {
     enum { NUMBERS = 15 };
     size_t which = fuzz_below(edit->record, NUMBERS + 6);
@@ -147,21 +147,21 @@ static hid_t take_type(struct edit *edit)
     }
 }
 
-static int take_dims(struct edit *edit, hsize_t dims[MOST_RANK])
+static int consume_dims(struct edit *edit, hsize_t dims[MAX_RANK])
 {
-    int rank = 1 + (int)fuzz_below(edit->record, MOST_RANK);
+    int rank = 1 + (int)fuzz_below(edit->record, MAX_RANK);
     for (int i = 0; i < rank; i++)
         dims[i] = fuzz_number(edit->record);
     return rank;
 }
 
-/* The product of the dimensions, at most MOST_ELEMENTS + 1. */
+/* The product of the dimensions, at most MAX_ELEMENTS + 1. */
 static size_t count_of(int rank, const hsize_t *dims)
 {
     size_t count = 1;
     for (int i = 0; i < rank; i++) {
-        if (dims[i] > MOST_ELEMENTS || count * dims[i] > MOST_ELEMENTS)
-            count = MOST_ELEMENTS + 1;
+        if (dims[i] > MAX_ELEMENTS || count * dims[i] > MAX_ELEMENTS)
+            count = MAX_ELEMENTS + 1;
         else
             count *= (size_t)dims[i];
         if (dims[i] == 0)
@@ -173,8 +173,8 @@ static size_t count_of(int rank, const hsize_t *dims)
 /* ---- making datasets ---- */
 
 enum layout {
-    LAYOUT_CHECKED,
-    LAYOUT_PLAIN,
+    LAYOUT_CHECKSUMMED,
+    LAYOUT_CHUNKED,
     LAYOUT_DEFLATE,
     LAYOUT_SHUFFLE,
     LAYOUT_CONTIGUOUS,
@@ -189,20 +189,20 @@ enum layout {
 static void set_chunks(hid_t properties, enum layout layout, int rank,
                        const hsize_t *dims)
 {
-    hsize_t chunk[MOST_RANK], left = layout == LAYOUT_HUGE ? 1u << 30 : CHUNK;
+    hsize_t chunk[MAX_RANK], budget = layout == LAYOUT_HUGE ? 1u << 30 : CHUNK;
     if (layout == LAYOUT_TINY)
-        left = 1;
+        budget = 1;
     for (int i = rank - 1; i >= 0; i--) {
-        chunk[i] = dims[i] < left ? dims[i] : left;
+        chunk[i] = dims[i] < budget ? dims[i] : budget;
         chunk[i] = chunk[i] ? chunk[i] : 1;
-        left = left / chunk[i] ? left / chunk[i] : 1;
+        budget = budget / chunk[i] ? budget / chunk[i] : 1;
     }
     H5Pset_chunk(properties, rank, chunk);
     if (layout == LAYOUT_DEFLATE)
         H5Pset_deflate(properties, 1);
     if (layout == LAYOUT_SHUFFLE)
         H5Pset_shuffle(properties);
-    if (layout != LAYOUT_PLAIN)
+    if (layout != LAYOUT_CHUNKED)
         H5Pset_fletcher32(properties);
 }
 
@@ -242,7 +242,7 @@ static hid_t make_dataset(hid_t file, const char *name, hid_t type, int rank,
 
 void h5_edit_make(hid_t file, const char *name, hid_t type, int rank, const hsize_t *dims)
 {
-    H5Dclose(make_dataset(file, name, type, rank, dims, LAYOUT_CHECKED));
+    H5Dclose(make_dataset(file, name, type, rank, dims, LAYOUT_CHECKSUMMED));
 }
 
 void h5_edit_text(hid_t file, const char *name, const char *text)
@@ -250,7 +250,7 @@ void h5_edit_text(hid_t file, const char *name, const char *text)
     hsize_t one = 1;
     size_t length = strlen(text);
     hid_t type = text_type(length ? length : 1);
-    hid_t dataset = make_dataset(file, name, type, 1, &one, LAYOUT_CHECKED);
+    hid_t dataset = make_dataset(file, name, type, 1, &one, LAYOUT_CHECKSUMMED);
     H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, text);
     H5Dclose(dataset);
     H5Tclose(type);
@@ -258,7 +258,7 @@ void h5_edit_text(hid_t file, const char *name, const char *text)
 
 /* ---- existing objects ---- */
 
-struct found { /* a dataset */
+struct open_dataset { /* a dataset */
     hid_t id, type;
     H5T_class_t kind;
     int rank;
@@ -267,7 +267,7 @@ struct found { /* a dataset */
     hid_t memory; /* the 8-byte type in which numbers are read; < 0: not numeric */
 };
 
-static hid_t memory_type(const struct found *found)
+static hid_t memory_type(const struct open_dataset *found)
 {
     if (found->kind == H5T_FLOAT)
         return H5T_NATIVE_DOUBLE;
@@ -276,11 +276,11 @@ static hid_t memory_type(const struct found *found)
     return H5Tget_sign(found->type) == H5T_SGN_2 ? H5T_NATIVE_INT64 : H5T_NATIVE_UINT64;
 }
 
-static bool find_dataset(hid_t file, const char *name, struct found *found)
+static bool open_dataset(hid_t file, const char *name, struct open_dataset *found)
 {
-    H5O_info_t facts;
-    if (H5Oget_info_by_name2(file, name, &facts, H5O_INFO_BASIC, H5P_DEFAULT) < 0 ||
-        facts.type != H5O_TYPE_DATASET)
+    H5O_info_t info;
+    if (H5Oget_info_by_name2(file, name, &info, H5O_INFO_BASIC, H5P_DEFAULT) < 0 ||
+        info.type != H5O_TYPE_DATASET)
         return false;
     found->id = H5Dopen2(file, name, H5P_DEFAULT);
     if (found->id < 0)
@@ -297,7 +297,7 @@ static bool find_dataset(hid_t file, const char *name, struct found *found)
     return true;
 }
 
-static void lose_dataset(struct found *found)
+static void close_dataset(struct open_dataset *found)
 {
     H5Tclose(found->type);
     H5Dclose(found->id);
@@ -306,31 +306,31 @@ static void lose_dataset(struct found *found)
 /* False where HDF5 would read past the end of a chunk that is too short, as one written
  * with a masked filter may be. The program's readers must refuse such a dataset before
  * that. */
-static bool is_sound(const struct found *found)
+static bool chunks_are_intact(const struct open_dataset *found)
 {
-    enum { MOST_CHUNKS = 1000 };
+    enum { MAX_CHUNKS = 1000 };
     hid_t space = H5Dget_space(found->id), properties = H5Dget_create_plist(found->id);
     bool chunked = H5Pget_layout(properties) == H5D_CHUNKED;
     hsize_t chunks = 0, offset[H5S_MAX_RANK], size;
-    bool sound = !chunked || (H5Dget_num_chunks(found->id, space, &chunks) >= 0 &&
-                              chunks <= MOST_CHUNKS);
-    for (hsize_t i = 0; sound && chunked && i < chunks; i++) {
+    bool intact = !chunked || (H5Dget_num_chunks(found->id, space, &chunks) >= 0 &&
+                               chunks <= MAX_CHUNKS);
+    for (hsize_t i = 0; intact && chunked && i < chunks; i++) {
         unsigned mask = 0;
-        haddr_t place;
-        sound =
-            H5Dget_chunk_info(found->id, space, i, offset, &mask, &place, &size) >= 0 &&
+        haddr_t address;
+        intact =
+            H5Dget_chunk_info(found->id, space, i, offset, &mask, &address, &size) >= 0 &&
             mask == 0;
     }
     H5Pclose(properties);
     H5Sclose(space);
-    return sound;
+    return intact;
 }
 
-/* Its numbers as 8-byte elements, padded with zeros to `room`; NULL if not numeric. */
-static uint64_t *read_numbers(const struct found *found, size_t room)
+/* Its numbers as 8-byte elements, padded with zeros to `min_count`; NULL if not numeric. */
+static uint64_t *read_numbers(const struct open_dataset *found, size_t min_count)
 {
-    size_t count = found->count > room ? found->count : room;
-    if (found->memory < 0 || count > MOST_ELEMENTS || !is_sound(found))
+    size_t count = found->count > min_count ? found->count : min_count;
+    if (found->memory < 0 || count > MAX_ELEMENTS || !chunks_are_intact(found))
         return NULL;
     uint64_t *values = calloc(count + 1, sizeof *values);
     FUZZ_REQUIRE(values);
@@ -340,25 +340,25 @@ static uint64_t *read_numbers(const struct found *found, size_t room)
 
 size_t h5_edit_count(hid_t file, const char *name)
 {
-    struct found found;
-    if (!find_dataset(file, name, &found))
+    struct open_dataset found;
+    if (!open_dataset(file, name, &found))
         return 0;
     size_t count = found.count;
-    lose_dataset(&found);
+    close_dataset(&found);
     return count;
 }
 
 static bool transfer(hid_t file, const char *name, hid_t type, size_t count, void *values,
                      bool writes)
 {
-    struct found found;
-    if (!find_dataset(file, name, &found))
+    struct open_dataset found;
+    if (!open_dataset(file, name, &found))
         return false;
     bool done =
-        found.memory >= 0 && found.count == count && is_sound(&found) &&
+        found.memory >= 0 && found.count == count && chunks_are_intact(&found) &&
         (writes ? H5Dwrite(found.id, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values)
                 : H5Dread(found.id, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values)) >= 0;
-    lose_dataset(&found);
+    close_dataset(&found);
     return done;
 }
 
@@ -375,7 +375,7 @@ bool h5_edit_write(hid_t file, const char *name, hid_t type, size_t count,
 
 /* ---- edits of values ---- */
 
-static uint64_t take_value(struct edit *edit, H5T_class_t kind)
+static uint64_t consume_value(struct edit *edit, H5T_class_t kind)
 {
     uint64_t bits;
     double real;
@@ -429,11 +429,11 @@ void h5_edit_text_attribute(hid_t file, const char *object, const char *name,
 /* The name of one of the object's attributes, or a new one. */
 static void pick_attribute(struct edit *edit, const char *object, char name[NAME_SIZE])
 {
-    H5O_info_t facts = {0};
-    H5Oget_info_by_name2(edit->file, object, &facts, H5O_INFO_NUM_ATTRS, H5P_DEFAULT);
-    size_t which = fuzz_below(edit->record, (size_t)facts.num_attrs + 1);
+    H5O_info_t info = {0};
+    H5Oget_info_by_name2(edit->file, object, &info, H5O_INFO_NUM_ATTRS, H5P_DEFAULT);
+    size_t which = fuzz_below(edit->record, (size_t)info.num_attrs + 1);
     snprintf(name, NAME_SIZE, "new");
-    if (which < facts.num_attrs)
+    if (which < info.num_attrs)
         H5Aget_name_by_idx(edit->file, object, H5_INDEX_NAME, H5_ITER_INC, which, name,
                            NAME_SIZE, H5P_DEFAULT);
 }
@@ -447,7 +447,7 @@ static void set_attribute(struct edit *edit)
     hid_t attribute = H5Aopen_by_name(edit->file, object, name, H5P_DEFAULT, H5P_DEFAULT);
     if (attribute < 0)
         return;
-    struct found found = {.type = H5Aget_type(attribute)};
+    struct open_dataset found = {.type = H5Aget_type(attribute)};
     found.kind = H5Tget_class(found.type);
     H5Aclose(attribute);
     if (found.kind == H5T_STRING) {
@@ -455,7 +455,7 @@ static void set_attribute(struct edit *edit)
         h5_edit_text_attribute(edit->file, object, name, text);
         free(text);
     } else if (memory_type(&found) >= 0) {
-        uint64_t value = take_value(edit, found.kind);
+        uint64_t value = consume_value(edit, found.kind);
         hid_t id = H5Oopen(edit->file, object, H5P_DEFAULT);
         hid_t space = H5Screate(H5S_SCALAR);
         write_attribute(id, name, found.type, space, memory_type(&found), &value);
@@ -471,9 +471,9 @@ static void retype_attribute(struct edit *edit)
     const char *object = pick(edit);
     char name[NAME_SIZE];
     pick_attribute(edit, object, name);
-    hid_t type = take_type(edit);
+    hid_t type = consume_type(edit);
     hsize_t count = fuzz_number(edit->record) % 5000;
-    if (count > MOST_BYTES / H5Tget_size(type)) /* attributes are stored whole */
+    if (count > MAX_BYTES / H5Tget_size(type)) /* attributes are stored whole */
         count = 0;
     hid_t space = count ? H5Screate_simple(1, &count, NULL) : H5Screate(H5S_NULL);
     hid_t id = H5Oopen(edit->file, object, H5P_DEFAULT);
@@ -494,18 +494,18 @@ static void delete_attribute(struct edit *edit)
 
 static void write_elements(struct edit *edit)
 {
-    struct found found;
-    if (!find_dataset(edit->file, pick(edit), &found))
+    struct open_dataset found;
+    if (!open_dataset(edit->file, pick(edit), &found))
         return;
     uint64_t *values = found.count ? read_numbers(&found, 0) : NULL;
     size_t first = (size_t)fuzz_number(edit->record);
     size_t times = 1 + fuzz_byte(edit->record) % 4;
     for (size_t i = 0; values && i < times; i++)
-        values[(first + i) % found.count] = take_value(edit, found.kind);
+        values[(first + i) % found.count] = consume_value(edit, found.kind);
     if (values)
         H5Dwrite(found.id, found.memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, values);
     free(values);
-    lose_dataset(&found);
+    close_dataset(&found);
 }
 
 static void replace_text(struct edit *edit)
@@ -520,25 +520,25 @@ static void replace_text(struct edit *edit)
 
 /* Recreates a dataset with other dimensions, type or layout, and as many of its numbers
  * as fit. */
-static void remake(struct edit *edit, bool shape, bool retype, bool relayout)
+static void recreate(struct edit *edit, bool shape, bool retype, bool relayout)
 {
     const char *name = pick(edit);
-    struct found found;
+    struct open_dataset found;
     hsize_t dims[H5S_MAX_RANK];
-    if (!find_dataset(edit->file, name, &found))
+    if (!open_dataset(edit->file, name, &found))
         return;
-    int rank = shape ? take_dims(edit, dims) : found.rank;
+    int rank = shape ? consume_dims(edit, dims) : found.rank;
     if (!shape)
         memcpy(dims, found.dims, sizeof dims);
-    hid_t type = retype ? take_type(edit) : H5Tcopy(found.type);
+    hid_t type = retype ? consume_type(edit) : H5Tcopy(found.type);
     enum layout layout =
-        relayout ? (enum layout)fuzz_below(edit->record, LAYOUTS) : LAYOUT_CHECKED;
-    size_t count = rank > MOST_RANK ? 0 : count_of(rank, dims);
+        relayout ? (enum layout)fuzz_below(edit->record, LAYOUTS) : LAYOUT_CHECKSUMMED;
+    size_t count = rank > MAX_RANK ? 0 : count_of(rank, dims);
     bool filled = fuzz_byte(edit->record) % 4 != 3;
     uint64_t *values = filled ? read_numbers(&found, count) : NULL;
     hid_t memory = found.memory;
-    lose_dataset(&found);
-    if (rank <= MOST_RANK) {
+    close_dataset(&found);
+    if (rank <= MAX_RANK) {
         hid_t dataset = make_dataset(edit->file, name, type, rank, dims, layout);
         if (values)
             H5Dwrite(dataset, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, values);
@@ -550,32 +550,32 @@ static void remake(struct edit *edit, bool shape, bool retype, bool relayout)
 
 static void reshape(struct edit *edit)
 {
-    remake(edit, true, false, false);
+    recreate(edit, true, false, false);
 }
 
 static void retype(struct edit *edit)
 {
-    remake(edit, false, true, false);
+    recreate(edit, false, true, false);
 }
 
 static void relayout(struct edit *edit)
 {
-    remake(edit, false, false, true);
+    recreate(edit, false, false, true);
 }
 
-static void remake_all(struct edit *edit)
+static void recreate_all(struct edit *edit)
 {
-    remake(edit, true, true, true);
+    recreate(edit, true, true, true);
 }
 
 /* Overwrites a chunk with modified bytes and a filter mask that may disable its checksum.
  */
 static void mask_chunk(struct edit *edit)
 {
-    struct found found;
+    struct open_dataset found;
     hsize_t bytes = 0, offset[H5S_MAX_RANK] = {0};
     uint32_t mask = 0;
-    if (!find_dataset(edit->file, pick(edit), &found))
+    if (!open_dataset(edit->file, pick(edit), &found))
         return;
     if (H5Dget_chunk_storage_size(found.id, offset, &bytes) >= 0 && bytes > 0 &&
         bytes <= 8 * (hsize_t)CHUNK) {
@@ -590,16 +590,16 @@ static void mask_chunk(struct edit *edit)
         }
         free(chunk);
     }
-    lose_dataset(&found);
+    close_dataset(&found);
 }
 
 /* A decompression bomb: many chunks of zeros that are small on disk. */
-static void bomb(struct edit *edit)
+static void decompression_bomb(struct edit *edit)
 {
     enum { ZEROS = 1 << 20 };
     const char *name = pick(edit);
     hsize_t dim = (hsize_t)ZEROS << fuzz_below(edit->record, 8), bytes = 0, offset = 0;
-    hid_t properties = H5Pcreate(H5P_DATASET_CREATE), type = take_type(edit);
+    hid_t properties = H5Pcreate(H5P_DATASET_CREATE), type = consume_type(edit);
     hid_t space = H5Screate_simple(1, &dim, NULL);
     hsize_t chunk = ZEROS / (H5Tget_size(type) < ZEROS ? H5Tget_size(type) : ZEROS);
     uint32_t mask;
@@ -699,7 +699,7 @@ static void replace_object(struct edit *edit)
         make_group(edit->file, name);
         return;
     }
-    hid_t type = take_type(edit);
+    hid_t type = consume_type(edit);
     H5Tcommit2(edit->file, name, type, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
     H5Tclose(type);
 }
@@ -708,7 +708,7 @@ static void replace_object(struct edit *edit)
 static void fan_out(struct edit *edit)
 {
     size_t levels = fuzz_below(edit->record, 40);
-    bool ring = fuzz_byte(edit->record) % 2;
+    bool cyclic = fuzz_byte(edit->record) % 2;
     char above[NAME_SIZE] = "/fan", below[NAME_SIZE];
     make_group(edit->file, above);
     for (size_t i = 0; i < levels; i++) {
@@ -721,7 +721,7 @@ static void fan_out(struct edit *edit)
         }
         snprintf(above, sizeof above, "%s", below);
     }
-    if (ring) {
+    if (cyclic) {
         snprintf(below, sizeof below, "%.200s/back", above);
         H5Lcreate_hard(edit->file, "/", edit->file, below, H5P_DEFAULT, H5P_DEFAULT);
     }
@@ -742,10 +742,24 @@ void h5_edit(hid_t file, const struct h5_names *names, uint8_t kind,
              struct fuzz_input *record)
 {
     static void (*const edits[EDIT_KINDS])(struct edit *) = {
-        set_attribute,  retype_attribute, delete_attribute, write_elements, replace_text,
-        reshape,        retype,           relayout,         remake_all,     mask_chunk,
-        bomb,           delete_link,      relink,           move_link,      copy_object,
-        replace_object, fan_out,          add_members,
+        set_attribute,
+        retype_attribute,
+        delete_attribute,
+        write_elements,
+        replace_text,
+        reshape,
+        retype,
+        relayout,
+        recreate_all,
+        mask_chunk,
+        decompression_bomb,
+        delete_link,
+        relink,
+        move_link,
+        copy_object,
+        replace_object,
+        fan_out,
+        add_members,
     };
     struct edit edit = {file, names, record};
     edits[kind % EDIT_KINDS](&edit);

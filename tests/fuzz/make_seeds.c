@@ -18,7 +18,7 @@ struct seeds {
     enum status status;
 };
 
-static void put_seed(struct seeds *seeds, const void *bytes, size_t size)
+static void add_seed(struct seeds *seeds, const void *bytes, size_t size)
 {
     char *path = path_format("%s/seed-%03d", seeds->folder, seeds->count++);
     if (seeds->status == STATUS_OK)
@@ -29,7 +29,7 @@ static void put_seed(struct seeds *seeds, const void *bytes, size_t size)
 
 /* ---- midi: every kind of event, format and division, in RIFF or not, cut or not ---- */
 
-static struct bytes wrap(const struct bytes *inside)
+static struct bytes wrap_in_riff(const struct bytes *inside)
 {
     struct bytes bytes = {0};
     put_bytes(&bytes, "RIFF\0\0\0\0RMIDdata", 16);
@@ -45,26 +45,27 @@ static void make_midi(struct seeds *seeds)
         struct bytes bytes = {0};
         put_random_file(&bytes, (uint64_t)seed + 1, 0);
         if (seed % 8 == 7) {
-            struct bytes wrapped = wrap(&bytes);
+            struct bytes wrapped = wrap_in_riff(&bytes);
             free_bytes(&bytes);
             bytes = wrapped;
         }
         if (seed % 4 == 3)
             bytes.count -= bytes.count / 5;
-        put_seed(seeds, bytes.items, bytes.count);
+        add_seed(seeds, bytes.items, bytes.count);
         free_bytes(&bytes);
     }
 }
 
 /* ---- config: all settings, each section, each setting alone and as --set ---- */
 
-static void put_row(struct seeds *seeds, const struct option_row *row, const char *value)
+static void add_setting(struct seeds *seeds, const struct option_row *row,
+                        const char *value)
 {
     char *text = path_format("[%s]\n%s = %s # %s\n\x01%s.%s=%s\x01%s=%s", row->section,
                              row->key, value, row->unit ? row->unit : "", row->section,
                              row->key, value, row->key, value);
     if (text)
-        put_seed(seeds, text, strlen(text));
+        add_seed(seeds, text, strlen(text));
     free(text);
 }
 
@@ -77,17 +78,17 @@ static void make_config(struct seeds *seeds)
             continue;
         char *text = options_text(&options, sections);
         if (text)
-            put_seed(seeds, text, strlen(text));
+            add_seed(seeds, text, strlen(text));
         free(text);
     }
     for (size_t i = 0; i < option_row_count; i++)
-        put_row(seeds, &option_rows[i], option_rows[i].default_value);
+        add_setting(seeds, &option_rows[i], option_rows[i].default_value);
     const struct option_row *dir = option_find("run", "dir");
-    put_row(seeds, dir, "\"a \\\"b\\\" \\\\ # c \"");
-    put_row(seeds, dir, "~/runs/\xc3\xa9\xff\\x41");
+    add_setting(seeds, dir, "\"a \\\"b\\\" \\\\ # c \"");
+    add_setting(seeds, dir, "~/runs/\xc3\xa9\xff\\x41");
 }
 
-static void put_word(FILE *out, const char *word)
+static void write_word(FILE *out, const char *word)
 {
     if (*word == '\0')
         return;
@@ -97,15 +98,15 @@ static void put_word(FILE *out, const char *word)
     fprintf(out, "\"\n");
 }
 
-static void put_words(FILE *out, const struct option_row *row)
+static void write_words(FILE *out, const struct option_row *row)
 {
     char name[128];
-    put_word(out, row->key);
-    put_word(out, row->default_value);
+    write_word(out, row->key);
+    write_word(out, row->default_value);
     for (size_t i = 0; row->words && row->words[i]; i++)
-        put_word(out, row->words[i]);
+        write_word(out, row->words[i]);
     snprintf(name, sizeof name, "%s.%s=", row->section, row->key);
-    put_word(out, name);
+    write_word(out, name);
 }
 
 static enum status make_dictionary(const char *path)
@@ -118,7 +119,7 @@ static enum status make_dictionary(const char *path)
     for (size_t i = 0; option_sections[i]; i++)
         fprintf(out, "\"[%s]\\x0a\"\n", option_sections[i]);
     for (size_t i = 0; i < option_row_count; i++)
-        put_words(out, &option_rows[i]);
+        write_words(out, &option_rows[i]);
     fclose(out);
     enum status status = file_write(path, text, size);
     free(text);
@@ -140,7 +141,7 @@ static void make_split_file(struct seeds *seeds)
         "",
     };
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
-        put_seed(seeds, lists[i], strlen(lists[i]));
+        add_seed(seeds, lists[i], strlen(lists[i]));
 }
 
 /* ---- tokens: composed and random pieces in every encoding and grid ---- */
@@ -164,7 +165,7 @@ static enum status make_notes(int piece, struct notes *notes)
 
 static void make_tokens(struct seeds *seeds)
 {
-    enum { SEEDS = 20, LONGEST = 300, TWO_BYTES = 1 };
+    enum { SEEDS = 20, MAX_TOKENS = 300, TWO_BYTES = 1 };
     for (int seed = 0; seed < SEEDS && seeds->status == STATUS_OK; seed++) {
         struct encoding *encoding = NULL;
         struct notes notes = {0};
@@ -177,9 +178,9 @@ static void make_tokens(struct seeds *seeds)
         if (seeds->status == STATUS_OK)
             seeds->status = encoding->encode(encoding, &notes, &tokens);
         PUT(&bytes, (uint8_t)(seed % 10), (uint8_t)(TWO_BYTES | seed % 4 << 1));
-        for (size_t i = 0; i < tokens.count && i < LONGEST; i++)
+        for (size_t i = 0; i < tokens.count && i < MAX_TOKENS; i++)
             put_16(&bytes, tokens.items[i]);
-        put_seed(seeds, bytes.items, bytes.count);
+        add_seed(seeds, bytes.items, bytes.count);
         free_bytes(&bytes);
         tokens_free(&tokens);
         notes_free(&notes);
@@ -191,7 +192,7 @@ static void make_tokens(struct seeds *seeds)
 
 enum { RECORD = 32, VARIANTS = 6 };
 
-static void put_edits(struct seeds *seeds, const uint8_t *prefix, size_t prefix_size,
+static void add_edits(struct seeds *seeds, const uint8_t *prefix, size_t prefix_size,
                       const char *text)
 {
     uint8_t bytes[1 + RECORD] = {(uint8_t)(seeds->count << 2)}; /* all readers in turn */
@@ -201,18 +202,18 @@ static void put_edits(struct seeds *seeds, const uint8_t *prefix, size_t prefix_
             text ? 0 : (uint8_t)rng_below(256, 1, RNG_TEST, (uint64_t)seeds->count, i, 0);
     if (text)
         memcpy(bytes + 1 + prefix_size, text, strlen(text));
-    put_seed(seeds, bytes, sizeof bytes);
+    add_seed(seeds, bytes, sizeof bytes);
 }
 
 static void make_checkpoint(struct seeds *seeds)
 {
     enum { KINDS = 21, LINE = 19 };
-    put_seed(seeds, "\x1c", 1);
+    add_seed(seeds, "\x1c", 1);
     for (int kind = 0; kind < KINDS; kind++)
         for (int i = 0; i < VARIANTS; i++)
-            put_edits(seeds, (const uint8_t[]){(uint8_t)kind, (uint8_t)(40 * i)}, 2,
+            add_edits(seeds, (const uint8_t[]){(uint8_t)kind, (uint8_t)(40 * i)}, 2,
                       NULL);
-    put_edits(seeds, (const uint8_t[]){LINE, 0, 0}, 3, "# a comment");
+    add_edits(seeds, (const uint8_t[]){LINE, 0, 0}, 3, "# a comment");
 }
 
 static void make_dataset(struct seeds *seeds)
@@ -220,15 +221,15 @@ static void make_dataset(struct seeds *seeds)
     enum { KINDS = 19, FILES = 3, SETTINGS = 18 };
     static const char *const lines[] = {"[run]|dir = elsewhere", "[train]|batch = 10",
                                         "[model]|hidden = 9"};
-    put_seed(seeds, "\x70", 1);
+    add_seed(seeds, "\x70", 1);
     for (int kind = 0; kind < KINDS; kind++)
         for (int i = 0; i < VARIANTS; i++)
-            put_edits(
+            add_edits(
                 seeds,
                 (const uint8_t[]){(uint8_t)(i % FILES), (uint8_t)kind, (uint8_t)(20 * i)},
                 3, NULL);
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
-        put_edits(seeds, (const uint8_t[]){0, SETTINGS}, 2, lines[i]);
+        add_edits(seeds, (const uint8_t[]){0, SETTINGS}, 2, lines[i]);
 }
 
 static const struct {

@@ -45,7 +45,7 @@ static void run_file(struct replay *replay, const char *path)
 {
     uint8_t *bytes = NULL;
     size_t size = 0;
-    fuzz_must(file_read(path, 0, &bytes, &size));
+    fuzz_require_ok(file_read(path, 0, &bytes, &size));
     run(replay, bytes, size);
     uint64_t file = replay->inputs;
     uint8_t *changed = malloc(size + 1);

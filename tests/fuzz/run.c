@@ -41,12 +41,12 @@ static void start_mpi(struct fuzz_run *run)
 {
     static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGABRT, SIGILL};
     enum { SIGNALS = sizeof signals / sizeof *signals };
-    struct sigaction before[SIGNALS];
+    struct sigaction saved[SIGNALS];
     for (int i = 0; i < SIGNALS; i++)
-        sigaction(signals[i], NULL, &before[i]);
-    fuzz_must(comm_open(NULL, NULL, &run->comm));
+        sigaction(signals[i], NULL, &saved[i]);
+    fuzz_require_ok(comm_open(NULL, NULL, &run->comm));
     for (int i = 0; i < SIGNALS; i++)
-        sigaction(signals[i], &before[i], NULL);
+        sigaction(signals[i], &saved[i], NULL);
 }
 
 static void make_fifo(const struct fuzz_run *run)
@@ -69,8 +69,8 @@ void fuzz_run_start(struct fuzz_run *run)
     set_options(run);
     make_fifo(run);
     FUZZ_REQUIRE(write_corpus(corpus, 0, PIECES));
-    fuzz_must(make_dataset(run->comm, corpus, run->dataset, &run->options, NULL));
-    fuzz_must(fuzz_run_train(run, false, FUZZ_RUN_STEPS));
+    fuzz_require_ok(make_dataset(run->comm, corpus, run->dataset, &run->options, NULL));
+    fuzz_require_ok(fuzz_run_train(run, false, FUZZ_RUN_STEPS));
     char *checkpoints = path_join(run->directory, "checkpoints");
     run->checkpoint = run_find_checkpoint(checkpoints, RUN_NEWEST);
     FUZZ_REQUIRE(run->checkpoint);
@@ -86,7 +86,7 @@ enum status fuzz_run_train(struct fuzz_run *run, bool resume, int64_t max_steps)
     return train(run->comm, &request);
 }
 
-void fuzz_run_clear(const struct fuzz_run *run)
+void fuzz_run_remove_checkpoints(const struct fuzz_run *run)
 {
     char *folder = path_directory(run->checkpoint);
     DIR *entries = folder ? opendir(folder) : NULL;
@@ -102,11 +102,11 @@ void fuzz_run_clear(const struct fuzz_run *run)
     free(folder);
 }
 
-struct fuzz_file fuzz_file_keep(const char *path)
+struct fuzz_file fuzz_file_save(const char *path)
 {
     struct fuzz_file file = {.path = strdup(path)};
     FUZZ_REQUIRE(file.path);
-    fuzz_must(file_read(path, 0, &file.bytes, &file.size));
+    fuzz_require_ok(file_read(path, 0, &file.bytes, &file.size));
     return file;
 }
 

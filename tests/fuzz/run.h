@@ -26,7 +26,7 @@ void fuzz_run_start(struct fuzz_run *run);
 enum status fuzz_run_train(struct fuzz_run *run, bool resume, int64_t max_steps);
 
 /* Removes all checkpoints but run->checkpoint. */
-void fuzz_run_clear(const struct fuzz_run *run);
+void fuzz_run_remove_checkpoints(const struct fuzz_run *run);
 
 /* The contents of a file, to be restored. */
 struct fuzz_file {
@@ -34,7 +34,7 @@ struct fuzz_file {
     uint8_t *bytes;
     size_t size;
 };
-struct fuzz_file fuzz_file_keep(const char *path);
+struct fuzz_file fuzz_file_save(const char *path);
 void fuzz_file_restore(const struct fuzz_file *file);
 
 #endif

@@ -42,12 +42,12 @@ BFLOAT16_LOSS, BFLOAT16_NORM = 5e-3, 5e-2
 failures = 0
 
 
-def check(name, figures, difference, tolerance):
+def check(name, values, difference, tolerance):
     global failures
-    good = difference <= tolerance  # False for a NaN
-    failures += not good
-    print(f"  {name:<25} {figures:<36} difference {difference:.1e}, up to {tolerance:.0e}"
-          + ("" if good else "  FAILED"))
+    passed = difference <= tolerance  # False for a NaN
+    failures += not passed
+    print(f"  {name:<25} {values:<36} difference {difference:.1e}, up to {tolerance:.0e}"
+          + ("" if passed else "  FAILED"))
 
 
 def compare(name, ours, theirs, tolerance):
@@ -90,7 +90,7 @@ def forward(model, inputs, state, end):
     return torch.cat(logits), state
 
 
-def norm_of(model):
+def gradient_norm(model):
     """In double: PyTorch's float32 sum of a million squares has an error of 1e-5."""
     gradients = (weights.grad for weights in model.parameters() if weights.grad is not None)
     return sum(gradient.double().square().sum().item() for gradient in gradients) ** 0.5
@@ -99,18 +99,18 @@ def norm_of(model):
 def train(model, batches, rows, end):
     """Loss and gradient norm of each step."""
     optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
-    state, facts = model.zero_state(rows), []
+    state, metrics = model.zero_state(rows), []
     for inputs, targets in batches:
         optimizer.zero_grad()
         logits, state = forward(model, inputs, state, end)
         loss = cross_entropy(logits, targets)
         loss.backward()
-        norm = norm_of(model)
+        norm = gradient_norm(model)
         nn.utils.clip_grad_norm_(model.parameters(), CLIP)
         optimizer.step()
         state = tuple(part.detach() for part in state)
-        facts.append((loss.item(), norm))
-    return facts
+        metrics.append((loss.item(), norm))
+    return metrics
 
 
 @torch.no_grad()
@@ -172,9 +172,9 @@ class Tutti:
             return None
         with open(f"{path}/metrics.jsonl") as file:
             lines = [line for line in map(json.loads, file) if "gradient_norm" in line]
-        facts = [(line["loss"], line["gradient_norm"]) for line in lines]
-        assert len(facts) == steps, facts
-        return facts, f"{path}/checkpoints/latest"
+        metrics = [(line["loss"], line["gradient_norm"]) for line in lines]
+        assert len(metrics) == steps, metrics
+        return metrics, f"{path}/checkpoints/latest"
 
 
 def compare_training(tutti, dataset, name, time):
@@ -189,9 +189,9 @@ def compare_training(tutti, dataset, name, time):
     print(f"{name}: {rows} rows, {time} steps a window, END within windows {ends} times")
     model = load(first)
     theirs = train(model, batches, rows, end)
-    for step, (mine, other) in enumerate(zip(ours, theirs), 1):
-        compare(f"loss of step {step}", mine[0], other[0], LOSS if step == 1 else UPDATED)
-        compare(f"gradient norm of step {step}", mine[1], other[1],
+    for step, (actual, expected) in enumerate(zip(ours, theirs), 1):
+        compare(f"loss of step {step}", actual[0], expected[0], LOSS if step == 1 else UPDATED)
+        compare(f"gradient norm of step {step}", actual[1], expected[1],
                 NORM if step == 1 else UPDATED)
     check("final weights", "relative to their total update",
           distance(model, load(last)) / distance(load(first), load(last)), WEIGHTS)

@@ -60,13 +60,13 @@ export TORCHINDUCTOR_CACHE_DIR=$PWD/compiled PYTHONDONTWRITEBYTECODE=1
 
 log() { echo "compare: $*" >&2; }
 fail() { log "$*"; exit 1; }
-# quietly COMMAND...: prints the output only if it fails.
-quietly() { "$@" >log.txt 2>&1 || { cat log.txt >&2; fail "failed: $*"; }; }
+# run_quietly COMMAND...: prints the output only if it fails.
+run_quietly() { "$@" >log.txt 2>&1 || { cat log.txt >&2; fail "failed: $*"; }; }
 
 # ---- datasets, and the model for generation ----
 
 make_dataset() {
-    [ -d data.tutti ] || quietly "$tutti" preprocess "$midi" -o data.tutti --split "1 0 0"
+    [ -d data.tutti ] || run_quietly "$tutti" preprocess "$midi" -o data.tutti --split "1 0 0"
 }
 
 # A model overfitted to one note held for three hours: each token that it generates is a
@@ -77,9 +77,9 @@ make_generator() {
     mkdir -p held
     printf '%b' 'MThd\0\0\0\06\0\0\0\01\0\0140MTrk\0\0\0\016' \
         '\0\x90\x3c\x40\xff\xff\x7f\x80\x3c\x40\0\xff\x2f\0' >held/note.mid
-    quietly "$tutti" preprocess held -o held.tutti --split "1 0 0" \
+    run_quietly "$tutti" preprocess held -o held.tutti --split "1 0 0" \
         --set data.max_silence_seconds=0
-    quietly train 1 4 float32 runs/generator --set data.dataset=held.tutti \
+    run_quietly train 1 4 float32 runs/generator --set data.dataset=held.tutti \
         --set train.max_steps=30 --set train.microbatches=1 --set train.warmup_steps=5 \
         --set train.epochs=1000 --set run.checkpoint_every=1000
     awk -F '"loss": ' '/gradient_norm/ { loss = $2 + 0 } END { exit loss > 1e-5 }' \
@@ -115,18 +115,18 @@ ours_train() { # ROWS PRECISION CORES
     fi
 }
 
-# wall ROWS SECONDS: prints the wall-clock time to generate SECONDS of music.
-wall() {
+# generation_seconds ROWS SECONDS: prints the wall-clock time for SECONDS of music.
+generation_seconds() {
     local start=$EPOCHREALTIME
-    quietly "$tutti" generate runs/generator -o out/piece.mid --no-guard --count "$1" \
+    run_quietly "$tutti" generate runs/generator -o out/piece.mid --no-guard --count "$1" \
         --seconds "$2"
     awk "BEGIN { print $EPOCHREALTIME - $start }"
 }
 
 ours_generate() { # ROWS
-    local steps=$((1 + 4000 / (1 + $1 / 8))) few=20 short long
-    short=$(wall "$1" "$few")
-    long=$(wall "$1" $((few + steps)))
+    local steps=$((1 + 4000 / (1 + $1 / 8))) base=20 short long
+    short=$(generation_seconds "$1" "$base")
+    long=$(generation_seconds "$1" $((base + steps)))
     awk "BEGIN { printf \"%.0f\n\", $1 * $steps / ($long - $short) }"
 }
 
@@ -184,23 +184,23 @@ describe() { # PART, the arguments of theirs_KIND
     esac
 }
 
-alternate() { # PART
+measure_alternately() { # PART
     local kind=${1%%:*} best ours theirs round
     read -r best <"best-$1"
     : >rounds.txt
     for ((round = 0; round < rounds; round++)); do
-        IFS=: read -r -a facts <<<"${1#*:}"
-        ours=$("ours_$kind" "${facts[@]}")
+        IFS=: read -r -a arguments <<<"${1#*:}"
+        ours=$("ours_$kind" "${arguments[@]}")
         # shellcheck disable=SC2086
         theirs=$("theirs_$kind" $best </dev/null) ||
             { cat theirs.txt >&2; fail "PyTorch: $best"; }
         echo "$ours $theirs" >>rounds.txt
     done
     # shellcheck disable=SC2086
-    row "$1" "$(describe "$1" $best)"
+    print_row "$1" "$(describe "$1" $best)"
 }
 
-row() { # PART SETTINGS
+print_row() { # PART SETTINGS
     local ours theirs ratios range
     ours=$(cut -d' ' -f1 rounds.txt | median)
     theirs=$(cut -d' ' -f2 rounds.txt | median)
@@ -222,7 +222,7 @@ check_agreement() {
     "$python" "$here/agreement.py" "$tutti" . 512 256 "${files[@]}"
 }
 
-head_of_table() {
+print_header() {
     local processor version
     processor=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
     echo "machine   $processor, $(nproc) cores"
@@ -257,9 +257,9 @@ for part in "${parts[@]}"; do
         tune "$work"
         continue
     fi
-    $table || head_of_table
+    $table || print_header
     table=true
     tune "$work"
-    alternate "$work"
+    measure_alternately "$work"
 done
 exit $status

@@ -28,8 +28,8 @@ enum {
     HIDDEN = 512,
     EMBEDDING = 256,
     REPETITIONS = 15,
-    MOST_ROWS = 64,
-    MOST_EVENTS = 64,
+    MAX_ROWS = 64,
+    MAX_EVENTS = 64,
     LATENCY_TRIES = 2000,
     MESSAGE_BYTES = 1 << 21, /* half a bucket */
     VECTOR_BYTES = 1 << 25,  /* a gradient, with messages spread all over it */
@@ -38,10 +38,10 @@ enum {
     POLLS = 10000,
     SUMS = 40,
     MESSAGES = VECTOR_BYTES / MESSAGE_BYTES,
-    MOST_REQUESTS = 4
+    MAX_REQUESTS = 4
 };
 
-static MPI_Status ignored[MOST_REQUESTS]; /* gcc warns about MPICH's STATUSES_IGNORE */
+static MPI_Status ignored[MAX_REQUESTS]; /* gcc warns about MPICH's STATUSES_IGNORE */
 
 static const struct model_shape shape = {
     CELL_LSTM, 2, HIDDEN, EMBEDDING, 0, ACTIVATION_LINEAR, VOCABULARY};
@@ -53,12 +53,12 @@ static double clock_of(clockid_t clock)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-static double processor(void)
+static double cpu_seconds(void)
 {
     return clock_of(CLOCK_THREAD_CPUTIME_ID);
 }
 
-static void must(enum status status)
+static void require_ok(enum status status)
 {
     if (status == STATUS_OK)
         return;
@@ -68,7 +68,7 @@ static void must(enum status status)
 
 /* ---- a backward pass as a list of events ---- */
 
-enum kind { MOVE, COMPLETE };
+enum kind { PROGRESS, READY };
 
 struct event {
     enum kind kind;
@@ -76,32 +76,33 @@ struct event {
     double seconds;      /* total computation time */
 };
 
-struct record {
-    struct event events[MOST_EVENTS];
+struct profile {
+    struct event events[MAX_EVENTS];
     size_t count;
-    double mark; /* end of the last event */
+    double last_time; /* end of the last event */
     struct exact_sum *sum;
 };
 
-static void note(struct record *record, enum kind kind, size_t first, size_t count)
+static void record_event(struct profile *profile, enum kind kind, size_t first,
+                         size_t count)
 {
-    double now = processor(), seconds = now - record->mark;
-    record->mark = now;
-    struct event *last = &record->events[record->count - 1];
-    if (kind == MOVE && record->count > 0 && last->kind == MOVE) {
+    double now = cpu_seconds(), seconds = now - profile->last_time;
+    profile->last_time = now;
+    struct event *last = &profile->events[profile->count - 1];
+    if (kind == PROGRESS && profile->count > 0 && last->kind == PROGRESS) {
         last->count++;
         last->seconds += seconds;
-    } else if (record->count < MOST_EVENTS) {
-        record->events[record->count++] = (struct event){kind, first, count, seconds};
+    } else if (profile->count < MAX_EVENTS) {
+        profile->events[profile->count++] = (struct event){kind, first, count, seconds};
     } else {
-        must(status_fail(STATUS_FAILED, "more than %d events", MOST_EVENTS));
+        require_ok(status_fail(STATUS_FAILED, "more than %d events", MAX_EVENTS));
     }
 }
 
 static void add_gradient(void *context, int microbatch,
                          const struct gradient_block *block)
 {
-    struct record *record = context;
+    struct profile *profile = context;
     const struct exact_block exact = {.first = block->first,
                                       .ld = block->ld,
                                       .rows = block->rows,
@@ -109,17 +110,17 @@ static void add_gradient(void *context, int microbatch,
                                       .values = block->values,
                                       .ld_values = block->ld_values};
     (void)microbatch;
-    exact_sum_block(record->sum, EXACT_PUT, &exact);
+    exact_sum_block(profile->sum, EXACT_PUT, &exact);
 }
 
-static void note_complete(void *context, size_t first)
+static void record_ready(void *context, size_t first)
 {
-    note(context, COMPLETE, first, 0);
+    record_event(context, READY, first, 0);
 }
 
-static void note_move(void *context)
+static void record_progress(void *context)
 {
-    note(context, MOVE, 0, 1);
+    record_event(context, PROGRESS, 0, 1);
 }
 
 static int compare(const void *a, const void *b)
@@ -134,14 +135,14 @@ static double median(double *values, size_t count)
     return values[count / 2];
 }
 
-/* The median time of every event. All records have the same events. */
-static struct record median_record(const struct record records[REPETITIONS])
+/* The median time of every event. All profiles have the same events. */
+static struct profile median_profile(const struct profile profiles[REPETITIONS])
 {
-    struct record result = records[0];
+    struct profile result = profiles[0];
     for (size_t i = 0; i < result.count; i++) {
         double seconds[REPETITIONS];
         for (int r = 0; r < REPETITIONS; r++)
-            seconds[r] = records[r].events[i].seconds;
+            seconds[r] = profiles[r].events[i].seconds;
         result.events[i].seconds = median(seconds, REPETITIONS);
     }
     return result;
@@ -150,10 +151,10 @@ static struct record median_record(const struct record records[REPETITIONS])
 static void print_event(const struct event *event)
 {
     switch (event->kind) {
-    case MOVE:
+    case PROGRESS:
         printf("move %zu %.6f\n", event->count, event->seconds);
         break;
-    case COMPLETE:
+    case READY:
         printf("complete %zu\n", event->first);
         break;
     }
@@ -181,19 +182,20 @@ static void open_bench(struct bench *bench, int rows)
                                     .steps = STEPS,
                                     .training = true,
                                     .backend = &matmul_float32};
-    must(model_create(&plan, &bench->model));
+    require_ok(model_create(&plan, &bench->model));
     const struct params *params = model_params(bench->model);
     bench->total = params->total;
     params_initialise(&shape, params, 1, model_weights(bench->model));
     model_weights_changed(bench->model);
-    must(exact_sum_create(bench->comm, bench->total, 8, 1 << 20, 30, 0, &bench->sum));
+    require_ok(
+        exact_sum_create(bench->comm, bench->total, 8, 1 << 20, 30, 0, &bench->sum));
     struct options options;
     options_defaults(&options);
-    must(optimizer_create(&options, bench->total, &bench->optimizer));
+    require_ok(optimizer_create(&options, bench->total, &bench->optimizer));
     bench->inputs = calloc(tokens, sizeof *bench->inputs);
     bench->targets = calloc(tokens, sizeof *bench->targets);
     if (!bench->inputs || !bench->targets)
-        must(status_fail(STATUS_FAILED, "out of memory"));
+        require_ok(status_fail(STATUS_FAILED, "out of memory"));
     for (size_t i = 0; i < tokens; i++) {
         bench->inputs[i] = (token)rng_below(VOCABULARY - 1, 1, RNG_TEST, 0, i, 0);
         bench->targets[i] = (int32_t)rng_below(VOCABULARY - 1, 1, RNG_TEST, 0, i, 1);
@@ -214,104 +216,104 @@ static double forward(struct bench *bench, int64_t step)
     struct microbatch_loss loss;
     const token *inputs = bench->inputs;
     const int32_t *targets = bench->targets;
-    double begin = processor();
+    double begin = cpu_seconds();
     model_forward(bench->model, &inputs, &targets,
                   &(struct dropout){.rate = 0.3, .seed = 1, .step = step}, &loss);
-    return processor() - begin;
+    return cpu_seconds() - begin;
 }
 
-static void backward(struct bench *bench, struct record *record)
+static void backward(struct bench *bench, struct profile *profile)
 {
     exact_sum_begin(bench->sum);
-    *record = (struct record){.sum = bench->sum, .mark = processor()};
-    model_backward(bench->model, &(struct backward_callbacks){add_gradient, note_complete,
-                                                              note_move, record});
+    *profile = (struct profile){.sum = bench->sum, .last_time = cpu_seconds()};
+    model_backward(bench->model, &(struct backward_callbacks){add_gradient, record_ready,
+                                                              record_progress, profile});
 }
 
-enum rest { FORWARD, NORM, UPDATE, PACK, RESTS }; /* of a step: all but backward */
-static const char *const rest_names[RESTS] = {"forward", "norm", "update", "pack"};
+enum part { FORWARD, NORM, UPDATE, PACK, PARTS }; /* of a step: all but backward */
+static const char *const part_names[PARTS] = {"forward", "norm", "update", "pack"};
 
 /* The same loop as in trainer_step.c. */
 static void update(struct bench *bench)
 {
-    enum { PART = 4096 };
-    float part[PART], *weights = model_weights(bench->model);
+    enum { BLOCK = 4096 };
+    float part[BLOCK], *weights = model_weights(bench->model);
     optimizer_begin(&bench->optimizer, 1e-6);
-    for (size_t first = 0; first < bench->total; first += PART) {
-        size_t left = bench->total - first, n = left < PART ? left : PART;
+    for (size_t first = 0; first < bench->total; first += BLOCK) {
+        size_t left = bench->total - first, n = left < BLOCK ? left : BLOCK;
         exact_sum_read(bench->sum, first, n, 1e-6, part);
         optimizer_update(&bench->optimizer, first, n, part, weights + first);
     }
 }
 
-static void finish(struct bench *bench, double rest[RESTS])
+static void finish(struct bench *bench, double seconds_of[PARTS])
 {
-    double begin = processor();
+    double begin = cpu_seconds();
     volatile double squares = exact_sum_squares(bench->sum, 1e-6);
     (void)squares;
-    double norm = processor();
+    double norm = cpu_seconds();
     update(bench);
-    double updated = processor();
+    double updated = cpu_seconds();
     model_weights_changed(bench->model);
-    double packed = processor();
-    rest[NORM] = norm - begin;
-    rest[UPDATE] = updated - norm;
-    rest[PACK] = packed - updated;
+    double packed = cpu_seconds();
+    seconds_of[NORM] = norm - begin;
+    seconds_of[UPDATE] = updated - norm;
+    seconds_of[PACK] = packed - updated;
 }
 
 /* Times one step with `rows` rows, part by part. Collective. */
-static void measure_rows(struct comm *comm, int rows, double rest[RESTS])
+static void measure_rows(struct comm *comm, int rows, double seconds_of[PARTS])
 {
-    static struct record records[REPETITIONS];
-    double rests[RESTS][REPETITIONS];
+    static struct profile profiles[REPETITIONS];
+    double samples[PARTS][REPETITIONS];
     struct bench bench = {.comm = comm};
     open_bench(&bench, rows);
     for (int i = -1; i < REPETITIONS; i++) { /* the first is warm-up */
         int at = i < 0 ? 0 : i;
         comm_barrier(comm);
-        rest[FORWARD] = forward(&bench, i + 1);
-        backward(&bench, &records[at]);
-        finish(&bench, rest);
-        for (int k = 0; k < RESTS; k++)
-            rests[k][at] = rest[k];
+        seconds_of[FORWARD] = forward(&bench, i + 1);
+        backward(&bench, &profiles[at]);
+        finish(&bench, seconds_of);
+        for (int k = 0; k < PARTS; k++)
+            samples[k][at] = seconds_of[k];
     }
-    struct record typical = median_record(records);
-    for (int k = 0; k < RESTS; k++)
-        rest[k] = median(rests[k], REPETITIONS);
+    struct profile typical = median_profile(profiles);
+    for (int k = 0; k < PARTS; k++)
+        seconds_of[k] = median(samples[k], REPETITIONS);
     if (comm_rank(comm) == 0) {
-        printf("rows %d\nforward %.6f\n", rows, rest[FORWARD]);
+        printf("rows %d\nforward %.6f\n", rows, seconds_of[FORWARD]);
         for (size_t i = 0; i < typical.count; i++)
             print_event(&typical.events[i]);
         printf("end\n");
     }
-    if (comm_rank(comm) == 0 && rows == MOST_ROWS)
+    if (comm_rank(comm) == 0 && rows == MAX_ROWS)
         printf("elements %zu\n", bench.total);
     close_bench(&bench);
 }
 
-/* From one row to MOST_ROWS; times that do not depend on the rows are taken from the
+/* From one row to MAX_ROWS; times that do not depend on the rows are taken from the
  * last. */
 static void measure_compute(struct comm *comm)
 {
-    double rest[RESTS];
-    for (int rows = 1; rows <= MOST_ROWS; rows *= 2)
-        measure_rows(comm, rows, rest);
-    for (int k = 0; k < RESTS && comm_rank(comm) == 0; k++)
+    double seconds_of[PARTS];
+    for (int rows = 1; rows <= MAX_ROWS; rows *= 2)
+        measure_rows(comm, rows, seconds_of);
+    for (int k = 0; k < PARTS && comm_rank(comm) == 0; k++)
         if (k != FORWARD)
-            printf("%s %.6f\n", rest_names[k], rest[k]);
+            printf("%s %.6f\n", part_names[k], seconds_of[k]);
 }
 
 /* ---- messages ---- */
 
-static void lower(double *least, double seconds)
+static void keep_min(double *minimum, double seconds)
 {
-    if (*least == 0 || seconds < *least)
-        *least = seconds;
+    if (*minimum == 0 || seconds < *minimum)
+        *minimum = seconds;
 }
 
 static double latency(int rank)
 {
-    double least = 0, word = 0;
+    double minimum = 0, word = 0;
     for (int i = 0; i < LATENCY_TRIES; i++) {
         double begin = MPI_Wtime();
         if (rank == 0)
@@ -319,9 +321,9 @@ static double latency(int rank)
         MPI_Recv(&word, 1, MPI_DOUBLE, 1 - rank, 0, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
         if (rank == 1)
             MPI_Send(&word, 1, MPI_DOUBLE, 0, 0, MPI_COMM_WORLD);
-        lower(&least, MPI_Wtime() - begin);
+        keep_min(&minimum, MPI_Wtime() - begin);
     }
-    return least / 2;
+    return minimum / 2;
 }
 
 static void begin_exchange(int rank, int bytes, char *out, char *in,
@@ -334,7 +336,7 @@ static void begin_exchange(int rank, int bytes, char *out, char *in,
 /* Seconds per byte when both ranks send to each other simultaneously. */
 static double exchange(int rank, char *out, char *in)
 {
-    double least = 0;
+    double minimum = 0;
     for (int i = 0; i < EXCHANGE_TRIES; i++) {
         MPI_Request requests[2];
         MPI_Barrier(MPI_COMM_WORLD);
@@ -342,94 +344,94 @@ static double exchange(int rank, char *out, char *in)
         size_t at = (size_t)(i % MESSAGES) * MESSAGE_BYTES;
         begin_exchange(rank, MESSAGE_BYTES, out + at, in + at, requests);
         MPI_Waitall(2, requests, ignored);
-        lower(&least, MPI_Wtime() - begin);
+        keep_min(&minimum, MPI_Wtime() - begin);
     }
-    return least / MESSAGE_BYTES;
+    return minimum / MESSAGE_BYTES;
 }
 
 static void compute_for(double seconds)
 {
-    double begin = processor();
-    while (processor() - begin < seconds)
+    double begin = cpu_seconds();
+    while (cpu_seconds() - begin < seconds)
         ;
 }
 
 /* Bytes transferred in each direction per MPI_Testall, with computation between the
  * calls; the median. */
-static double moved(int rank, int bytes, char *out, char *in, double between)
+static double bytes_per_call(int rank, int bytes, char *out, char *in, double between)
 {
     double tries[MOVED_TRIES];
     for (int i = 0; i < MOVED_TRIES; i++) {
         MPI_Request requests[2];
-        int looks = 0, through = 0;
+        int polls = 0, done = 0;
         MPI_Barrier(MPI_COMM_WORLD);
         begin_exchange(rank, bytes, out, in, requests);
-        while (!through) {
+        while (!done) {
             compute_for(between);
-            MPI_Testall(2, requests, &through, ignored);
-            looks++;
+            MPI_Testall(2, requests, &done, ignored);
+            polls++;
         }
-        tries[i] = (double)bytes / looks;
+        tries[i] = (double)bytes / polls;
     }
     return median(tries, MOVED_TRIES);
 }
 
 static double poll(int rank)
 {
-    MPI_Request requests[MOST_REQUESTS] = {MPI_REQUEST_NULL, MPI_REQUEST_NULL,
-                                           MPI_REQUEST_NULL, MPI_REQUEST_NULL};
-    double word, least = 0;
-    int through;
+    MPI_Request requests[MAX_REQUESTS] = {MPI_REQUEST_NULL, MPI_REQUEST_NULL,
+                                          MPI_REQUEST_NULL, MPI_REQUEST_NULL};
+    double word, minimum = 0;
+    int done;
     MPI_Irecv(&word, 1, MPI_DOUBLE, 1 - rank, 2, MPI_COMM_WORLD, &requests[0]);
     for (int i = 0; i < POLLS; i++) {
         double begin = MPI_Wtime();
         for (int j = 0; j < 10; j++)
-            MPI_Testall(MOST_REQUESTS, requests, &through, ignored);
-        lower(&least, (MPI_Wtime() - begin) / 10);
+            MPI_Testall(MAX_REQUESTS, requests, &done, ignored);
+        keep_min(&minimum, (MPI_Wtime() - begin) / 10);
     }
     MPI_Barrier(MPI_COMM_WORLD);
     double mine = 0;
     MPI_Send(&mine, 1, MPI_DOUBLE, 1 - rank, 2, MPI_COMM_WORLD);
-    MPI_Waitall(MOST_REQUESTS, requests, ignored);
-    return least;
+    MPI_Waitall(MAX_REQUESTS, requests, ignored);
+    return minimum;
 }
 
 static double add_i64(char *out, const char *in)
 {
-    double least = 0;
+    double minimum = 0;
     for (int i = 0; i < EXCHANGE_TRIES; i++) {
         size_t at = (size_t)(i % MESSAGES) * MESSAGE_BYTES;
         int64_t *restrict to = (int64_t *)(void *)(out + at);
         const int64_t *restrict from = (const int64_t *)(const void *)(in + at);
-        double begin = processor();
+        double begin = cpu_seconds();
         for (size_t j = 0; j < MESSAGE_BYTES / sizeof *to; j++)
             to[j] += from[j];
-        lower(&least, processor() - begin);
+        keep_min(&minimum, cpu_seconds() - begin);
     }
-    return least / MESSAGE_BYTES;
+    return minimum / MESSAGE_BYTES;
 }
 
 /* Seconds per byte that a rank reads from the other's memory in an allreduce of the two:
  * it adds half of these bytes and copies the other half. */
-static double read_near(struct comm *comm)
+static double read_peer_memory(struct comm *comm)
 {
     struct comm_memory *memory;
     struct buckets *buckets;
     size_t count = VECTOR_BYTES / sizeof(int64_t);
-    double least = 0;
-    must(comm_memory_create(comm, VECTOR_BYTES, buckets_count(count, 0), &memory));
+    double minimum = 0;
+    require_ok(comm_memory_create(comm, VECTOR_BYTES, buckets_count(count, 0), &memory));
     void *values = comm_memory_block(memory);
-    must(buckets_create(comm, memory, COMM_I64, values, count, 0, &buckets));
+    require_ok(buckets_create(comm, memory, COMM_I64, values, count, 0, &buckets));
     for (int i = 0; i < SUMS; i++) {
         memset(values, i % 2, VECTOR_BYTES);
         comm_barrier(comm);
         double begin = MPI_Wtime();
-        must(buckets_wait(buckets));
-        lower(&least, MPI_Wtime() - begin);
+        require_ok(buckets_wait(buckets));
+        keep_min(&minimum, MPI_Wtime() - begin);
     }
     buckets_free(buckets);
     comm_memory_free(memory);
-    return least / VECTOR_BYTES;
+    return minimum / VECTOR_BYTES;
 }
 
 static void measure_messages(struct comm *comm)
@@ -437,12 +439,13 @@ static void measure_messages(struct comm *comm)
     int rank = comm_rank(comm);
     char *out = malloc(VECTOR_BYTES), *in = malloc(VECTOR_BYTES);
     if (comm_size(comm) != 2 || !out || !in)
-        must(status_fail(STATUS_MISUSE, "messages are measured between two ranks"));
+        require_ok(status_fail(STATUS_MISUSE, "messages are measured between two ranks"));
     memset(out, 1, VECTOR_BYTES);
     memset(in, 1, VECTOR_BYTES);
     double seconds = latency(rank), byte = exchange(rank, out, in);
-    double bytes = moved(rank, 2 * MESSAGE_BYTES, out, in, 5e-4), look = poll(rank);
-    double add = add_i64(out, in), near = read_near(comm);
+    double bytes = bytes_per_call(rank, 2 * MESSAGE_BYTES, out, in, 5e-4),
+           look = poll(rank);
+    double add = add_i64(out, in), near = read_peer_memory(comm);
     if (rank == 0)
         printf("latency %.3g\nexchange_byte %.4g\nmoved_bytes %.0f\nlook %.3g\n"
                "add_byte %.4g\nnear_byte %.4g\n",

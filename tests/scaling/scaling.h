@@ -8,11 +8,11 @@
 #include "comm/comm.h"
 
 void scaling_fail(const char *what, const char *which) __attribute__((noreturn));
-void scaling_must(enum status status);
+void scaling_require_ok(enum status status);
 
-/* ---- ingredients.c ---- */
+/* ---- parameters.c ---- */
 
-enum { MOST_EVENTS = 128 };
+enum { MAX_EVENTS = 128 };
 
 struct event {           /* of the backward pass, in execution order */
     char kind;           /* 'm': allreduces may progress; 'c': elements are complete */
@@ -27,7 +27,7 @@ struct measured {
     double elements;           /* gradient elements */
     double norm, update, pack; /* gradient norm; optimizer; packing for matmul */
     double forward;            /* for the requested rows, as the events are */
-    struct event events[MOST_EVENTS];
+    struct event events[MAX_EVENTS];
     size_t count;
 };
 
@@ -35,7 +35,7 @@ struct measured {
  * measured number of rows that does not exceed it. */
 void measured_read(const char *path, double rows, struct measured *measured);
 
-struct asked {
+struct scenario {
     char sum[16], type[8], network[8], label[32];
     double rows;    /* per rank */
     double bucket;  /* elements; 0: the program's default */
@@ -50,7 +50,7 @@ struct asked {
 };
 
 /* KEY=VALUE ... */
-void asked_read(char **arguments, struct asked *asked);
+void scenario_parse(char **arguments, struct scenario *scenario);
 
 /* ---- sharded.c ---- */
 
@@ -59,12 +59,12 @@ struct sharded;
 /* values: int64 [count]; weights: float [count] */
 struct sharded *sharded_create(struct comm *comm, void *values, void *weights,
                                size_t count, size_t bucket);
-void sharded_complete(struct sharded *sharded, size_t first);
-void sharded_move(struct sharded *sharded);
+void sharded_ready(struct sharded *sharded, size_t first);
+void sharded_progress(struct sharded *sharded);
 void sharded_reduce(struct sharded *sharded);
 /* The fraction of the weights that this rank updates. With `check` the weights are set to
  * the sums. */
-double sharded_own(const struct sharded *sharded, bool check);
+double sharded_owned_fraction(const struct sharded *sharded, bool check);
 void sharded_gather(struct sharded *sharded);
 void sharded_free(struct sharded *sharded);
 

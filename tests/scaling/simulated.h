@@ -20,12 +20,12 @@
 
 struct simulated_costs {       /* for messages within a host, or between hosts */
     double send, receive, add; /* seconds of CPU time per byte */
-    double most;               /* bytes transferred per call; 0: unlimited */
+    double max_bytes;          /* bytes transferred per call; 0: unlimited */
 };
 
 struct simulated_machine {
     struct simulated_costs within, between;
-    double look; /* seconds of a call without progress */
+    double poll; /* seconds of a call without progress */
     bool flat;   /* treat every rank as a host of its own */
 };
 
@@ -38,10 +38,10 @@ void simulated_open(void);
 
 /* `waiting`: the rank has nothing else to do. Calls then sleep until a message arrives,
  * which a polling rank would notice at once. */
-void simulated_wait(bool waiting);
+void simulated_set_waiting(bool waiting);
 
 /* True if no messages are in flight. */
-bool simulated_quiet(void);
+bool simulated_is_idle(void);
 
 /* Simulates computation of this duration, plus the cost of the calls since the last
  * one. */
@@ -51,8 +51,7 @@ int simulated_isend(const void *from, int count, MPI_Datatype type, int to, int 
                     MPI_Comm comm, MPI_Request *request);
 int simulated_irecv(void *to, int count, MPI_Datatype type, int from, int tag,
                     MPI_Comm comm, MPI_Request *request);
-int simulated_testall(int count, MPI_Request *requests, int *through,
-                      MPI_Status *statuses);
+int simulated_testall(int count, MPI_Request *requests, int *done, MPI_Status *statuses);
 int simulated_split(MPI_Comm comm, int type, int key, MPI_Info info, MPI_Comm *out);
 
 #ifndef SCALING_SIMULATED_ITSELF

@@ -15,7 +15,7 @@
  *     none      no allreduce: the time of computation alone
  * type=i64|f32       type of the summed elements
  * network=tcp|rdma   with or without CPU time for messages between hosts
- * For the other keys see struct asked in scaling.h.
+ * For the other keys see struct scenario in scaling.h.
  */
 #include <mpi.h>
 #include <stdio.h>
@@ -27,11 +27,11 @@
 #include "base/rng.h"
 #include "comm/buckets.h"
 
-enum { TIME_STEPS = 128, CHECKED = 1000, MOST_MOVES = 64 };
+enum { TIME_STEPS = 128, CHECKED = 1000, MAX_PROGRESS_CALLS = 64 };
 
 struct world {
     struct measured measured;
-    struct asked asked;
+    struct scenario scenario;
     struct comm *comm;
     int64_t *values; /* [count], as int64 or as float */
     float *weights;  /* [count], after `values` */
@@ -50,20 +50,20 @@ void scaling_fail(const char *what, const char *which)
     abort();
 }
 
-void scaling_must(enum status status)
+void scaling_require_ok(enum status status)
 {
     if (status != STATUS_OK)
         scaling_fail("failed", status_message());
 }
 
-static bool sums_by(const struct world *world, const char *sum)
+static bool sum_is(const struct world *world, const char *sum)
 {
-    return strcmp(world->asked.sum, sum) == 0;
+    return strcmp(world->scenario.sum, sum) == 0;
 }
 
-static bool in_floats(const struct world *world)
+static bool is_float(const struct world *world)
 {
-    return strcmp(world->asked.type, "f32") == 0;
+    return strcmp(world->scenario.type, "f32") == 0;
 }
 
 /* ---- set-up ---- */
@@ -71,19 +71,19 @@ static bool in_floats(const struct world *world)
 static struct simulated_machine machine_of(const struct world *world)
 {
     const struct measured *measured = &world->measured;
-    const struct asked *asked = &world->asked;
+    const struct scenario *scenario = &world->scenario;
     double shared = measured->shared_exchange_byte / 2, tcp = 0;
-    struct simulated_machine machine = {.look = measured->shared_look,
-                                        .flat = sums_by(world, "flat")};
-    if (asked->near > 0)
+    struct simulated_machine machine = {.poll = measured->shared_look,
+                                        .flat = sum_is(world, "flat")};
+    if (scenario->near > 0)
         machine.within.receive = measured->shared_near_byte;
     else
         machine.within = (struct simulated_costs){
             shared, shared, measured->shared_add_byte,
-            asked->most < 0 ? measured->shared_moved_bytes : asked->most};
-    if (strcmp(asked->network, "tcp") == 0) {
+            scenario->most < 0 ? measured->shared_moved_bytes : scenario->most};
+    if (strcmp(scenario->network, "tcp") == 0) {
         tcp = measured->tcp_exchange_byte / 2;
-        machine.between.most = measured->tcp_moved_bytes;
+        machine.between.max_bytes = measured->tcp_moved_bytes;
     }
     machine.between.send = machine.between.receive = tcp;
     machine.between.add = measured->shared_add_byte;
@@ -92,8 +92,8 @@ static struct simulated_machine machine_of(const struct world *world)
 
 static void open_world(int argc, char **argv, struct world *world)
 {
-    asked_read(argv + 2, &world->asked);
-    measured_read(argv[1], world->asked.rows, &world->measured);
+    scenario_parse(argv + 2, &world->scenario);
+    measured_read(argv[1], world->scenario.rows, &world->measured);
     world->count = (size_t)world->measured.elements;
     world->values = malloc(world->count * (sizeof(int64_t) + sizeof(float)));
     if (!world->values)
@@ -102,18 +102,18 @@ static void open_world(int argc, char **argv, struct world *world)
     struct simulated_machine machine = machine_of(world);
     simulated_prepare(&machine, world->values,
                       world->count * (sizeof(int64_t) + sizeof(float)));
-    scaling_must(comm_open(&argc, &argv, &world->comm));
+    scaling_require_ok(comm_open(&argc, &argv, &world->comm));
     simulated_open();
-    size_t bucket = (size_t)world->asked.bucket;
-    if (sums_by(world, "program") || sums_by(world, "flat"))
-        scaling_must(buckets_create(world->comm, NULL,
-                                    in_floats(world) ? COMM_F32 : COMM_I64, world->values,
-                                    world->count, bucket, &world->buckets));
-    else if (sums_by(world, "sharded"))
+    size_t bucket = (size_t)world->scenario.bucket;
+    if (sum_is(world, "program") || sum_is(world, "flat"))
+        scaling_require_ok(
+            buckets_create(world->comm, NULL, is_float(world) ? COMM_F32 : COMM_I64,
+                           world->values, world->count, bucket, &world->buckets));
+    else if (sum_is(world, "sharded"))
         world->sharded = sharded_create(world->comm, world->values, world->weights,
                                         world->count, bucket);
-    else if (!sums_by(world, "mpi") && !sums_by(world, "none"))
-        scaling_fail("no such sum", world->asked.sum);
+    else if (!sum_is(world, "mpi") && !sum_is(world, "none"))
+        scaling_fail("no such sum", world->scenario.sum);
 }
 
 static void close_world(struct world *world)
@@ -137,7 +137,7 @@ static void fill(struct world *world)
     int64_t mine = comm_rank(world->comm) + 1;
     float *floats = (float *)(void *)world->values;
     for (size_t i = 0; i < world->count; i++)
-        if (in_floats(world))
+        if (is_float(world))
             floats[i] = (float)(mine * (int64_t)(i % CHECKED + 1));
         else
             world->values[i] = mine * (int64_t)(i % CHECKED + 1);
@@ -147,14 +147,14 @@ static void check(const struct world *world)
 {
     const float *floats =
         world->sharded ? world->weights : (const float *)(const void *)world->values;
-    bool in_float = world->sharded || in_floats(world);
+    bool in_float = world->sharded || is_float(world);
     for (size_t i = 0; i < world->count; i++) {
         int64_t sum = in_float ? (int64_t)floats[i] : world->values[i];
         if (sum != expected(world, i)) {
             fprintf(stderr, "rank %d, element %zu: %lld instead of %lld\n",
                     comm_rank(world->comm), i, (long long)sum,
                     (long long)expected(world, i));
-            scaling_fail("wrong sum", world->asked.sum);
+            scaling_fail("wrong sum", world->scenario.sum);
         }
     }
 }
@@ -166,50 +166,49 @@ static void compute(struct world *world, double seconds)
     simulated_compute(seconds * world->slowness);
 }
 
-static void complete(struct world *world, size_t first)
+static void ready(struct world *world, size_t first)
 {
-    if (world->asked.overlap == 0)
+    if (world->scenario.overlap == 0)
         return;
     if (world->buckets)
-        scaling_must(buckets_ready(world->buckets, first));
+        scaling_require_ok(buckets_ready(world->buckets, first));
     if (world->sharded)
-        sharded_complete(world->sharded, first);
+        sharded_ready(world->sharded, first);
 }
 
-static void move(struct world *world)
+static void progress(struct world *world)
 {
-    if (world->opportunities++ % (size_t)world->asked.every != 0)
+    if (world->opportunities++ % (size_t)world->scenario.every != 0)
         return;
     if (world->buckets)
         buckets_progress(world->buckets);
     if (world->sharded)
-        sharded_move(world->sharded);
+        sharded_progress(world->sharded);
 }
 
 /* Computes with equally spaced opportunities to progress: as many as in the program, or
  * fewer, as each one slows the simulation. */
 static void replay(struct world *world, const struct event *event)
 {
-    size_t moves = event->count < MOST_MOVES ? event->count : MOST_MOVES;
+    size_t calls = event->count < MAX_PROGRESS_CALLS ? event->count : MAX_PROGRESS_CALLS;
     if (event->kind == 'c')
-        complete(world, event->first);
-    for (size_t i = 0; event->kind == 'm' && i < moves; i++) {
-        compute(world, event->seconds / (double)moves);
-        move(world);
+        ready(world, event->first);
+    for (size_t i = 0; event->kind == 'm' && i < calls; i++) {
+        compute(world, event->seconds / (double)calls);
+        progress(world);
     }
 }
 
 static void sum_by_mpi(struct world *world)
 {
-    size_t width = in_floats(world) ? sizeof(float) : sizeof(int64_t);
-    size_t bucket = (size_t)world->asked.bucket;
+    size_t width = is_float(world) ? sizeof(float) : sizeof(int64_t);
+    size_t bucket = (size_t)world->scenario.bucket;
     if (bucket == 0)
         bucket = BUCKET_ELEMENTS;
     for (size_t at = 0; at < world->count; at += bucket) {
         size_t n = world->count - at < bucket ? world->count - at : bucket;
         MPI_Allreduce(MPI_IN_PLACE, (char *)world->values + at * width, (int)n,
-                      in_floats(world) ? MPI_FLOAT : MPI_INT64_T, MPI_SUM,
-                      MPI_COMM_WORLD);
+                      is_float(world) ? MPI_FLOAT : MPI_INT64_T, MPI_SUM, MPI_COMM_WORLD);
     }
 }
 
@@ -217,19 +216,19 @@ static void sum_by_mpi(struct world *world)
 static void wait_for_sum(struct world *world)
 {
     double begin = MPI_Wtime();
-    simulated_wait(true);
-    if (world->buckets && world->asked.together > 0) {
-        scaling_must(buckets_ready(world->buckets, 0));
-        while (!simulated_quiet())
+    simulated_set_waiting(true);
+    if (world->buckets && world->scenario.together > 0) {
+        scaling_require_ok(buckets_ready(world->buckets, 0));
+        while (!simulated_is_idle())
             buckets_progress(world->buckets);
     }
     if (world->buckets)
-        scaling_must(buckets_wait(world->buckets));
+        scaling_require_ok(buckets_wait(world->buckets));
     else if (world->sharded)
         sharded_reduce(world->sharded);
-    else if (sums_by(world, "mpi"))
+    else if (sum_is(world, "mpi"))
         sum_by_mpi(world);
-    simulated_wait(false);
+    simulated_set_waiting(false);
     world->exposed += MPI_Wtime() - begin;
 }
 
@@ -239,13 +238,13 @@ static void optimize(struct world *world)
     double own = 1;
     if (world->sharded) { /* the norm takes another allreduce, of one number */
         double squares = 1, all;
-        own = sharded_own(world->sharded, world->asked.check > 0);
+        own = sharded_owned_fraction(world->sharded, world->scenario.check > 0);
         compute(world, own * measured->norm);
         MPI_Allreduce(&squares, &all, 1, MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD);
         compute(world, own * measured->update);
-        simulated_wait(true);
+        simulated_set_waiting(true);
         sharded_gather(world->sharded);
-        simulated_wait(false);
+        simulated_set_waiting(false);
         compute(world, measured->pack);
     } else {
         compute(world, measured->norm + measured->update + measured->pack);
@@ -257,20 +256,20 @@ static void step(struct world *world, int number)
     const struct measured *measured = &world->measured;
     double draw =
         rng_normal(1, RNG_TEST, (uint64_t)comm_rank(world->comm), (uint64_t)number, 0);
-    world->slowness = 1 + world->asked.jitter * draw;
-    if (world->asked.check > 0)
+    world->slowness = 1 + world->scenario.jitter * draw;
+    if (world->scenario.check > 0)
         fill(world);
     compute(world, measured->forward);
     for (size_t i = 0; i < measured->count; i++)
         replay(world, &measured->events[i]);
     wait_for_sum(world);
     optimize(world);
-    if (world->asked.check > 0)
+    if (world->scenario.check > 0)
         check(world);
 }
 
 /* The time of a step on one rank alone. */
-static double computation(const struct measured *measured)
+static double compute_seconds(const struct measured *measured)
 {
     double seconds =
         measured->forward + measured->norm + measured->update + measured->pack;
@@ -283,14 +282,15 @@ static double computation(const struct measured *measured)
  * alone,efficiency,tokens_per_second,exposed */
 static void print(const struct world *world, double seconds)
 {
-    const struct asked *asked = &world->asked;
-    double alone = computation(&world->measured), ranks = comm_size(world->comm);
-    printf("%s,%.0f,%g,%s,%s,%s,%.0f,%.0f,%.0f,%.0f,%.0f,%.0f,%g,", asked->label, ranks,
-           asked->rows, asked->sum, asked->type, asked->network, asked->bucket,
-           asked->overlap, asked->every, asked->near, asked->most, asked->together,
-           asked->jitter);
+    const struct scenario *scenario = &world->scenario;
+    double alone = compute_seconds(&world->measured), ranks = comm_size(world->comm);
+    printf("%s,%.0f,%g,%s,%s,%s,%.0f,%.0f,%.0f,%.0f,%.0f,%.0f,%g,", scenario->label,
+           ranks, scenario->rows, scenario->sum, scenario->type, scenario->network,
+           scenario->bucket, scenario->overlap, scenario->every, scenario->near,
+           scenario->most, scenario->together, scenario->jitter);
     printf("%.6f,%.6f,%.4f,%.0f,%.6f\n", seconds, alone, alone / seconds,
-           ranks * asked->rows * TIME_STEPS / seconds, world->exposed / asked->steps);
+           ranks * scenario->rows * TIME_STEPS / seconds,
+           world->exposed / scenario->steps);
 }
 
 int main(int argc, char **argv)
@@ -302,13 +302,13 @@ int main(int argc, char **argv)
     }
     open_world(argc, argv, &world);
     MPI_Barrier(MPI_COMM_WORLD);
-    if (world.asked.jitter > 0)
+    if (world.scenario.jitter > 0)
         step(&world, 0); /* so that ranks begin with a realistic skew */
     world.exposed = 0;
     double begin = MPI_Wtime();
-    for (int number = 1; number <= (int)world.asked.steps; number++)
+    for (int number = 1; number <= (int)world.scenario.steps; number++)
         step(&world, number);
-    double seconds = (MPI_Wtime() - begin) / world.asked.steps;
+    double seconds = (MPI_Wtime() - begin) / world.scenario.steps;
     if (comm_rank(world.comm) == 0)
         print(&world, seconds);
     close_world(&world);

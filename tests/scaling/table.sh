@@ -32,7 +32,7 @@ of("ranks") * of("rows") == 1024 && of("bucket") == 0 && of("type") == "i64" \
     speed[n] = of("tokens_per_second") / of("ranks")
 }
 END {
-    print "strong scaling, 1024 rows in all; against ranks of 64 rows without a sum"
+    print "strong scaling, 1024 rows in total, relative to ranks of 64 rows without an allreduce"
     for (i = 1; i <= n; i++)
         printf "%s %6.2f %%\n", line[i], 100 * speed[i] / base
 }' "$1"

@@ -108,13 +108,13 @@ END
 }
 
 # Runs a daemon with a marked environment, by which `stop` finds it and its children.
-mark() { env TUTTI_CLUSTER="$dir" SLURM_CONF="$dir/slurm.conf" "$@"; }
+run_marked() { env TUTTI_CLUSTER="$dir" SLURM_CONF="$dir/slurm.conf" "$@"; }
 
 start_munge() {
     rm -f "$dir/munge.key"
     head -c 1024 /dev/urandom >"$dir/munge.key"
     chmod 400 "$dir/munge.key"
-    mark munged --force --num-threads=2 --key-file="$dir/munge.key" \
+    run_marked munged --force --num-threads=2 --key-file="$dir/munge.key" \
         --socket="$dir/munge.socket" --pid-file="$dir/munge.pid" \
         --log-file="$dir/munge.log" --seed-file="$dir/munge.seed" \
         </dev/null >"$dir/munge.out" 2>&1
@@ -125,9 +125,9 @@ nodes_ready() { SLURM_CONF=$dir/slurm.conf sinfo -h -N -p low -t idle -o %N 2>/d
 
 start_daemons() {
     local nodes=$1 node
-    mark slurmctld -c </dev/null >"$dir/slurmctld.out" 2>&1 || return 1
+    run_marked slurmctld -c </dev/null >"$dir/slurmctld.out" 2>&1 || return 1
     for ((node = 1; node <= nodes; node++)); do
-        mark slurmd -N "n$node" </dev/null >"$dir/slurmd-n$node.out" 2>&1 || return 1
+        run_marked slurmd -N "n$node" </dev/null >"$dir/slurmd-n$node.out" 2>&1 || return 1
     done
     for _ in {1..600}; do
         [ "$(nodes_ready)" = "$nodes" ] && return
@@ -137,7 +137,7 @@ start_daemons() {
     return 1
 }
 
-why_not() {
+failure_reason() {
     grep -hE 'error|fatal' "$dir"/*.out "$dir"/*.log 2>/dev/null | tail -n 3 | tr '\n' ';'
 }
 
@@ -171,7 +171,7 @@ start() {
                 </dev/null >/dev/null 2>&1 &
             return
         fi
-        reason=$(why_not)
+        reason=$(failure_reason)
         stop
         rm -rf "$dir"/{state,spool-*,tmp-*} "$dir"/*.{log,out}
     done
@@ -181,7 +181,7 @@ start() {
 # ---- stop ----
 
 # Processes of this cluster: daemons, their helpers, and the processes of jobs.
-members() {
+cluster_processes() {
     local process
     # shellcheck disable=SC2013 # paths have no blanks
     for process in $(grep -lzE "^(TUTTI_CLUSTER=$dir|SLURM_CONF=$dir/slurm.conf)\$" \
@@ -210,10 +210,10 @@ stop() {
     done
     rm -f "$dir/name" "$dir/slurm.conf"
     for _ in {1..15}; do
-        [ -z "$(members)" ] && return
+        [ -z "$(cluster_processes)" ] && return
         sleep 0.2
     done
-    for pid in $(members); do kill -9 "$pid" 2>/dev/null; done
+    for pid in $(cluster_processes); do kill -9 "$pid" 2>/dev/null; done
     return 0
 }
 

@@ -48,11 +48,11 @@ export OMPI_MCA_btl=self,vader UCX_TLS=self,sm
 ) &
 job=$!
 pid=()
-three_ranks() {
+has_three_ranks() {
     find_ranks $job
     [ ${#pid[@]} = 3 ]
 }
-wait_until "three ranks" three_ranks
+wait_until "three ranks" has_three_ranks
 python3 "$tests/watchdog/port_attack.py" "${pid[@]}" >attack.txt 2>&1 ||
     { cat attack.txt log.txt >&2; fail "the attack"; }
 kill -0 $job 2>/dev/null || { cat log.txt >&2; fail "the run ended too early"; }

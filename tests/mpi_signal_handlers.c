@@ -8,9 +8,9 @@ int MPI_Init_thread(int *argc, char ***argv, int required, int *provided);
 
 int MPI_Init_thread(int *argc, char ***argv, int required, int *provided)
 {
-    static const int taken[] = {SIGHUP, SIGTERM, SIGUSR2};
+    static const int reset[] = {SIGHUP, SIGTERM, SIGUSR2};
     int code = PMPI_Init_thread(argc, argv, required, provided);
-    for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
-        signal(taken[i], SIG_DFL);
+    for (size_t i = 0; i < sizeof reset / sizeof *reset; i++)
+        signal(reset[i], SIG_DFL);
     return code;
 }

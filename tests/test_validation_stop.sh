@@ -32,29 +32,29 @@ on() {
     if [ "$ranks" = 0 ]; then exec "$tutti" "$@"; else exec "$mpirun" -n "$ranks" "$tutti" "$@"; fi
 }
 
-# ends_well WHAT RANKS ARGUMENT...
-ends_well() {
+# succeeds WHAT RANKS ARGUMENT...
+succeeds() {
     local what=$1
     shift
     (on "$@") >log.txt 2>&1 || { cat log.txt >&2; fail "$what: exit code $?"; }
 }
 
 same() { # RUN REFERENCE WHAT
-    facts "runs/$1" >this.txt
-    facts "runs/$2" >that.txt
-    grep -q '"valid_loss".*"weights_hash"' that.txt || fail "$3: the reference has no epoch"
-    diff that.txt this.txt >difference.txt ||
+    deterministic_metrics "runs/$1" >actual.txt
+    deterministic_metrics "runs/$2" >expected.txt
+    grep -q '"valid_loss".*"weights_hash"' expected.txt || fail "$3: the reference has no epoch"
+    diff expected.txt actual.txt >difference.txt ||
         { head -4 difference.txt >&2; cat log.txt >&2; fail "$3: the runs differ"; }
     echo "ok: $3"
 }
 
-ends_well "the whole run" 0 train run.conf
+succeeds "the whole run" 0 train run.conf
 steps=$(($(grep -c '"gradient_norm"' runs/whole/metrics.jsonl) / 2))
 [ $steps -ge 3 ] && [ $steps -le 12 ] || fail "$steps steps an epoch"
 
-# freeze RANKS STEP RUN ARGUMENT...: starts a run and suspends it in the validation after
+# suspend RANKS STEP RUN ARGUMENT...: starts a run and suspends it in the validation after
 # STEP; the launcher's pid in $launcher, the ranks' in pid[].
-freeze() {
+suspend() {
     local ranks=$1 step=$2 run=$3
     shift 3
     (on "$ranks" train run.conf --resume --set run.dir="runs/$run" "$@") >log.txt 2>&1 &
@@ -70,8 +70,8 @@ freeze() {
     kill -STOP "${pid[@]}"
 }
 
-# thaw CODE WHAT: continues the run, which must exit with CODE.
-thaw() {
+# continue_run CODE WHAT: continues the run, which must exit with CODE.
+continue_run() {
     kill -CONT "${pid[@]}"
     wait $launcher && code=0 || code=$?
     [ "$code" = "$1" ] || { cat log.txt >&2; fail "$2: exit code $code, not $1"; }
@@ -95,39 +95,39 @@ for who in all:0:USR1 all:2:TERM 0:3:USR1 1:2:USR1; do
     IFS=: read -r whom ranks signal <<<"$who"
     what="$signal to $whom of $ranks ranks"
     i=$((i + 1))
-    freeze "$ranks" $steps left-$i
+    suspend "$ranks" $steps stopped-$i
     [ "$whom" = all ] && kill "-$signal" "${pid[@]}" || kill "-$signal" "${pid[$whom]}"
-    thaw 75 "$what"
-    is_open left-$i $steps "$what"
-    ends_well "$what: resume" $(((i + 1) % 4)) train run.conf --resume --set run.dir=runs/left-$i
-    same left-$i whole "$what"
+    continue_run 75 "$what"
+    is_open stopped-$i $steps "$what"
+    succeeds "$what: resume" $(((i + 1) % 4)) train run.conf --resume --set run.dir=runs/stopped-$i
+    same stopped-$i whole "$what"
 done
 
 # ---- where train.max_steps ends the run: with an epoch, or within one ----
 
-ends_well "max_steps" 0 train run.conf --set run.dir=runs/most --set train.max_steps=$steps
-freeze 2 $steps most-left --set train.max_steps=$steps
+succeeds "max_steps" 0 train run.conf --set run.dir=runs/max --set train.max_steps=$steps
+suspend 2 $steps max-stopped --set train.max_steps=$steps
 kill -USR1 "${pid[@]}"
-thaw 75 "max_steps at an epoch's end"
-is_open most-left $steps "max_steps at an epoch's end"
-ends_well "max_steps: resume" 3 train run.conf --resume --set run.dir=runs/most-left \
+continue_run 75 "max_steps at an epoch's end"
+is_open max-stopped $steps "max_steps at an epoch's end"
+succeeds "max_steps: resume" 3 train run.conf --resume --set run.dir=runs/max-stopped \
     --set train.max_steps=$steps
-[ "$(readlink runs/most-left/checkpoints/latest)" = epoch-0001.h5 ] || fail "epoch not closed"
-same most-left most "left where train.max_steps ends an epoch"
+[ "$(readlink runs/max-stopped/checkpoints/latest)" = epoch-0001.h5 ] || fail "epoch not closed"
+same max-stopped max "stopped where train.max_steps ends an epoch"
 
 hash_of_step() {
     sed -n "s/.*\"step\": $2,.*gradient_norm.*\"weights_hash\": \"\(.*\)\".*/\1/p" \
         "runs/$1/metrics.jsonl"
 }
-freeze 2 $((steps - 1)) part --set train.max_steps=$((steps - 1))
+suspend 2 $((steps - 1)) part --set train.max_steps=$((steps - 1))
 kill -USR1 "${pid[@]}"
-thaw 0 "max_steps within an epoch"
+continue_run 0 "max_steps within an epoch"
 grep -q "warning: not validated .*: tutti evaluate runs/part/checkpoints/latest" log.txt &&
     grep -q "^weights hash $(hash_of_step whole $((steps - 1)))," log.txt ||
     { cat log.txt >&2; fail "max_steps within an epoch: not reported"; }
 "$tutti" evaluate runs/part/checkpoints/latest data.tutti --split valid >log.txt 2>&1 ||
     { cat log.txt >&2; fail "the evaluation that the warning names"; }
-echo "ok: left where train.max_steps ends the run"
+echo "ok: stopped where train.max_steps ends the run"
 
 # On a terminal a validation shows its progress, and then its result.
 TERM=xterm python3 -c 'import os, pty, sys
@@ -144,23 +144,23 @@ echo "ok: the progress of a validation, and its result"
 # ---- a time limit, for a run that starts with a validation ----
 
 began=$SECONDS
-freeze 2 $steps timed
+suspend 2 $steps timed
 steps_seconds=$((SECONDS - began + 1))
 kill -USR1 "${pid[@]}"
-thaw 75 "the run before"
+continue_run 75 "the first part of the run"
 # The program reserves five seconds of the limit. Even on a slow machine the run must get
 # past the first epoch's validation to the second epoch's steps; that validation takes at
 # most ten times as long as a start with as many steps.
 limit=$((12 + 12 * steps_seconds)) began=$SECONDS
-freeze 2 $((2 * steps)) timed --set run.time_limit_minutes="$(awk "BEGIN { print $limit / 60 }")"
+suspend 2 $((2 * steps)) timed --set run.time_limit_minutes="$(awk "BEGIN { print $limit / 60 }")"
 grep -q "^epoch 1/2 step $steps " log.txt || { cat log.txt >&2; fail "it did not start with a validation"; }
 left=$((limit - 2 - (SECONDS - began)))
 [ $left -le 0 ] || sleep $left
-thaw 75 "a time limit"
+continue_run 75 "a time limit"
 # On a machine too slow to start the validation the run stops before it.
 ! grep -q "validation stopped" log.txt || is_open timed $((2 * steps)) "a time limit"
 grep -q "^tutti: stopped before the time limit after step $((2 * steps)) " log.txt ||
     fail "a time limit: not reported"
-ends_well "a time limit: resume" 0 train run.conf --resume --set run.dir=runs/timed
+succeeds "a time limit: resume" 0 train run.conf --resume --set run.dir=runs/timed
 same timed whole "each validation stopped once, by a signal and by a time limit"
 echo "all ok"

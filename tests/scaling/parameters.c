@@ -1,4 +1,4 @@
-/* ingredients: reads the measured times from a file and the request from arguments. */
+/* parameters: reads the measured times from a file and the request from arguments. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +33,7 @@ static void read_event(const char *line, double scale, struct measured *measured
         fields = sscanf(line, "complete %zu", &event.first);
         break;
     }
-    if (fields != expected || measured->count == MOST_EVENTS)
+    if (fields != expected || measured->count == MAX_EVENTS)
         scaling_fail("not understood", line);
     event.seconds *= scale;
     measured->events[measured->count++] = event;
@@ -88,53 +88,53 @@ void measured_read(const char *path, double rows, struct measured *measured)
         scaling_fail("nothing measured for so few rows in", path);
 }
 
-static void set(struct asked *asked, const char *name, const char *text)
+static void set(struct scenario *scenario, const char *name, const char *text)
 {
-    const struct key keys[] = {{"rows", &asked->rows},
-                               {"bucket", &asked->bucket},
-                               {"overlap", &asked->overlap},
-                               {"every", &asked->every},
-                               {"most", &asked->most},
-                               {"steps", &asked->steps},
-                               {"jitter", &asked->jitter},
-                               {"check", &asked->check},
-                               {"together", &asked->together},
-                               {"near", &asked->near},
+    const struct key keys[] = {{"rows", &scenario->rows},
+                               {"bucket", &scenario->bucket},
+                               {"overlap", &scenario->overlap},
+                               {"every", &scenario->every},
+                               {"most", &scenario->most},
+                               {"steps", &scenario->steps},
+                               {"jitter", &scenario->jitter},
+                               {"check", &scenario->check},
+                               {"together", &scenario->together},
+                               {"near", &scenario->near},
                                {NULL, NULL}};
     double *value = find(keys, name);
     char *end;
     if (strcmp(name, "sum") == 0)
-        snprintf(asked->sum, sizeof asked->sum, "%s", text);
+        snprintf(scenario->sum, sizeof scenario->sum, "%s", text);
     else if (strcmp(name, "type") == 0)
-        snprintf(asked->type, sizeof asked->type, "%s", text);
+        snprintf(scenario->type, sizeof scenario->type, "%s", text);
     else if (strcmp(name, "network") == 0)
-        snprintf(asked->network, sizeof asked->network, "%s", text);
+        snprintf(scenario->network, sizeof scenario->network, "%s", text);
     else if (strcmp(name, "label") == 0)
-        snprintf(asked->label, sizeof asked->label, "%s", text);
+        snprintf(scenario->label, sizeof scenario->label, "%s", text);
     else if (!value)
         scaling_fail("no such key", name);
     else if (*value = strtod(text, &end), *end != '\0' || end == text)
         scaling_fail("not a number", text);
 }
 
-void asked_read(char **arguments, struct asked *asked)
+void scenario_parse(char **arguments, struct scenario *scenario)
 {
-    *asked = (struct asked){.sum = "program",
-                            .type = "i64",
-                            .network = "rdma",
-                            .label = "-",
-                            .rows = 16,
-                            .overlap = 1,
-                            .every = 1,
-                            .near = 1,
-                            .most = -1,
-                            .steps = 1};
+    *scenario = (struct scenario){.sum = "program",
+                                  .type = "i64",
+                                  .network = "rdma",
+                                  .label = "-",
+                                  .rows = 16,
+                                  .overlap = 1,
+                                  .every = 1,
+                                  .near = 1,
+                                  .most = -1,
+                                  .steps = 1};
     for (; *arguments; arguments++) {
         char name[LINE];
         const char *equals = strchr(*arguments, '=');
         if (!equals)
             scaling_fail("KEY=VALUE is expected", *arguments);
         snprintf(name, sizeof name, "%.*s", (int)(equals - *arguments), *arguments);
-        set(asked, name, equals + 1);
+        set(scenario, name, equals + 1);
     }
 }

@@ -7,24 +7,24 @@ shim=$programs/libno_exchange.so
 
 make_corpus corpus 8
 preprocess() { "$tutti" preprocess corpus --shards 3 "$@"; }
-well() { "$@" >said.txt 2>log.txt || fail "$*: exit code $?: $(cat log.txt)"; }
-well preprocess -o data
+succeeds() { "$@" >output.txt 2>log.txt || fail "$*: exit code $?: $(cat log.txt)"; }
+succeeds preprocess -o data
 
-# state PATH: lists everything below PATH with types, link targets and contents, except
+# tree PATH: lists everything below PATH with types, link targets and contents, except
 # this script's own files
-state() {
+tree() {
     local own=(-maxdepth 9 -not -path './*.txt' -not -path './refused.*')
     find "$1" "${own[@]}" -printf '%p %y %l\n' | sort
     find "$1" "${own[@]}" -type f -print0 | sort -z | xargs -0r cksum
 }
-# untouched PATH COMMAND...: requires exit code 2, one line that matches $what, and no
-# change in PATH
-untouched() {
+# refuses_without_change PATH COMMAND...: requires exit code 2, one line that matches
+# $pattern, and no change in PATH
+refuses_without_change() {
     local path=$1
     shift
-    state "$path" >before.txt
-    refuses 2 "$what" "$@"
-    state "$path" | diff before.txt - >&2 || fail "$*: $path was touched"
+    tree "$path" >before.txt
+    refuses 2 "$pattern" "$@"
+    tree "$path" | diff before.txt - >&2 || fail "$*: $path was changed"
 }
 
 # ---- preprocess: invalid names ----
@@ -39,7 +39,7 @@ refuses 2 "^tutti: -: a folder of MIDI files" preprocess - -o x
 refuses 2 "names no folder that can be made" "$tutti" preprocess corpus --set data.dataset=z/.
 rm refused.out refused.err
 [ "$(ls -A)" = corpus ] || fail "stray: $(ls -A)"
-well preprocess -o made/here/
+succeeds preprocess -o made/here/
 [ -e made/here/index.h5 ] || fail "-o dir/"
 cd .. && rm -r names
 echo "ok: names"
@@ -47,22 +47,22 @@ echo "ok: names"
 # ---- preprocess: OUT.partial ----
 
 cp -r data new.partial
-what="^tutti: new.partial: exists and was not made by tutti preprocess \(found 'index.h5'; no UNFINISHED\)"
-untouched new.partial preprocess -o new
+pattern="^tutti: new.partial: exists and was not made by tutti preprocess \(found 'index.h5'; no UNFINISHED\)"
+refuses_without_change new.partial preprocess -o new
 rm -r new.partial
 mkdir precious && echo mine >precious/shard-0000.h5
 ln -s precious new.partial
-what="^tutti: new.partial: a symbolic link"
-untouched . preprocess -o new
+pattern="^tutti: new.partial: a symbolic link"
+refuses_without_change . preprocess -o new
 rm new.partial && ln -s nowhere new.partial
-untouched . preprocess -o new
+refuses_without_change . preprocess -o new
 rm new.partial && echo mine >new.partial
-what="^tutti: new.partial: a file"
-untouched . preprocess -o new
+pattern="^tutti: new.partial: a file"
+refuses_without_change . preprocess -o new
 rm new.partial && mkdir new.partial && echo "my notes" >new.partial/UNFINISHED
-what="^tutti: new.partial/UNFINISHED: a file of another kind"
-untouched new.partial preprocess -o new
-rm -r new.partial && mkdir new.partial && well preprocess -o new # empty: killed early
+pattern="^tutti: new.partial/UNFINISHED: a file of another kind"
+refuses_without_change new.partial preprocess -o new
+rm -r new.partial && mkdir new.partial && succeeds preprocess -o new # empty: killed early
 cmp -s new/index.h5 data/index.h5 || fail "the dataset differs"
 # an interrupted run's, recognised by its list
 leave_partial() {
@@ -75,20 +75,20 @@ leave_partial() {
     done
 }
 leave_partial
-well preprocess -o new
+succeeds preprocess -o new
 [ "$(ls -A new | tr '\n' ' ')" = "index.h5 shard-0000.h5 shard-0001.h5 shard-0002.h5 " ] ||
     fail "after an interruption: $(ls -A new)"
 for name in spill-2 spill-mine shard-0003.h5 .mine.partial notes.txt; do
     leave_partial && echo mine >new.partial/$name
-    what="^tutti: new.partial: holds '$name', which tutti preprocess has not made"
-    untouched new.partial preprocess -o new
+    pattern="^tutti: new.partial: holds '$name', which tutti preprocess has not made"
+    refuses_without_change new.partial preprocess -o new
     leave_partial && mkdir new.partial/$name && echo mine >new.partial/$name/thesis
-    what="^tutti: new.partial: holds '$name' \(a directory\), which"
-    untouched new.partial preprocess -o new
+    pattern="^tutti: new.partial: holds '$name' \(a directory\), which"
+    refuses_without_change new.partial preprocess -o new
 done
 leave_partial && rm new.partial/spill-0 && ln -s ../precious/shard-0000.h5 new.partial/spill-0
-what="holds 'spill-0' \(a symbolic link\)"
-untouched . preprocess -o new
+pattern="holds 'spill-0' \(a symbolic link\)"
+refuses_without_change . preprocess -o new
 [ "$(cat precious/shard-0000.h5)" = mine ] || fail "through a link"
 rm -rf new new.partial
 echo "ok: OUT.partial"
@@ -96,47 +96,47 @@ echo "ok: OUT.partial"
 # ---- preprocess --replace: checks before any work ----
 
 replace() { preprocess --replace -o "$@"; }
-spoilt() { # NAME COMMAND...: old/ is the dataset with something foreign in it
+refuses_foreign_entry() { # NAME COMMAND...: old/ is the dataset with something foreign in it
     rm -rf old && cp -r data old
     (cd old && "${@:2}") || exit 1
-    what="^tutti: old: holds '$1'( \(.*\))?, which tutti preprocess has not made: not replaced; move"
-    untouched old replace old
+    pattern="^tutti: old: holds '$1'( \(.*\))?, which tutti preprocess has not made: not replaced; move"
+    refuses_without_change old replace old
     [ ! -e old.partial ] || fail "work was started"
 }
-spoilt spill-mine mkdir spill-mine
-spoilt shard-1_my_notes.h5 touch shard-1_my_notes.h5
-spoilt shard-9999.h5 touch shard-9999.h5
-spoilt shard-0003.h5 touch shard-0003.h5
-spoilt .index.h5.123.partial touch .index.h5.123.partial
-spoilt thesis mkfifo thesis
-spoilt shard-0000.h5 bash -c 'rm shard-0000.h5; mkdir shard-0000.h5; echo x >shard-0000.h5/x'
-spoilt shard-0001.h5 bash -c 'mv shard-0001.h5 ..; ln -s ../shard-0001.h5 .'
-spoilt index.h5 bash -c 'mv index.h5 ..; ln -s ../index.h5 .'
-spoilt index.h5 bash -c 'rm index.h5; mkfifo index.h5'
+refuses_foreign_entry spill-mine mkdir spill-mine
+refuses_foreign_entry shard-1_my_notes.h5 touch shard-1_my_notes.h5
+refuses_foreign_entry shard-9999.h5 touch shard-9999.h5
+refuses_foreign_entry shard-0003.h5 touch shard-0003.h5
+refuses_foreign_entry .index.h5.123.partial touch .index.h5.123.partial
+refuses_foreign_entry thesis mkfifo thesis
+refuses_foreign_entry shard-0000.h5 bash -c 'rm shard-0000.h5; mkdir shard-0000.h5; echo x >shard-0000.h5/x'
+refuses_foreign_entry shard-0001.h5 bash -c 'mv shard-0001.h5 ..; ln -s ../shard-0001.h5 .'
+refuses_foreign_entry index.h5 bash -c 'mv index.h5 ..; ln -s ../index.h5 .'
+refuses_foreign_entry index.h5 bash -c 'rm index.h5; mkfifo index.h5'
 rm -f index.h5 shard-0001.h5
 rm -rf old && cp -r data old && flip old/index.h5 40
-what="^tutti: old/index.h5: .*not replaced; move it away"
-untouched old replace old
-echo mine >old/index.h5 && untouched old replace old
+pattern="^tutti: old/index.h5: .*not replaced; move it away"
+refuses_without_change old replace old
+echo mine >old/index.h5 && refuses_without_change old replace old
 rm old/index.h5
-what="^tutti: old: holds 'shard-0000.h5', which"
-untouched old replace old
-what="^tutti: old: a file, not a dataset"
-rm -r old && echo mine >old && untouched old replace old
-rm old && mkdir old && well replace old
+pattern="^tutti: old: holds 'shard-0000.h5', which"
+refuses_without_change old replace old
+pattern="^tutti: old: a file, not a dataset"
+rm -r old && echo mine >old && refuses_without_change old replace old
+rm old && mkdir old && succeeds replace old
 cmp -s old/index.h5 data/index.h5 || fail "replacing an empty folder"
-"$mpirun" -n 3 "$tutti" preprocess corpus -o old --shards 2 --replace >said.txt 2>&1 ||
-    fail "3 ranks: $(cat said.txt)"
+"$mpirun" -n 3 "$tutti" preprocess corpus -o old --shards 2 --replace >output.txt 2>&1 ||
+    fail "3 ranks: $(cat output.txt)"
 [ "$(ls -A old | wc -l)" = 3 ] || fail "3 ranks: $(ls -A old)"
 echo "ok: --replace"
 
 # a link named by the user is followed and kept
 mkdir disk && cp -r data disk/real && ln -s disk/real link && ln -s disk/later dangling
-what="exists; choose another name or add --replace"
-untouched . preprocess -o link
-well preprocess -o link --shards 2 --replace
+pattern="exists; choose another name or add --replace"
+refuses_without_change . preprocess -o link
+succeeds preprocess -o link --shards 2 --replace
 [ "$(readlink link)" = disk/real ] && [ "$(ls disk/real | wc -l)" = 3 ] || fail "a link to a dataset"
-well preprocess -o dangling
+succeeds preprocess -o dangling
 [ "$(readlink dangling)" = disk/later ] && [ -e disk/later/index.h5 ] || fail "a dangling link"
 [ "$(ls disk | tr '\n' ' ')" = "later real " ] || fail "next to the target: $(ls disk)"
 ln -s loop loop
@@ -146,16 +146,16 @@ echo "ok: links"
 
 # ---- preprocess --replace: changes during the work ----
 
-while_replaced() { # EXCHANGES COMMAND: replaces old/; COMMAND changes it meanwhile
+change_during_replace() { # EXCHANGES COMMAND: replaces old/; COMMAND changes it meanwhile
     rm -rf old old.* && cp -r data old
     env LD_PRELOAD="$shim" ASAN_OPTIONS="${ASAN_OPTIONS:-}:verify_asan_link_order=0" \
         ${1:+NO_EXCHANGE=$1} AT_EXCHANGE="$2" "$tutti" preprocess corpus --shards 2 \
-        --replace -o old >said.txt 2>log.txt || fail "$2: exit code $?: $(cat log.txt)"
+        --replace -o old >output.txt 2>log.txt || fail "$2: exit code $?: $(cat log.txt)"
     [ "$(ls -A old | tr '\n' ' ')" = "index.h5 shard-0000.h5 shard-0001.h5 " ] ||
         fail "$2: old contains $(ls -A old)"
     [ ! -e old.partial ] || fail "$2: old.partial is left"
 }
-kept() { # PATTERN: the file is kept under the reported name, for a matching reason
+reports_kept_folder() { # PATTERN: the file is kept under the reported name, for a matching reason
     local name
     name=$(sed -n 's/.*the former old is kept as \(old.replaced-[0-9a-f]*\): .*/\1/p' log.txt)
     [ -n "$name" ] && grep -q "$1" log.txt || fail "not reported: $(cat log.txt)"
@@ -163,18 +163,18 @@ kept() { # PATTERN: the file is kept under the reported name, for a matching rea
     rm -r "$name"
 }
 for no in "" 1; do
-    while_replaced "$no" true
+    change_during_replace "$no" true
     [ -z "$(ls -d old.* 2>/dev/null)" ] || fail "left: $(ls -d old.*)"
     [ ! -s log.txt ] || fail "output: $(cat log.txt)"
-    while_replaced "$no" 'echo mine >old/thesis'
-    kept "holds 'thesis'"
-    while_replaced "$no" 'mv old away; mkdir old; echo mine >old/thesis'
-    kept "was put there while"
-    cmp -s away/index.h5 data/index.h5 || fail "the folder moved away was touched"
+    change_during_replace "$no" 'echo mine >old/thesis'
+    reports_kept_folder "holds 'thesis'"
+    change_during_replace "$no" 'mv old away; mkdir old; echo mine >old/thesis'
+    reports_kept_folder "was put there while"
+    cmp -s away/index.h5 data/index.h5 || fail "the folder moved away was changed"
     rm -r away
-    while_replaced "$no" 'mkdir old.replaced; echo mine >old.replaced/thesis'
+    change_during_replace "$no" 'mkdir old.replaced; echo mine >old.replaced/thesis'
     [ "$(cat old.replaced/thesis)" = mine ] || fail "old.replaced is gone"
-    while_replaced "$no" 'mkdir there; echo mine >there/thesis; mv old away; ln -s there old'
+    change_during_replace "$no" 'mkdir there; echo mine >there/thesis; mv old away; ln -s there old'
     [ "$(cat there/thesis)" = mine ] || fail "through a link"
     rm -rf away there old.replaced*
 done
@@ -188,36 +188,36 @@ for name in z/. z/.. z/./; do refuses 2 "no folder of this name can be made" dem
 [ ! -e z ] || fail "demo -o z/. leaves z"
 refuses 2 "the DIR is empty" demo ''
 mkdir home && echo "not finished" >home/demo.txt && mkdir home/corpus && echo mine >home/corpus/thesis
-what="^tutti: home: exists and was not made by tutti demo \(found 'corpus'; no .tutti-demo\)"
-untouched home demo home
+pattern="^tutti: home: exists and was not made by tutti demo \(found 'corpus'; no .tutti-demo\)"
+refuses_without_change home demo home
 echo notes >home/.tutti-demo
-what="^tutti: home/.tutti-demo: a file of another kind"
-untouched home demo home
+pattern="^tutti: home/.tutti-demo: a file of another kind"
+refuses_without_change home demo home
 mkdir shown && ln -s shown named
-well demo named/
+succeeds demo named/
 [ -L named ] && [ -s shown/demo.txt ] || fail "a link to an empty folder"
 for name in mine.txt run/mine.txt corpus/mine.mid corpus/piece-0081.mid dataset/mine \
     dataset/shard-0064.h5 run/checkpoints/epoch-0002.h5 run/checkpoints/step-00000001.h5 \
     run/checkpoints/mine.h5 run/samples/epoch-0001-2.mid run/samples/.mine.partial run/old/x; do
     mkdir -p "$(dirname "shown/$name")" && echo mine >"shown/$name"
-    what="^tutti: shown: holds '${name%/x}'( \(a directory\))?, which tutti demo has not made"
-    untouched shown demo shown
+    pattern="^tutti: shown: holds '${name%/x}'( \(a directory\))?, which tutti demo has not made"
+    refuses_without_change shown demo shown
     rm "shown/$name"
 done
 rmdir shown/run/old
 mv shown/corpus elsewhere && ln -s ../elsewhere shown/corpus
-what="^tutti: shown: holds 'corpus' \(a symbolic link\)"
-untouched . demo shown
+pattern="^tutti: shown: holds 'corpus' \(a symbolic link\)"
+refuses_without_change . demo shown
 rm shown/corpus && mv elsewhere shown/corpus
-well demo shown
+succeeds demo shown
 refuses 2 "a demo is a folder" demo -
 for name in ' lead' '"q"' $'a\tb' '~x'; do refuses 2 "written in a configuration" demo "$name"; done
 [ ! -e ' lead' ] && [ ! -e '"q"' ] && [ ! -e $'a\tb' ] || fail "an invalid folder was created"
 mkdir shown/run/samples/.epoch.0123456789ab.partial
 touch shown/run/samples/.epoch.0123456789ab.partial/epoch-0001-1.mid
-well demo shown
+succeeds demo shown
 
-# links that appear during the run
+# links created during the run
 for name in a b c; do echo precious >victim-$name; done
 demo planted >log.txt 2>&1 &
 wait_until "the run of the demo" test -e planted/run/lock
@@ -231,9 +231,9 @@ echo "ok: demo"
 
 # ---- a killed demo takes its child processes with it ----
 
-of_demo() { pgrep -f "train $work/killed/train.conf" | while read -r pid; do
+demo_processes() { pgrep -f "train $work/killed/train.conf" | while read -r pid; do
     grep -qs "State:.[Z]" "/proc/$pid/status" || echo "$pid"; done; }
-no_demo() { [ -z "$(of_demo)" ]; }
+no_demo_processes() { [ -z "$(demo_processes)" ]; }
 for ranks in 1 2; do
     rm -rf killed
     "$tutti" demo -o "$work/killed" --pieces 80 --epochs 100000 --ranks $ranks >log.txt 2>&1 &
@@ -242,14 +242,14 @@ for ranks in 1 2; do
         kill -0 $job 2>/dev/null || fail "no training: $(cat log.txt)"
         sleep 0.1
     done
-    [ -n "$(of_demo)" ] || fail "the training isn't found"
+    [ -n "$(demo_processes)" ] || fail "the training isn't found"
     kill -KILL $job
     wait $job 2>/dev/null
     if [ $ranks = 1 ]; then # the next demo waits for it by itself
-        wait_until "the end of the training" no_demo
+        wait_until "the end of the training" no_demo_processes
     fi
-    well demo killed
-    [ -z "$(of_demo)" ] || fail "$ranks ranks: still running after the next demo: $(of_demo)"
+    succeeds demo killed
+    [ -z "$(demo_processes)" ] || fail "$ranks ranks: still running after the next demo: $(demo_processes)"
     [ -s killed/demo.txt ] && [ ! -e killed/run/checkpoints/epoch-0002.h5 ] ||
         fail "the next demo: $(cat log.txt)"
 done
