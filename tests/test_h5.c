@@ -113,7 +113,7 @@ static void write_some(struct h5_file *file, size_t rows)
         parts[i] = part(i);
     ok(h5_write(file, "/model/lstm0/weight", H5_F32, 2, (size_t[]){rows, COLUMNS},
                 weights));
-    ok(h5_make(file, "/columns/part", H5_I64, LENGTH));
+    ok(h5_create_1d(file, "/columns/part", H5_I64, LENGTH));
     for (size_t at = 0; at < LENGTH; at += 4099)
         ok(h5_write_slice(file, "/columns/part", H5_I64, at,
                           LENGTH - at < 4099 ? LENGTH - at : 4099, parts + at));
@@ -170,7 +170,7 @@ static enum status check_numbers(struct h5_file *file, size_t rows)
     for (size_t i = 0; status == STATUS_OK && i < rows * COLUMNS; i++)
         expect(weights[i] == weight(i), "weight");
     for (size_t at = 0; status == STATUS_OK && at < LENGTH; at += 5001)
-        status = h5_read_part(file, "/columns/part", H5_I64, at,
+        status = h5_read_slice(file, "/columns/part", H5_I64, at,
                               LENGTH - at < 5001 ? LENGTH - at : 5001, parts + at);
     for (size_t i = 0; status == STATUS_OK && i < LENGTH; i++)
         expect(parts[i] == part(i), "part");
@@ -330,7 +330,7 @@ static void values_convert_or_are_refused(void **state)
     fails(h5_read(file, "i32", H5_I32, 2, (size_t[]){3, 1}, wide), "(expected 3 x 1)");
     fails(h5_read(file, "x/y", H5_I32, 1, three, wide),
           "convert.h5: x/y: not in the file");
-    fails(h5_read_part(file, "i32", H5_I32, 2, 2, wide), "2 elements from 2 on");
+    fails(h5_read_slice(file, "i32", H5_I32, 2, 2, wide), "2 elements from 2 on");
     char *text;
     fails(h5_read_text(file, "i32", &text), "holds integers (expected text)");
     fails(h5_get_i64(file, "i32", "unit", wide), "attribute unit: not there");
@@ -351,7 +351,7 @@ static void texts_have_a_longest(void **state)
 {
     (void)state;
     char *path = in_directory("long.h5"), *read, **column;
-    char *text = text_of(H5_LONGEST_TEXT + 1), *name = text_of(H5_WIDEST_COLUMN + 1);
+    char *text = text_of(H5_TEXT_MAX + 1), *name = text_of(H5_COLUMN_WIDTH_MAX + 1);
     struct h5_file *file;
     size_t count;
     ok(h5_create(path, &file));
@@ -630,7 +630,7 @@ static enum status write_until_it_fails(struct h5_file *file, size_t megabytes)
     double *values = calloc(length, sizeof *values);
     enum status status = h5_write_text(file, "/config", "text");
     if (status == STATUS_OK)
-        status = h5_make(file, "/parts", H5_F64, length);
+        status = h5_create_1d(file, "/parts", H5_F64, length);
     for (size_t at = 0; status == STATUS_OK && at < length; at += 8192)
         status = h5_write_slice(file, "/parts", H5_F64, at, 8192, values);
     if (status == STATUS_OK)

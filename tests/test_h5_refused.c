@@ -112,7 +112,7 @@ static void refused(const char *name, const char *with)
     assert_int_equal(h5_open(path, &file), STATUS_OK);
     fails(h5_read(file, name, H5_F32, 1, (size_t[]){LENGTH}, values), name, with);
     fails(h5_shape(file, name, &rank, dims), name, with);
-    fails(h5_read_part(file, name, H5_F32, 0, 1, values), name, with);
+    fails(h5_read_slice(file, name, H5_F32, 0, 1, values), name, with);
     fails(h5_chunks_find(file, name, H5_F32, &chunks), name, with);
     fails(h5_verify(file), name, with);
     h5_abandon(file);

@@ -69,7 +69,7 @@ confined() {
 confined '(cblas|openblas.*)\.h' src/kernels/matmul_openblas.c
 confined 'mpi\.h' src/comm/comm_internal.h
 confined 'comm_internal\.h' src/comm/comm*.c
-confined '(hdf5|H5.*)\.h' src/h5/h5_internal.h src/h5/disk.c
+confined '(hdf5|H5.*)\.h' src/h5/h5_internal.h src/h5/vfd.c
 confined 'h5_internal\.h' src/h5/*.c
 confined '(smf|glib)\.h' src/midi/writer.c
 confined 'ini\.h' src/base/options_read.c

@@ -268,22 +268,24 @@ static void check_chunks(size_t length, const token *written)
     char path[] = "/tmp/tutti-chunks-XXXXXX";
     close(mkstemp(path));
     stream_files_check(h5_create(path, &file));
-    stream_files_check(h5_make(file, "/tokens", H5_U16, length));
+    stream_files_check(h5_create_1d(file, "/tokens", H5_U16, length));
     stream_files_check(h5_write_slice(file, "/tokens", H5_U16, 0, length, written));
     stream_files_check(h5_close(file));
     struct h5_chunks chunks = find_chunks(path);
     assert_int_equal(chunks.length, length);
     assert_int_equal(chunks.count, (length + H5_CHUNK - 1) / H5_CHUNK);
-    assert_int_equal(chunks.chunk, h5_chunk_length(length));
-    assert_true(chunks.chunk <= H5_CHUNK);
-    assert_true(length == 0 || chunks.count * chunks.chunk - length < chunks.count);
+    assert_int_equal(chunks.chunk_length, h5_chunk_length(length));
+    assert_true(chunks.chunk_length <= H5_CHUNK);
+    assert_true(length == 0 ||
+                chunks.count * chunks.chunk_length - length < chunks.count);
     assert_true(h5_chunk_buffer_size(&chunks) <= sizeof read);
     int descriptor = open(path, O_RDONLY);
     for (size_t c = 0; c < chunks.count; c++) {
-        size_t first = c * chunks.chunk, left = length - first;
+        size_t first = c * chunks.chunk_length, left = length - first;
         stream_files_check(h5_chunk_read(&chunks, c, descriptor, path, "/tokens", read));
         assert_memory_equal(read, written + first,
-                            (left < chunks.chunk ? left : chunks.chunk) * sizeof *read);
+                            (left < chunks.chunk_length ? left : chunks.chunk_length) *
+                                sizeof *read);
     }
     close(descriptor);
     unlink(path);

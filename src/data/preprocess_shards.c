@@ -118,7 +118,7 @@ static enum status write_table(struct writer *writer, const struct builder *shar
     uint64_t length = table_length(shard, table), chunk = h5_chunk_length(length);
     enum status status = STATUS_OK;
     for (int c = table.first; c < table.end && status == STATUS_OK; c++)
-        status = h5_make(shard->file, data_column(c)->name, data_column(c)->type, length);
+        status = h5_create_1d(shard->file, data_column(c)->name, data_column(c)->type, length);
     uint64_t written = 0, filled = 0;
     for (size_t i = 0; i < shard->count; i++) {
         const struct record *piece = &shard->pieces[i];
