@@ -272,9 +272,9 @@ static void what_cannot_be_written_is_known_before(void **state)
     put("file", "");
     assert_int_equal(mkdir("there", 0777), 0);
     assert_int_equal(file_check_output("there/a", &output), STATUS_OK);
-    assert_false(output.lacks_folder);
+    assert_false(output.missing_directory);
     assert_int_equal(file_check_output("a/b/c", &output), STATUS_OK);
-    assert_true(output.is_regular && output.lacks_folder);
+    assert_true(output.is_regular && output.missing_directory);
     refuses("file/a", "file/a: can't write: Not a directory");
     assert_int_equal(symlink("gone/a", "link"), 0);
     refuses("link", "link (a link to gone/a): can't write: No such file or directory");
@@ -382,7 +382,7 @@ static void a_kill_leaves_what_can_be_found(void **state)
         const char *name = entries[i]->d_name;
         bool own =
             strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, "a") == 0;
-        assert_true(own != file_is_left_over(name));
+        assert_true(own != file_is_temporary_name(name));
         free(entries[i]);
     }
     free(entries);
@@ -391,15 +391,15 @@ static void a_kill_leaves_what_can_be_found(void **state)
 static void left_overs_are_known_by_name(void **state)
 {
     (void)state;
-    assert_false(file_is_left_over(".model.h5.partial"));
-    assert_true(file_is_left_over(".a.0123456789ab.partial"));
-    assert_true(file_is_left_over(".latest.0123456789ab.partial"));
-    assert_false(file_is_left_over(".movie.partial"));
-    assert_false(file_is_left_over("a.partial"));
-    assert_false(file_is_left_over(".partial"));
-    assert_false(file_is_left_over("..partial"));
-    assert_false(file_is_left_over(".a.partial.h5"));
-    assert_false(file_is_left_over("epoch-0001.h5"));
+    assert_false(file_is_temporary_name(".model.h5.partial"));
+    assert_true(file_is_temporary_name(".a.0123456789ab.partial"));
+    assert_true(file_is_temporary_name(".latest.0123456789ab.partial"));
+    assert_false(file_is_temporary_name(".movie.partial"));
+    assert_false(file_is_temporary_name("a.partial"));
+    assert_false(file_is_temporary_name(".partial"));
+    assert_false(file_is_temporary_name("..partial"));
+    assert_false(file_is_temporary_name(".a.partial.h5"));
+    assert_false(file_is_temporary_name("epoch-0001.h5"));
 }
 
 static void temporary_names_have_final_names(void **state)
@@ -469,15 +469,15 @@ static void own_names_are_not_followed(void **state)
     assert_int_equal(symlink("gone", "nowhere"), 0);
     assert_int_equal(mkfifo("pipe", 0666), 0);
     assert_int_equal(mkdir("there", 0777), 0);
-    assert_int_equal(file_write_own("link", "x", 1), STATUS_FAILED);
+    assert_int_equal(file_write_nofollow("link", "x", 1), STATUS_FAILED);
     assert_string_equal(status_message(), "link: a link (expected a file, or nothing)");
-    assert_int_equal(file_write_own("nowhere", "x", 1), STATUS_FAILED);
-    assert_int_equal(file_write_own("pipe", "x", 1), STATUS_FAILED);
-    assert_int_equal(file_write_own("there", "x", 1), STATUS_FAILED);
+    assert_int_equal(file_write_nofollow("nowhere", "x", 1), STATUS_FAILED);
+    assert_int_equal(file_write_nofollow("pipe", "x", 1), STATUS_FAILED);
+    assert_int_equal(file_write_nofollow("there", "x", 1), STATUS_FAILED);
     holds("victim", "precious");
     assert_int_equal(chmod("victim", 0640), 0);
-    assert_int_equal(file_write_own("victim", "new", 3), STATUS_OK);
-    assert_int_equal(file_write_own("other", "new", 3), STATUS_OK);
+    assert_int_equal(file_write_nofollow("victim", "new", 3), STATUS_OK);
+    assert_int_equal(file_write_nofollow("other", "new", 3), STATUS_OK);
     holds("victim", "new");
     holds("other", "new");
     struct stat facts;
@@ -502,17 +502,20 @@ static void own_files_may_be_written_bit_by_bit(void **state)
     int failure = EIO;
     put("bits", "old");
     assert_int_equal(chmod("bits", 0640), 0);
-    assert_int_equal(file_write_own_by("bits", write_halves, &failure), STATUS_FAILED);
+    assert_int_equal(file_write_nofollow_callback("bits", write_halves, &failure),
+                     STATUS_FAILED);
     assert_non_null(strstr(status_message(), strerror(EIO)));
     holds("bits", "old");
     failure = 0;
-    assert_int_equal(file_write_own_by("bits", write_halves, &failure), STATUS_OK);
+    assert_int_equal(file_write_nofollow_callback("bits", write_halves, &failure),
+                     STATUS_OK);
     holds("bits", "half and half");
     struct stat facts;
     assert_int_equal(stat("bits", &facts), 0);
     assert_int_equal(facts.st_mode & 0777, 0640);
     assert_int_equal(symlink("bits", "to bits"), 0);
-    assert_int_equal(file_write_own_by("to bits", write_halves, &failure), STATUS_FAILED);
+    assert_int_equal(file_write_nofollow_callback("to bits", write_halves, &failure),
+                     STATUS_FAILED);
 }
 
 static void links_that_lead_nowhere_are_refused(void **state)

@@ -55,15 +55,15 @@ static void a_step_fault_strikes_once_in_its_step(void **state)
     (void)state;
     added("nan@2:7");
     inject_set_rank(1);
-    assert_false(inject_due(FAULT_NAN, 7));
+    assert_false(inject_triggered(FAULT_NAN, 7));
     inject_set_rank(2);
-    assert_false(inject_due(FAULT_NAN, 6));
-    assert_false(inject_due(FAULT_NAN, 8));
-    assert_false(inject_due(FAULT_KILL, 7));
-    assert_true(inject_due(FAULT_NAN, 7));
-    assert_false(inject_due(FAULT_NAN, 7));
+    assert_false(inject_triggered(FAULT_NAN, 6));
+    assert_false(inject_triggered(FAULT_NAN, 8));
+    assert_false(inject_triggered(FAULT_KILL, 7));
+    assert_true(inject_triggered(FAULT_NAN, 7));
+    assert_false(inject_triggered(FAULT_NAN, 7));
     added("nan@*:9");
-    assert_true(inject_due(FAULT_NAN, 9));
+    assert_true(inject_triggered(FAULT_NAN, 9));
 }
 
 static void a_slow_rank_stays_slow(void **state)
@@ -71,17 +71,17 @@ static void a_slow_rank_stays_slow(void **state)
     (void)state;
     inject_set_rank(3);
     added("slow@3:5:0.25");
-    assert_false(inject_due(FAULT_SLOW, 4));
-    assert_true(inject_due(FAULT_SLOW, 5));
+    assert_false(inject_triggered(FAULT_SLOW, 4));
+    assert_true(inject_triggered(FAULT_SLOW, 5));
     assert_true(inject_seconds() == 0.25);
     added("slow@*:6");
     for (int step = 5; step < 9; step++) { /* the longer delay applies */
-        assert_true(inject_due(FAULT_SLOW, step));
+        assert_true(inject_triggered(FAULT_SLOW, step));
         assert_true(inject_seconds() == 0.25);
     }
     inject_set_rank(0);
-    assert_false(inject_due(FAULT_SLOW, 5));
-    assert_true(inject_due(FAULT_SLOW, 6));
+    assert_false(inject_triggered(FAULT_SLOW, 5));
+    assert_true(inject_triggered(FAULT_SLOW, 6));
     assert_true(inject_seconds() == 0.1);
     double began = clock_seconds();
     inject_fire(6);
@@ -94,11 +94,11 @@ static void a_fault_of_a_save_strikes_at_the_next_one(void **state)
     (void)state;
     inject_set_rank(0);
     added("full-disk@0:10");
-    assert_false(inject_due(FAULT_FULL_DISK, 9));
-    assert_true(inject_due(FAULT_FULL_DISK, 14));
-    assert_false(inject_due(FAULT_FULL_DISK, 14));
+    assert_false(inject_triggered(FAULT_FULL_DISK, 9));
+    assert_true(inject_triggered(FAULT_FULL_DISK, 14));
+    assert_false(inject_triggered(FAULT_FULL_DISK, 14));
     added("io-error@*:5"); /* already past when the run was resumed */
-    assert_false(inject_due(FAULT_IO_ERROR, 14));
+    assert_false(inject_triggered(FAULT_IO_ERROR, 14));
 }
 
 /* Exit status of a process that makes this step. */

@@ -101,12 +101,12 @@ static void test_names(void **state)
     } cases[] = {
         {"a", OWNED_FILE, true},
         {"a", OWNED_LINK, false},
-        {"a", OWNED_FOLDER, false},
+        {"a", OWNED_DIRECTORY, false},
         {"a", OWNED_OTHER, false},
         {"ab", OWNED_FILE, false},
         {"", OWNED_FILE, false},
-        {"x", OWNED_FOLDER, true},
-        {"x/", OWNED_FOLDER, false},
+        {"x", OWNED_DIRECTORY, true},
+        {"x/", OWNED_DIRECTORY, false},
         {"x", OWNED_FILE, false},
         {"x/a", OWNED_FILE, false},
         {"x/s-0000.h5", OWNED_FILE, true},
@@ -140,9 +140,9 @@ static void test_names(void **state)
         {".a.0123456789.partial", OWNED_FILE, false},
         {".a.partial", OWNED_LINK, false},
         {".l.0123456789ab.partial", OWNED_LINK, true},
-        {".x.partial", OWNED_FOLDER, false},
-        {".x.0123456789ab.partial", OWNED_FOLDER, true},
-        {".a.0123456789ab.partial", OWNED_FOLDER, false},
+        {".x.partial", OWNED_DIRECTORY, false},
+        {".x.0123456789ab.partial", OWNED_DIRECTORY, true},
+        {".a.0123456789ab.partial", OWNED_DIRECTORY, false},
         {".x.0123456789ab.partial/s-0001.h5", OWNED_FILE, true},
         {".x.0123456789ab.partial/s-0064.h5", OWNED_FILE, false},
         {".x.partial/s-0001.h5", OWNED_FILE, false},
@@ -153,7 +153,7 @@ static void test_names(void **state)
         {"..partial", OWNED_FILE, false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        if (owned_names_contain(names, cases[i].path, cases[i].kind) != cases[i].has)
+        if (owned_manifest_contains(names, cases[i].path, cases[i].kind) != cases[i].has)
             fail_msg("'%s' of kind %d: not %d", cases[i].path, (int)cases[i].kind,
                      cases[i].has);
 }
@@ -351,7 +351,7 @@ static void test_empty_leaves_foreign(void **state)
     assert_int_equal(owned_directory_open("own", false, "try", marker, &directory),
                      STATUS_OK);
     bool found = false;
-    assert_int_equal(owned_directory_read(&directory, &found), STATUS_OK);
+    assert_int_equal(owned_directory_read_manifest(&directory, &found), STATUS_OK);
     assert_true(found);
     assert_int_equal(owned_directory_check(&directory), STATUS_MISUSE);
     message_contains("'sub/mine'");
@@ -361,7 +361,7 @@ static void test_empty_leaves_foreign(void **state)
     assert_false(exists("own/a") || exists("own/sub/b-0001.h5") || exists("own/latest"));
     unlink("own/sub/mine");
     assert_int_equal(owned_directory_clear(&directory), STATUS_OK);
-    assert_int_equal(owned_directory_unmark(&directory), STATUS_OK);
+    assert_int_equal(owned_directory_remove_marker(&directory), STATUS_OK);
     assert_int_equal(rmdir("own"), 0);
     owned_directory_close(&directory);
 }

@@ -20,7 +20,7 @@ enum { LONGEST = 10 };
 /* The lines of the file, each followed by '|', then the error message, if any. */
 static const char *lines_of(FILE *file, char *out, size_t size)
 {
-    struct text_lines lines = {.file = file, .name = "a", .longest = LONGEST};
+    struct text_lines lines = {.file = file, .name = "a", .max_bytes = LONGEST};
     bool more = true;
     size_t used = 0;
     out[0] = '\0';

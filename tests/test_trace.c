@@ -167,9 +167,9 @@ static void test_clock_is_corrected(void **state)
     assert_int_equal(trace_start(0), STATUS_OK);
     double base = clock_seconds() + 100;
     /* ahead by 5 at first, drifting by 0.1 per second, steady from 40 s on */
-    assert_int_equal(trace_clock(base, 5), STATUS_OK);
-    assert_int_equal(trace_clock(base + 40, 9), STATUS_OK);
-    assert_int_equal(trace_clock(base + 80, 9), STATUS_OK);
+    assert_int_equal(trace_add_clock_offset(base, 5), STATUS_OK);
+    assert_int_equal(trace_add_clock_offset(base + 40, 9), STATUS_OK);
+    assert_int_equal(trace_add_clock_offset(base + 80, 9), STATUS_OK);
     const double ends[] = {-10, 10, 20, 60, 100};
     for (int i = 0; i < 5; i++)
         trace_phase(PHASE_FORWARD, base + ends[i]);

@@ -23,7 +23,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/confine.h"
+#include "base/sandbox.h"
 #include "base/file.h"
 
 const char *h5_path(const struct h5_file *file)
@@ -146,7 +146,7 @@ static enum status open_failed(const char *path)
 enum status h5_open(const char *path, struct h5_file **out)
 {
     *out = NULL;
-    confine_opening(path);
+    sandbox_set_path(path);
     uint64_t size = 0, stored = 0;
     enum status status = check_file(path, &size, &stored);
     if (status != STATUS_OK)

@@ -154,8 +154,9 @@ enum status h5_write_text(struct h5_file *file, const char *name, const char *te
 enum status h5_read_text(const struct h5_file *file, const char *name, char **text);
 
 /* A column of strings, zero-padded to the longest. A width of more than
- * H5_COLUMN_WIDTH_MAX bytes, which is enough for the longest path with every byte escaped,
- * is rejected before it is read. The caller frees *texts: one block, pointers first. */
+ * H5_COLUMN_WIDTH_MAX bytes, which is enough for the longest path with every byte
+ * escaped, is rejected before it is read. The caller frees *texts: one block, pointers
+ * first. */
 enum status h5_write_texts(struct h5_file *file, const char *name, size_t count,
                            const char *const *texts);
 enum status h5_read_texts(const struct h5_file *file, const char *name, size_t *count,

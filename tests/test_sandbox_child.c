@@ -1,4 +1,4 @@
-/* confine: the child's reply, and how its death is reported. */
+/* sandbox: the child's reply, and how its death is reported. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -10,10 +10,10 @@
 
 #include <cmocka.h>
 
-#include "base/confine.h"
+#include "base/sandbox.h"
 
 static const char *const paths[] = {"/nowhere/file.h5", "/nowhere"};
-static const struct confine_inputs inputs = {.paths = paths, .count = 2};
+static const struct sandbox_inputs inputs = {.paths = paths, .count = 2};
 
 enum { REPLY_BYTES = 3000000 }; /* more than a pipe holds */
 
@@ -29,8 +29,8 @@ static void the_reply_is_whole(void **state)
 {
     (void)state;
     int first = 7;
-    struct confine_reply reply;
-    assert_int_equal(confine_run(&inputs, send_much, &first, &reply), STATUS_OK);
+    struct sandbox_reply reply;
+    assert_int_equal(sandbox_run(&inputs, send_much, &first, &reply), STATUS_OK);
     assert_int_equal(reply.size, REPLY_BYTES);
     for (int i = 0; i < REPLY_BYTES; i++)
         assert_int_equal(reply.bytes[i], (uint8_t)(first + i));
@@ -49,8 +49,8 @@ static void a_failure_keeps_code_and_message(void **state)
     (void)state;
     enum status codes[] = {STATUS_FAILED, STATUS_MISUSE};
     for (int i = 0; i < 2; i++) {
-        struct confine_reply reply;
-        assert_int_equal(confine_run(&inputs, send_and_fail, &codes[i], &reply),
+        struct sandbox_reply reply;
+        assert_int_equal(sandbox_run(&inputs, send_and_fail, &codes[i], &reply),
                          codes[i]);
         assert_string_equal(status_message(), "line\\x0Aof 12");
         assert_null(reply.bytes);
@@ -68,7 +68,7 @@ static void without_a_reply(void **state)
 {
     (void)state;
     char text[] = "why";
-    assert_int_equal(confine_run(&inputs, fail_with, text, NULL), STATUS_FAILED);
+    assert_int_equal(sandbox_run(&inputs, fail_with, text, NULL), STATUS_FAILED);
     assert_string_equal(status_message(), "why");
 }
 
@@ -83,9 +83,9 @@ static enum status die(void *context, FILE *reply)
     const struct death *death = context;
     (void)reply;
     if (death->opened)
-        confine_opening(death->opened);
+        sandbox_set_path(death->opened);
     if (death->computing)
-        confine_computing();
+        sandbox_begin_computing();
     signal(death->number, SIG_DFL); /* a sanitizer's handler */
     raise(death->number);
     return STATUS_OK;
@@ -93,7 +93,7 @@ static enum status die(void *context, FILE *reply)
 
 static void assert_told(struct death death, const char *expected)
 {
-    assert_int_equal(confine_run(&inputs, die, &death, NULL), STATUS_FAILED);
+    assert_int_equal(sandbox_run(&inputs, die, &death, NULL), STATUS_FAILED);
     assert_non_null(strstr(status_message(), expected));
 }
 
@@ -122,7 +122,7 @@ static void leaving_early_is_a_failure(void **state)
     (void)state;
     int codes[] = {0, 3};
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(confine_run(&inputs, leave, &codes[i], NULL), STATUS_FAILED);
+        assert_int_equal(sandbox_run(&inputs, leave, &codes[i], NULL), STATUS_FAILED);
         assert_non_null(strstr(status_message(), "reading it ended with exit code"));
     }
 }
@@ -134,7 +134,7 @@ static int end_of_parent(int number)
     int state = 0;
     pid_t parent = fork();
     if (parent == 0) {
-        confine_run(&inputs, die, &death, NULL);
+        sandbox_run(&inputs, die, &death, NULL);
         _exit(0);
     }
     assert_int_equal(waitpid(parent, &state, 0), parent);
@@ -163,8 +163,8 @@ static void the_child_is_known_with_sigchld_ignored(void **state)
 static void nothing_happens_outside(void **state)
 {
     (void)state;
-    confine_opening("file.h5");
-    confine_computing();
+    sandbox_set_path("file.h5");
+    sandbox_begin_computing();
 }
 
 int main(void)

@@ -1,4 +1,4 @@
-/* recorded_path: any name survives the round trip, and the recorded form is plain
+/* path_escape: any name survives the round trip, and the escaped form is plain
  * text. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,15 +11,15 @@
 #include <string.h>
 
 #include "midi_make.h"
-#include "base/recorded_path.h"
+#include "base/path_escape.h"
 
 static void expect_recorded(const char *path, const char *expected)
 {
-    char *recorded = path_to_recorded(path), *back = path_from_recorded(recorded);
-    assert_string_equal(recorded, expected);
+    char *escaped = path_escape(path), *back = path_unescape(escaped);
+    assert_string_equal(escaped, expected);
     assert_string_equal(back, path);
     free(back);
-    free(recorded);
+    free(escaped);
 }
 
 static void ordinary_names_stay_as_they_are(void **state)
@@ -65,15 +65,15 @@ static void every_name_comes_back(void **state)
         uint32_t length = draw(&random, 16);
         for (uint32_t i = 0; i < length; i++)
             path[i] = bytes[draw(&random, sizeof bytes - 1)];
-        char *recorded = path_to_recorded(path), *back = path_from_recorded(recorded);
+        char *escaped = path_escape(path), *back = path_unescape(escaped);
         assert_string_equal(back, path);
-        char *again = path_to_recorded(back);
-        assert_string_equal(again, recorded);
-        for (const char *at = recorded; *at; at++)
+        char *again = path_escape(back);
+        assert_string_equal(again, escaped);
+        for (const char *at = escaped; *at; at++)
             assert_true((unsigned char)*at >= 0x20 && *at != 0x7F);
         free(again);
         free(back);
-        free(recorded);
+        free(escaped);
     }
 }
 
@@ -81,11 +81,11 @@ static void lines_stay_lines(void **state)
 {
     (void)state;
     const char *lines = "[data]\ndataset = caf\xE9\n\tgrid = \\x41\n\n";
-    char *recorded = lines_to_recorded(lines), *back = path_from_recorded(recorded);
-    assert_string_equal(recorded, "[data]\ndataset = caf\\xE9\n\\x09grid = \\x5Cx41\n\n");
+    char *escaped = path_escape_lines(lines), *back = path_unescape(escaped);
+    assert_string_equal(escaped, "[data]\ndataset = caf\\xE9\n\\x09grid = \\x5Cx41\n\n");
     assert_string_equal(back, lines);
     free(back);
-    free(recorded);
+    free(escaped);
 }
 
 int main(void)
