@@ -13,7 +13,7 @@
 #include "midi_make.h"
 #include "base/path_escape.h"
 
-static void expect_recorded(const char *path, const char *expected)
+static void expect_escaped(const char *path, const char *expected)
 {
     char *escaped = path_escape(path), *back = path_unescape(escaped);
     assert_string_equal(escaped, expected);
@@ -22,7 +22,7 @@ static void expect_recorded(const char *path, const char *expected)
     free(escaped);
 }
 
-static void ordinary_names_stay_as_they_are(void **state)
+static void printable_names_are_unchanged(void **state)
 {
     (void)state;
     static const char *const names[] = {
@@ -33,29 +33,28 @@ static void ordinary_names_stay_as_they_are(void **state)
         "caf\xC3\xA9 \xE6\x9B\xB2 \xF0\x9F\x8E\xB5.mid",
         "\xC2\xA0 \xED\x9F\xBF \xEE\x80\x80 \xF4\x8F\xBF\xBF"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        expect_recorded(names[i], names[i]);
+        expect_escaped(names[i], names[i]);
 }
 
-static void other_bytes_are_escaped(void **state)
+static void unprintable_bytes_are_escaped(void **state)
 {
     (void)state;
-    expect_recorded("caf\xE9/\xFCnd.mid", "caf\\xE9/\\xFCnd.mid");
-    expect_recorded("a\tb\nc\rd\x1B[0m\x7F", "a\\x09b\\x0Ac\\x0Dd\\x1B[0m\\x7F");
-    expect_recorded("\xC2\x85 \xE2\x80\xA8",
-                    "\\xC2\\x85 \\xE2\\x80\\xA8"); /* line ends */
-    expect_recorded("caf\\xE9.mid", "caf\\x5CxE9.mid");
-    expect_recorded("caf\\xe9.mid", "caf\\x5Cxe9.mid");
-    expect_recorded("\\\xE9 \\x\xE9 \\x5C", "\\\\xE9 \\x\\xE9 \\x5Cx5C");
-    expect_recorded("\xC0\xAF", "\\xC0\\xAF");       /* overlong */
-    expect_recorded("\xE0\x80\xAF \xF0\x80\x80\xAF", /* the same */
-                    "\\xE0\\x80\\xAF \\xF0\\x80\\x80\\xAF");
-    expect_recorded("\xED\xA0\x80", "\\xED\\xA0\\x80");          /* a surrogate */
-    expect_recorded("\xF4\x90\x80\x80", "\\xF4\\x90\\x80\\x80"); /* above U+10FFFF */
-    expect_recorded("\xE6\x9B", "\\xE6\\x9B");                   /* cut */
-    expect_recorded("\xE6\x9B/", "\\xE6\\x9B/");
+    expect_escaped("caf\xE9/\xFCnd.mid", "caf\\xE9/\\xFCnd.mid");
+    expect_escaped("a\tb\nc\rd\x1B[0m\x7F", "a\\x09b\\x0Ac\\x0Dd\\x1B[0m\\x7F");
+    expect_escaped("\xC2\x85 \xE2\x80\xA8", "\\xC2\\x85 \\xE2\\x80\\xA8"); /* line ends */
+    expect_escaped("caf\\xE9.mid", "caf\\x5CxE9.mid");
+    expect_escaped("caf\\xe9.mid", "caf\\x5Cxe9.mid");
+    expect_escaped("\\\xE9 \\x\xE9 \\x5C", "\\\\xE9 \\x\\xE9 \\x5Cx5C");
+    expect_escaped("\xC0\xAF", "\\xC0\\xAF");       /* overlong */
+    expect_escaped("\xE0\x80\xAF \xF0\x80\x80\xAF", /* the same */
+                   "\\xE0\\x80\\xAF \\xF0\\x80\\x80\\xAF");
+    expect_escaped("\xED\xA0\x80", "\\xED\\xA0\\x80");          /* a surrogate */
+    expect_escaped("\xF4\x90\x80\x80", "\\xF4\\x90\\x80\\x80"); /* above U+10FFFF */
+    expect_escaped("\xE6\x9B", "\\xE6\\x9B");                   /* cut */
+    expect_escaped("\xE6\x9B/", "\\xE6\\x9B/");
 }
 
-static void every_name_comes_back(void **state)
+static void random_names_round_trip(void **state)
 {
     (void)state;
     static const char bytes[] = "\\\\xx5CeE9/\t\xC3\xA9\xE2\x80\xA8\xF0\xFF";
@@ -77,7 +76,7 @@ static void every_name_comes_back(void **state)
     }
 }
 
-static void lines_stay_lines(void **state)
+static void newlines_are_not_escaped_in_lines(void **state)
 {
     (void)state;
     const char *lines = "[data]\ndataset = caf\xE9\n\tgrid = \\x41\n\n";
@@ -91,10 +90,10 @@ static void lines_stay_lines(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(ordinary_names_stay_as_they_are),
-        cmocka_unit_test(other_bytes_are_escaped),
-        cmocka_unit_test(every_name_comes_back),
-        cmocka_unit_test(lines_stay_lines),
+        cmocka_unit_test(printable_names_are_unchanged),
+        cmocka_unit_test(unprintable_bytes_are_escaped),
+        cmocka_unit_test(random_names_round_trip),
+        cmocka_unit_test(newlines_are_not_escaped_in_lines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
