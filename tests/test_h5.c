@@ -333,7 +333,7 @@ static void values_are_converted_or_rejected(void **state)
     fails(h5_read_slice(file, "i32", H5_I32, 2, 2, wide), "2 elements from 2 on");
     char *text;
     fails(h5_read_text(file, "i32", &text), "holds integers (expected text)");
-    fails(h5_get_i64(file, "i32", "unit", wide), "attribute unit: not there");
+    fails(h5_get_i64(file, "i32", "unit", wide), "attribute unit: missing");
     ok(h5_close(file));
     free(path);
 }
@@ -351,7 +351,7 @@ static void text_lengths_are_limited(void **state)
 {
     (void)state;
     char *path = in_directory("long.h5"), *read, **column;
-    char *text = text_of(H5_TEXT_MAX + 1), *name = text_of(H5_COLUMN_WIDTH_MAX + 1);
+    char *text = text_of(H5_MAX_TEXT + 1), *name = text_of(H5_MAX_COLUMN_WIDTH + 1);
     struct h5_file *file;
     size_t count;
     ok(h5_create(path, &file));

@@ -390,7 +390,7 @@ static void errors_state_line_and_remedy(void **state)
          "[run] [sample]; did you mean train?"},
         {"[train", "a.conf:1: [train: the ']' is missing"},
         {"[train] x", "a.conf:1: [train] x: expected nothing after the ']'"},
-        {"batch = 3", "a.conf:1: batch stands before the first [section]"},
+        {"batch = 3", "a.conf:1: batch is before the first [section]"},
         {"[train]\nbatch 3", "a.conf:2: batch 3: expected [section] or key = value"},
         {"[train]\nbatch: 3", "a.conf:2: batch: 3: expected [section] or key = value"},
         {"[train]\n= 3", "a.conf:2: "},
@@ -789,7 +789,7 @@ static void dataset_rejects_other_settings(void **state)
         {"seed = 5", "saed = 5", "(written by another version of tutti, or changed"},
         {"min_notes = 1", "min_notes = 9999999",
          "kept: data.min_notes = 9999999 is above"},
-        {"[data]", "seed = 4\n[data]", "kept:1: seed stands before the first [section]"},
+        {"[data]", "seed = 4\n[data]", "kept:1: seed is before the first [section]"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct options options;

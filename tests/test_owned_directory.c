@@ -213,7 +213,7 @@ static void claim_fails_if_type_differs(void **state)
     rmdir("own/a");
     assert_int_equal(mkfifo("own/a", 0666), 0);
     assert_int_equal(claim(manifest), STATUS_MISUSE);
-    message_contains("'a' (no regular file)");
+    message_contains("'a' (not a regular file)");
     unlink("own/a");
     put("own/latest", "no link");
     assert_int_equal(claim(manifest), STATUS_MISUSE);
@@ -272,7 +272,7 @@ static void claim_rejects_forged_markers(void **state)
     unlink("own/MADE");
     assert_int_equal(mkfifo("own/MADE", 0666), 0);
     assert_int_equal(claim(manifest), STATUS_MISUSE);
-    message_contains("own/MADE: no regular file");
+    message_contains("own/MADE: not a regular file");
     assert_true(exists("own/a"));
 }
 

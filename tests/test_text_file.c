@@ -151,7 +151,7 @@ static void what_cannot_be_read_is_refused(void **state)
     const struct place *place = *state;
     assert_refused(place->folder, 10, "can't read the list: Is a directory");
     assert_refused(place->file, 10, "can't open the list: No such file");
-    assert_refused(place->pipe, 10, "a pipe to which nobody has written for 5 s");
+    assert_refused(place->pipe, 10, "a pipe without data for 5 s");
 }
 
 /* Starts a child process that waits for a reader, then writes two parts. */

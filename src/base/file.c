@@ -81,10 +81,10 @@ static enum status check_is_directory(const char *path, int reason)
         return STATUS_OK;
     if (reason == EEXIST)
         return status_fail(STATUS_FAILED,
-                           "%s: can't make the directory: there is a file of this name",
+                           "%s: can't create the directory: there is a file of this name",
                            path);
     errno = reason;
-    return status_fail_errno("%s: can't make the directory", path);
+    return status_fail_errno("%s: can't create the directory", path);
 }
 
 enum status file_make_directories(const char *path)
@@ -218,7 +218,7 @@ static enum status read_pipe(int descriptor, const char *path, uint64_t max_byte
     uint8_t first = 0;
     ssize_t got = read(descriptor, &first, 1);
     if (got == 0)
-        return status_fail(STATUS_FAILED, "%s: a pipe that nobody writes to", path);
+        return status_fail(STATUS_FAILED, "%s: a pipe without a writer", path);
     if ((got < 0 && errno != EAGAIN) || fcntl(descriptor, F_SETFL, O_RDONLY) != 0)
         return status_fail_errno("%s: can't read", path);
     *size = got == 1;

@@ -66,8 +66,8 @@ char *file_temporary_name(const char *path);
 const char *file_final_name(const char *name, size_t *length, bool *is_random);
 
 /* True for a name (without directory) of the second form, under which file_write,
- * file_link and h5_create_unique keep incomplete content. A killed process may leave such
- * a file. */
+ * file_symlink and h5_create_unique keep incomplete content. A killed process may leave
+ * such a file. */
 bool file_is_temporary_name(const char *name);
 
 /* An unpredictable unused name beside `path`: "PATH.WORD-3fa9c01b72de"; the caller frees
@@ -101,7 +101,7 @@ enum status file_write_nofollow_callback(const char *path, file_writer *write,
                                          void *context);
 
 /* Points the symbolic link `link` at `target` atomically (new link, then rename). */
-enum status file_link(const char *target, const char *link);
+enum status file_symlink(const char *target, const char *link);
 
 /* ---- file_check.c, file_output.c: outputs ----
  *
@@ -144,7 +144,7 @@ enum status file_reserve_stdout(void);
 /* Opens an output for incremental writing, not atomic: a regular file is truncated. Only
  * a regular file (*is_regular) is seekable. While a FIFO has no reader, `is_cancelled`
  * (NULL: never) is called every 50 ms; if it returns true, the call fails with "PATH: no
- * reader came". The caller closes *descriptor. */
+ * reader". The caller closes *descriptor. */
 enum status file_open_output(const char *path, bool (*is_cancelled)(void),
                              int *descriptor, bool *is_regular);
 

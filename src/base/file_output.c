@@ -60,7 +60,7 @@ static enum status open_target(const struct file_target *target,
     if (*descriptor >= 0)
         return STATUS_OK;
     if (errno == EINTR && is_fifo(target))
-        return status_fail(STATUS_FAILED, "%s: no reader came", target->shown);
+        return status_fail(STATUS_FAILED, "%s: no reader", target->shown);
     return status_fail_errno("%s: can't write", target->shown);
 }
 

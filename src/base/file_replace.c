@@ -231,11 +231,11 @@ enum status file_publish(const char *partial, const char *path)
         return status;
     }
     if (rename_or_remove(partial, path) != 0)
-        return status_fail_errno("%s: can't give the finished file its name", path);
+        return status_fail_errno("%s: can't rename the finished file to this name", path);
     return file_sync_directory_of(path);
 }
 
-enum status file_link(const char *target, const char *link)
+enum status file_symlink(const char *target, const char *link)
 {
     char *partial = create_unique(link, create_link, (void *)(uintptr_t)target);
     enum status status = STATUS_OK;

@@ -202,7 +202,7 @@ static enum status handle_setting(struct source *source, const char *section,
 {
     const struct option_row *row = option_find(section, key);
     if (section[0] == '\0')
-        return status_fail(STATUS_MISUSE, "%s: %s stands before the first [section]",
+        return status_fail(STATUS_MISUSE, "%s: %s is before the first [section]",
                            source->origin, key);
     if (!row)
         return add_version_hint(source, option_unknown(section, key, source->origin));

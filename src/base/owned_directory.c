@@ -109,7 +109,7 @@ static enum status open_marker(const struct owned_directory *directory, int flag
         return STATUS_OK;
     close(*descriptor);
     *descriptor = -1;
-    return refuse_marker(directory, "no regular file");
+    return refuse_marker(directory, "not a regular file");
 }
 
 /* True if the line names an entry below the directory and cannot lead out of it. */

@@ -99,7 +99,7 @@ static enum status refuse_foreign(const struct owned_directory *directory,
         [OWNED_FILE] = "",
         [OWNED_DIRECTORY] = " (a directory)",
         [OWNED_LINK] = " (a symbolic link)",
-        [OWNED_OTHER] = " (no regular file)",
+        [OWNED_OTHER] = " (not a regular file)",
     };
     return status_fail(STATUS_MISUSE, "%s: holds '%s'%s, which tutti %s has not made",
                        directory->path, path, words[kind], directory->command);

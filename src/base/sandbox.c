@@ -146,7 +146,7 @@ static _Noreturn void child_main(const struct sandbox_inputs *inputs, sandbox_wo
         reply ? work(context, reply)
               : status_fail(STATUS_FAILED, "%s: out of memory", inputs->paths[0]);
     if (reply && fclose(reply) != 0 && status == STATUS_OK)
-        status = status_fail_errno("%s: can't pass on what was read", inputs->paths[0]);
+        status = status_fail_errno("%s: can't send what was read", inputs->paths[0]);
     fflush(stdout);
     report->status = (int)status;
     snprintf(report->message, sizeof report->message, "%s", status_message());
@@ -173,7 +173,7 @@ static enum status read_reply(int pipe, struct sandbox_reply *reply)
             return STATUS_OK;
         reply->size += got > 0 ? (size_t)got : 0;
         if (reply->size > REPLY_MAX)
-            return status_fail(STATUS_FAILED, "what was read comes to more than %d MiB",
+            return status_fail(STATUS_FAILED, "what was read exceeds %d MiB",
                                REPLY_MAX >> 20);
     }
 }
@@ -290,7 +290,7 @@ static enum status start_child(const struct sandbox_inputs *inputs, sandbox_work
     if (child > 0)
         return wait_for_child(child, ends[0], report, inputs->paths[0], reply);
     enum status status =
-        status_fail_errno("%s: no process can be started to read it", inputs->paths[0]);
+        status_fail_errno("%s: can't start a process to read it", inputs->paths[0]);
     close(ends[0]);
     return status;
 }

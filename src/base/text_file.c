@@ -62,8 +62,8 @@ static enum status wait_for_writer(int descriptor, const char *path)
     log_info("waiting for a writer of %s", path);
     if (is_ready(descriptor, TEXT_FILE_TIMEOUT * 1000))
         return STATUS_OK;
-    return status_fail(STATUS_MISUSE, "%s: a pipe to which nobody has written for %d s",
-                       path, TEXT_FILE_TIMEOUT);
+    return status_fail(STATUS_MISUSE, "%s: a pipe without data for %d s", path,
+                       TEXT_FILE_TIMEOUT);
 }
 
 static enum status open_named(const char *path, const char *what, int *out)

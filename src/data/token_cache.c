@@ -100,11 +100,11 @@ static enum status check_chunks(const struct shard_file *file,
         return status_fail(STATUS_FAILED, "%s: /tokens: %zu (expected %llu)",
                            h5_path(file->file), chunks->length,
                            (unsigned long long)file->tokens);
-    if (chunks->chunk_length > H5_CHUNK)
+    if (chunks->chunk_length > H5_MAX_CHUNK)
         return status_fail(STATUS_FAILED,
                            "%s: /tokens: in chunks of %zu (at most %d expected): "
                            "preprocess again",
-                           h5_path(file->file), chunks->chunk_length, H5_CHUNK);
+                           h5_path(file->file), chunks->chunk_length, H5_MAX_CHUNK);
     return STATUS_OK;
 }
 
@@ -169,7 +169,7 @@ void token_cache_plan(struct token_cache *cache, uint64_t bytes)
 uint64_t token_cache_table_bytes(uint64_t tokens)
 {
     enum { PATH_BYTES = 128 }; /* approximately */
-    uint64_t chunks = tokens / H5_CHUNK + 2;
+    uint64_t chunks = tokens / H5_MAX_CHUNK + 2;
     return sizeof(struct cached_shard) + PATH_BYTES +
            chunks * (sizeof(uint64_t) + sizeof(uint32_t));
 }
@@ -177,7 +177,7 @@ uint64_t token_cache_table_bytes(uint64_t tokens)
 uint64_t token_cache_chunk_bytes(uint64_t tokens)
 {
     struct h5_chunks chunks = {.chunk_length =
-                                   tokens < H5_CHUNK ? (size_t)tokens : H5_CHUNK,
+                                   tokens < H5_MAX_CHUNK ? (size_t)tokens : H5_MAX_CHUNK,
                                .element_size = sizeof(token)};
     return h5_chunk_buffer_size(&chunks) + sizeof(token) + sizeof(struct slot);
 }

@@ -164,7 +164,7 @@ static enum status open_attribute(const struct h5_file *file, const char *name,
     hid_t id = exists > 0 ? H5Aopen(object, attribute, H5P_DEFAULT) : -1;
     H5Oclose(object);
     if (exists == 0)
-        return status_fail(STATUS_FAILED, "%s: %s: attribute %s: not there", file->path,
+        return status_fail(STATUS_FAILED, "%s: %s: attribute %s: missing", file->path,
                            name, attribute);
     if (id < 0)
         return attribute_fail(file, name, attribute, "can't open");

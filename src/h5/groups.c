@@ -31,8 +31,8 @@ static enum status create_group(struct h5_file *file, const char *name, size_t l
     hid_t creation = H5Pcreate(H5P_GROUP_CREATE);
     h5_set_group_properties(creation);
     hid_t group = H5Gcreate2(file->id, prefix, H5P_DEFAULT, creation, H5P_DEFAULT);
-    enum status status =
-        group < 0 ? h5_fail(file, prefix, "can't make the group") : h5_write_status(file);
+    enum status status = group < 0 ? h5_fail(file, prefix, "can't create the group")
+                                   : h5_write_status(file);
     if (group >= 0)
         H5Gclose(group);
     H5Pclose(creation);

@@ -325,7 +325,7 @@ static enum status publish_unsynced(const char *partial, const char *path)
     if (rename(partial, path) == 0)
         return STATUS_OK;
     enum status status =
-        status_fail_errno("%s: can't give the finished file its name", path);
+        status_fail_errno("%s: can't rename the finished file to this name", path);
     unlink(partial);
     return status;
 }

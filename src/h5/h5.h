@@ -45,7 +45,7 @@ size_t h5_type_size(enum h5_type type);
 
 enum { H5_MAX_RANK = 3 };
 
-enum { H5_CHUNK = 65536 }; /* elements of the largest chunk that is written */
+enum { H5_MAX_CHUNK = 65536 }; /* elements of the largest chunk that is written */
 
 /* Opens a file for reading. It must be a regular file, so that opening never blocks. */
 enum status h5_open(const char *path, struct h5_file **out);
@@ -119,7 +119,7 @@ enum status h5_read_slice(struct h5_file *file, const char *name, enum h5_type t
                           size_t first, size_t count, void *values);
 
 /* Elements per chunk of a one-dimensional dataset, which has as few chunks of at most
- * H5_CHUNK elements as possible, all of equal length, so the last one has almost no
+ * H5_MAX_CHUNK elements as possible, all of equal length, so the last one has almost no
  * padding. */
 size_t h5_chunk_length(size_t length);
 
@@ -148,13 +148,13 @@ enum status h5_chunk_read(const struct h5_chunks *chunks, size_t index, int desc
                           const char *path, const char *name, void *bytes);
 
 /* One string (UTF-8, fixed length, so that fletcher32 covers it). A string longer than
- * H5_TEXT_MAX bytes is rejected before it is read. The caller frees *text. */
-enum { H5_TEXT_MAX = 1 << 20, H5_COLUMN_WIDTH_MAX = 1 << 15 };
+ * H5_MAX_TEXT bytes is rejected before it is read. The caller frees *text. */
+enum { H5_MAX_TEXT = 1 << 20, H5_MAX_COLUMN_WIDTH = 1 << 15 };
 enum status h5_write_text(struct h5_file *file, const char *name, const char *text);
 enum status h5_read_text(const struct h5_file *file, const char *name, char **text);
 
 /* A column of strings, zero-padded to the longest. A width of more than
- * H5_COLUMN_WIDTH_MAX bytes, which is enough for the longest path with every byte
+ * H5_MAX_COLUMN_WIDTH bytes, which is enough for the longest path with every byte
  * escaped, is rejected before it is read. The caller frees *texts: one block, pointers
  * first. */
 enum status h5_write_texts(struct h5_file *file, const char *name, size_t count,

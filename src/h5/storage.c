@@ -144,7 +144,7 @@ static uint64_t count_chunks(int rank, const hsize_t *dims, const hsize_t *chunk
 
 size_t h5_chunk_length(size_t length)
 {
-    size_t chunks = (length + H5_CHUNK - 1) / H5_CHUNK;
+    size_t chunks = (length + H5_MAX_CHUNK - 1) / H5_MAX_CHUNK;
     return chunks ? (length + chunks - 1) / chunks : 1;
 }
 
@@ -156,7 +156,7 @@ void h5_chunk_shape(int rank, const hsize_t *dims, hsize_t *chunk)
         chunk[0] = h5_chunk_length(dims[0]);
         return;
     }
-    hsize_t left = H5_CHUNK;
+    hsize_t left = H5_MAX_CHUNK;
     for (int d = rank - 1; d >= 0; d--) {
         chunk[d] = dims[d] < left ? dims[d] : left;
         if (chunk[d] == 0)
@@ -197,10 +197,10 @@ static enum status check_sizes(const struct h5_file *file, const char *name,
 static enum status check_width(const struct h5_file *file, const char *name, hid_t type)
 {
     size_t width = H5Tget_size(type);
-    if (H5Tget_class(type) != H5T_STRING || width <= H5_TEXT_MAX)
+    if (H5Tget_class(type) != H5T_STRING || width <= H5_MAX_TEXT)
         return STATUS_OK;
     return status_fail(STATUS_FAILED, "%s: %s: a text of %zu bytes (at most %d)",
-                       file->path, name, width, H5_TEXT_MAX);
+                       file->path, name, width, H5_MAX_TEXT);
 }
 
 /* ---- chunks ---- */

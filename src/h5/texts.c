@@ -168,13 +168,13 @@ static enum status read_column(const struct h5_file *file, const char *name,
 enum status h5_read_texts(const struct h5_file *file, const char *name, size_t *count,
                           char ***texts)
 {
-    static const struct text_limits limits = {H5_COLUMN_WIDTH_MAX, SIZE_MAX};
+    static const struct text_limits limits = {H5_MAX_COLUMN_WIDTH, SIZE_MAX};
     return read_column(file, name, &limits, count, texts);
 }
 
 enum status h5_read_text(const struct h5_file *file, const char *name, char **text)
 {
-    static const struct text_limits limits = {H5_TEXT_MAX, 1};
+    static const struct text_limits limits = {H5_MAX_TEXT, 1};
     *text = NULL;
     size_t count;
     char **texts;

@@ -69,7 +69,7 @@ hid_t h5_create_dataset(struct h5_file *file, const char *name, hid_t type, int 
     hid_t dataset =
         H5Dcreate2(file->id, name, type, space, H5P_DEFAULT, creation, H5P_DEFAULT);
     if (dataset < 0)
-        h5_fail(file, name, "can't make the dataset");
+        h5_fail(file, name, "can't create the dataset");
     H5Pclose(creation);
     H5Sclose(space);
     return dataset;
