@@ -80,7 +80,7 @@ static inline void stream_files_add(struct stream_files *files, uint64_t number)
     char *path = shard_path(files->directory, (size_t)number);
     struct shard_file file = {.rows = rows, .count = FILE_PIECES, .tokens = count};
     stream_files_check(h5_create(path, &file.file));
-    stream_files_check(h5_make(file.file, "/tokens", H5_U16, count));
+    stream_files_check(h5_create_1d(file.file, "/tokens", H5_U16, count));
     stream_files_check(h5_write_slice(file.file, "/tokens", H5_U16, 0, count, tokens));
     stream_files_check(h5_close(file.file));
     stream_files_check(h5_open(path, &file.file));

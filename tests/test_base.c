@@ -16,7 +16,7 @@
 #include "base/rng.h"
 #include "base/status.h"
 
-static void message_may_quote_itself(void **state)
+static void message_may_include_itself(void **state)
 {
     (void)state;
     status_fail(STATUS_FAILED, "inner %d", 7);
@@ -38,7 +38,7 @@ static void plan_arrays(struct two_arrays *arrays, struct arena *arena, size_t c
     arrays->empty = arena_array(arena, 0, sizeof(double));
 }
 
-static void an_arena_places_what_it_measured(void **state)
+static void arena_places_measured_arrays(void **state)
 {
     (void)state;
     const size_t counts[] = {1, 100, (1 << 21) / sizeof(double), 1000000};
@@ -65,7 +65,7 @@ static void an_arena_places_what_it_measured(void **state)
     }
 }
 
-static void an_arena_refuses_sizes_beyond_memory(void **state)
+static void arena_rejects_overflowing_sizes(void **state)
 {
     (void)state;
     struct arena product = {0}, sum = {0}, large = {0};
@@ -78,7 +78,7 @@ static void an_arena_refuses_sizes_beyond_memory(void **state)
     assert_false(arena_allocate(&large));
 }
 
-static void rng_depends_on_every_part_of_its_key(void **state)
+static void rng_depends_on_every_key_part(void **state)
 {
     (void)state;
     struct rng_block base = rng_block(1, RNG_TEST, 2, 3, 4);
@@ -93,7 +93,7 @@ static void rng_depends_on_every_part_of_its_key(void **state)
         assert_memory_not_equal(&base, &others[i], sizeof base);
 }
 
-static void rng_has_the_moments_it_should(void **state)
+static void rng_has_expected_moments(void **state)
 {
     (void)state;
     enum { N = 100000 };
@@ -114,7 +114,7 @@ static void rng_has_the_moments_it_should(void **state)
     assert_true(normal_square > 1 - 0.023 && normal_square < 1 + 0.023);
 }
 
-static void a_hash_has_one_spelling(void **state)
+static void hash_text_round_trips(void **state)
 {
     (void)state;
     static const char *const others[] = {"",
@@ -150,7 +150,7 @@ static void shuffle_is_a_permutation(void **state)
     assert_true(moved > 900);
 }
 
-static void a_published_file_is_whole(void **state)
+static void publish_is_atomic(void **state)
 {
     (void)state;
     char directory[] = "/tmp/tutti-test-XXXXXX";
@@ -174,7 +174,7 @@ static void a_published_file_is_whole(void **state)
     free(nested);
 }
 
-static void arrays_grow_and_keep_what_they_hold(void **state)
+static void growing_array_keeps_items(void **state)
 {
     (void)state;
     uint32_t *items = NULL;
@@ -206,15 +206,15 @@ static void arrays_grow_and_keep_what_they_hold(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(arrays_grow_and_keep_what_they_hold),
-        cmocka_unit_test(an_arena_places_what_it_measured),
-        cmocka_unit_test(an_arena_refuses_sizes_beyond_memory),
-        cmocka_unit_test(message_may_quote_itself),
-        cmocka_unit_test(rng_depends_on_every_part_of_its_key),
-        cmocka_unit_test(rng_has_the_moments_it_should),
-        cmocka_unit_test(a_hash_has_one_spelling),
+        cmocka_unit_test(growing_array_keeps_items),
+        cmocka_unit_test(arena_places_measured_arrays),
+        cmocka_unit_test(arena_rejects_overflowing_sizes),
+        cmocka_unit_test(message_may_include_itself),
+        cmocka_unit_test(rng_depends_on_every_key_part),
+        cmocka_unit_test(rng_has_expected_moments),
+        cmocka_unit_test(hash_text_round_trips),
         cmocka_unit_test(shuffle_is_a_permutation),
-        cmocka_unit_test(a_published_file_is_whole),
+        cmocka_unit_test(publish_is_atomic),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

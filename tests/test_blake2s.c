@@ -12,7 +12,7 @@
 #include "base/blake2s.h"
 
 /* Appendix B. */
-static void abc(void **state)
+static void matches_rfc_example(void **state)
 {
     (void)state;
     static const uint8_t expected[BLAKE2S_TAG] = {
@@ -25,7 +25,7 @@ static void abc(void **state)
 }
 
 /* blake2s-kat.txt: key 00 01 .. 1f; no input, and input 00 01 .. fe. */
-static void with_a_key(void **state)
+static void matches_keyed_vectors(void **state)
 {
     (void)state;
     static const uint8_t none[BLAKE2S_TAG] = {
@@ -58,7 +58,7 @@ static void fill(uint8_t *out, size_t size, uint32_t seed)
 }
 
 /* Appendix E: one hash over the hashes of many sizes, with and without a key. */
-static void self_test(void **state)
+static void matches_rfc_self_test(void **state)
 {
     (void)state;
     static const uint8_t expected[BLAKE2S_TAG] = {
@@ -82,7 +82,7 @@ static void self_test(void **state)
     assert_memory_equal(tag, expected, sizeof tag);
 }
 
-static void equal_means_every_bit(void **state)
+static void equal_compares_every_bit(void **state)
 {
     (void)state;
     uint8_t a[16] = {7}, b[16];
@@ -97,10 +97,10 @@ static void equal_means_every_bit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(abc),
-        cmocka_unit_test(with_a_key),
-        cmocka_unit_test(self_test),
-        cmocka_unit_test(equal_means_every_bit),
+        cmocka_unit_test(matches_rfc_example),
+        cmocka_unit_test(matches_keyed_vectors),
+        cmocka_unit_test(matches_rfc_self_test),
+        cmocka_unit_test(equal_compares_every_bit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -87,14 +87,14 @@ static void refuses(const char *path, const char *reason)
 
 static ino_t inode(const char *path)
 {
-    struct stat facts;
-    return stat(path, &facts) == 0 ? facts.st_ino : 0;
+    struct stat st;
+    return stat(path, &st) == 0 ? st.st_ino : 0;
 }
 
 static mode_t kind(const char *path)
 {
-    struct stat facts;
-    return lstat(path, &facts) == 0 ? facts.st_mode & S_IFMT : 0;
+    struct stat st;
+    return lstat(path, &st) == 0 ? st.st_mode & S_IFMT : 0;
 }
 
 /* ---- replacements of two functions of the C library ---- */
@@ -125,7 +125,7 @@ int linkat(int from, const char *old, int to, const char *new, int flags)
 
 /* ---- regular files ---- */
 
-static void a_file_is_replaced_as_a_whole(void **state)
+static void replaces_file_atomically(void **state)
 {
     (void)state;
     struct stat before, after;
@@ -147,7 +147,7 @@ static void a_file_is_replaced_as_a_whole(void **state)
     assert_string_equal(names(), "a empty ");
 }
 
-static void a_failure_leaves_the_old_file(void **state)
+static void failure_keeps_old_file(void **state)
 {
     (void)state;
     static char large[100000];
@@ -169,12 +169,12 @@ static void a_failure_leaves_the_old_file(void **state)
 
 static mode_t mode(const char *path)
 {
-    struct stat facts;
-    assert_int_equal(stat(path, &facts), 0);
-    return facts.st_mode & 07777;
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    return st.st_mode & 07777;
 }
 
-static void a_replaced_file_keeps_its_mode(void **state)
+static void replacing_keeps_mode(void **state)
 {
     (void)state;
     mode_t mask = umask(022);
@@ -227,7 +227,7 @@ static int write_a_shared_folder(void)
 }
 
 /* A writable file in a folder in which it can't be replaced. */
-static void a_file_is_written_in_place_where_it_must_be(void **state)
+static void overwrites_where_replacing_is_denied(void **state)
 {
     (void)state;
     if (getuid() != 0)
@@ -251,7 +251,7 @@ static void a_file_is_written_in_place_where_it_must_be(void **state)
     }
 }
 
-static void a_mount_point_is_written_in_place(void **state)
+static void overwrites_mount_point(void **state)
 {
     (void)state;
     put("outside", "the old one");
@@ -265,16 +265,16 @@ static void a_mount_point_is_written_in_place(void **state)
     assert_string_equal(names(), "inside outside ");
 }
 
-static void what_cannot_be_written_is_known_before(void **state)
+static void check_reports_unwritable_outputs(void **state)
 {
     (void)state;
     struct file_output output;
     put("file", "");
     assert_int_equal(mkdir("there", 0777), 0);
     assert_int_equal(file_check_output("there/a", &output), STATUS_OK);
-    assert_false(output.lacks_folder);
+    assert_false(output.missing_directory);
     assert_int_equal(file_check_output("a/b/c", &output), STATUS_OK);
-    assert_true(output.is_regular && output.lacks_folder);
+    assert_true(output.is_regular && output.missing_directory);
     refuses("file/a", "file/a: can't write: Not a directory");
     assert_int_equal(symlink("gone/a", "link"), 0);
     refuses("link", "link (a link to gone/a): can't write: No such file or directory");
@@ -290,7 +290,7 @@ static void what_cannot_be_written_is_known_before(void **state)
     assert_string_equal(names(), "file link there ");
 }
 
-static void names_differ_without_random_numbers(void **state)
+static void temporary_names_differ_without_getrandom(void **state)
 {
     (void)state;
     no_random_numbers = true;
@@ -305,7 +305,7 @@ static void names_differ_without_random_numbers(void **state)
     assert_string_equal(names(), "a ");
 }
 
-static void names_may_be_long(void **state)
+static void long_names_are_truncated(void **state)
 {
     (void)state;
     char name[256];
@@ -316,7 +316,7 @@ static void names_may_be_long(void **state)
     holds(name, "long");
 }
 
-static void what_names_no_file_is_refused(void **state)
+static void rejects_paths_without_file_name(void **state)
 {
     (void)state;
     assert_int_equal(mkdir("there", 0777), 0);
@@ -334,7 +334,7 @@ static void what_names_no_file_is_refused(void **state)
 
 /* Concurrent writers: each succeeds, the file is one of theirs, and no other file
  * remains. */
-static void writers_at_once_disturb_nobody(void **state)
+static void concurrent_writers_are_atomic(void **state)
 {
     (void)state;
     enum { WRITERS = 8, ROUNDS = 50, SIZE = 20000 };
@@ -362,7 +362,7 @@ static void writers_at_once_disturb_nobody(void **state)
 }
 
 /* A kill at any moment: the file is complete, and a leftover has a recognisable name. */
-static void a_kill_leaves_what_can_be_found(void **state)
+static void killed_writer_leaves_recognisable_names(void **state)
 {
     (void)state;
     static char bytes[300000];
@@ -382,27 +382,27 @@ static void a_kill_leaves_what_can_be_found(void **state)
         const char *name = entries[i]->d_name;
         bool own =
             strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, "a") == 0;
-        assert_true(own != file_is_left_over(name));
+        assert_true(own != file_is_temporary_name(name));
         free(entries[i]);
     }
     free(entries);
 }
 
-static void left_overs_are_known_by_name(void **state)
+static void recognises_temporary_names(void **state)
 {
     (void)state;
-    assert_false(file_is_left_over(".model.h5.partial"));
-    assert_true(file_is_left_over(".a.0123456789ab.partial"));
-    assert_true(file_is_left_over(".latest.0123456789ab.partial"));
-    assert_false(file_is_left_over(".movie.partial"));
-    assert_false(file_is_left_over("a.partial"));
-    assert_false(file_is_left_over(".partial"));
-    assert_false(file_is_left_over("..partial"));
-    assert_false(file_is_left_over(".a.partial.h5"));
-    assert_false(file_is_left_over("epoch-0001.h5"));
+    assert_false(file_is_temporary_name(".model.h5.partial"));
+    assert_true(file_is_temporary_name(".a.0123456789ab.partial"));
+    assert_true(file_is_temporary_name(".latest.0123456789ab.partial"));
+    assert_false(file_is_temporary_name(".movie.partial"));
+    assert_false(file_is_temporary_name("a.partial"));
+    assert_false(file_is_temporary_name(".partial"));
+    assert_false(file_is_temporary_name("..partial"));
+    assert_false(file_is_temporary_name(".a.partial.h5"));
+    assert_false(file_is_temporary_name("epoch-0001.h5"));
 }
 
-static void temporary_names_have_final_names(void **state)
+static void parses_final_names(void **state)
 {
     (void)state;
     static const struct {
@@ -461,7 +461,7 @@ static void links_are_followed(void **state)
 }
 
 /* Names that the program has chosen itself. */
-static void own_names_are_not_followed(void **state)
+static void write_nofollow_replaces_links(void **state)
 {
     (void)state;
     put("victim", "precious");
@@ -469,20 +469,20 @@ static void own_names_are_not_followed(void **state)
     assert_int_equal(symlink("gone", "nowhere"), 0);
     assert_int_equal(mkfifo("pipe", 0666), 0);
     assert_int_equal(mkdir("there", 0777), 0);
-    assert_int_equal(file_write_own("link", "x", 1), STATUS_FAILED);
+    assert_int_equal(file_write_nofollow("link", "x", 1), STATUS_FAILED);
     assert_string_equal(status_message(), "link: a link (expected a file, or nothing)");
-    assert_int_equal(file_write_own("nowhere", "x", 1), STATUS_FAILED);
-    assert_int_equal(file_write_own("pipe", "x", 1), STATUS_FAILED);
-    assert_int_equal(file_write_own("there", "x", 1), STATUS_FAILED);
+    assert_int_equal(file_write_nofollow("nowhere", "x", 1), STATUS_FAILED);
+    assert_int_equal(file_write_nofollow("pipe", "x", 1), STATUS_FAILED);
+    assert_int_equal(file_write_nofollow("there", "x", 1), STATUS_FAILED);
     holds("victim", "precious");
     assert_int_equal(chmod("victim", 0640), 0);
-    assert_int_equal(file_write_own("victim", "new", 3), STATUS_OK);
-    assert_int_equal(file_write_own("other", "new", 3), STATUS_OK);
+    assert_int_equal(file_write_nofollow("victim", "new", 3), STATUS_OK);
+    assert_int_equal(file_write_nofollow("other", "new", 3), STATUS_OK);
     holds("victim", "new");
     holds("other", "new");
-    struct stat facts;
-    assert_int_equal(stat("victim", &facts), 0);
-    assert_int_equal(facts.st_mode & 0777, 0640);
+    struct stat st;
+    assert_int_equal(stat("victim", &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0640);
     assert_string_equal(names(), "link nowhere other pipe there victim ");
 }
 
@@ -496,26 +496,29 @@ static int write_halves(int descriptor, void *context)
     return *failure || write(descriptor, " and half", 9) != 9 ? -1 : 0;
 }
 
-static void own_files_may_be_written_bit_by_bit(void **state)
+static void write_nofollow_accepts_a_callback(void **state)
 {
     (void)state;
     int failure = EIO;
     put("bits", "old");
     assert_int_equal(chmod("bits", 0640), 0);
-    assert_int_equal(file_write_own_by("bits", write_halves, &failure), STATUS_FAILED);
+    assert_int_equal(file_write_nofollow_callback("bits", write_halves, &failure),
+                     STATUS_FAILED);
     assert_non_null(strstr(status_message(), strerror(EIO)));
     holds("bits", "old");
     failure = 0;
-    assert_int_equal(file_write_own_by("bits", write_halves, &failure), STATUS_OK);
+    assert_int_equal(file_write_nofollow_callback("bits", write_halves, &failure),
+                     STATUS_OK);
     holds("bits", "half and half");
-    struct stat facts;
-    assert_int_equal(stat("bits", &facts), 0);
-    assert_int_equal(facts.st_mode & 0777, 0640);
+    struct stat st;
+    assert_int_equal(stat("bits", &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0640);
     assert_int_equal(symlink("bits", "to bits"), 0);
-    assert_int_equal(file_write_own_by("to bits", write_halves, &failure), STATUS_FAILED);
+    assert_int_equal(file_write_nofollow_callback("to bits", write_halves, &failure),
+                     STATUS_FAILED);
 }
 
-static void links_that_lead_nowhere_are_refused(void **state)
+static void rejects_unresolvable_links(void **state)
 {
     (void)state;
     assert_int_equal(symlink("gone/a", "nowhere"), 0);
@@ -529,16 +532,16 @@ static void links_that_lead_nowhere_are_refused(void **state)
     assert_string_equal(names(), "a b nowhere ");
 }
 
-static void a_link_is_replaced_at_once(void **state)
+static void link_is_replaced_atomically(void **state)
 {
     (void)state;
     char target[16] = "";
-    assert_int_equal(file_link("one", "latest"), STATUS_OK);
-    assert_int_equal(file_link("two", "latest"), STATUS_OK);
+    assert_int_equal(file_symlink("one", "latest"), STATUS_OK);
+    assert_int_equal(file_symlink("two", "latest"), STATUS_OK);
     assert_int_equal(readlink("latest", target, sizeof target - 1), 3);
     assert_string_equal(target, "two");
     assert_int_equal(mkdir("best", 0777), 0);
-    assert_int_equal(file_link("two", "best"), STATUS_FAILED);
+    assert_int_equal(file_symlink("two", "best"), STATUS_FAILED);
     assert_string_equal(names(), "best latest ");
 }
 
@@ -560,7 +563,7 @@ static pid_t read_pipe(const char *path, const char *copy)
     return child;
 }
 
-static void a_pipe_is_written_to(void **state)
+static void writes_to_fifo(void **state)
 {
     (void)state;
     struct file_output output;
@@ -580,25 +583,25 @@ static void a_pipe_is_written_to(void **state)
 
 static int asked;
 
-static bool give_up(void)
+static bool is_cancelled(void)
 {
     return ++asked == 3;
 }
 
-static void a_pipe_without_reader_can_be_given_up(void **state)
+static void fifo_without_reader_can_be_cancelled(void **state)
 {
     (void)state;
     int descriptor = -1;
     bool is_regular = true;
     asked = 0;
     assert_int_equal(mkfifo("pipe", 0666), 0);
-    assert_int_equal(file_open_output("pipe", give_up, &descriptor, &is_regular),
+    assert_int_equal(file_open_output("pipe", is_cancelled, &descriptor, &is_regular),
                      STATUS_FAILED);
     assert_int_equal(asked, 3);
-    assert_non_null(strstr(status_message(), "pipe: no reader came"));
+    assert_non_null(strstr(status_message(), "pipe: no reader"));
     pid_t reader = read_pipe("pipe", "copy");
     asked = -1000000;
-    assert_int_equal(file_open_output("pipe", give_up, &descriptor, &is_regular),
+    assert_int_equal(file_open_output("pipe", is_cancelled, &descriptor, &is_regular),
                      STATUS_OK);
     assert_false(is_regular);
     assert_int_equal(fcntl(descriptor, F_GETFL) & O_NONBLOCK, 0);
@@ -608,7 +611,7 @@ static void a_pipe_without_reader_can_be_given_up(void **state)
     holds("copy", "late");
 }
 
-static void a_device_stays_one(void **state)
+static void device_is_not_replaced(void **state)
 {
     (void)state;
     if (mknod("null", S_IFCHR | 0666, makedev(1, 3)) != 0 ||
@@ -626,7 +629,7 @@ static void a_device_stays_one(void **state)
     assert_string_equal(names(), "full null ");
 }
 
-static void a_socket_is_refused(void **state)
+static void rejects_socket(void **state)
 {
     (void)state;
     struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "socket"};
@@ -638,7 +641,7 @@ static void a_socket_is_refused(void **state)
 }
 
 /* The output begins at the descriptor's offset; the file is not replaced. */
-static void an_own_descriptor_is_written_where_it_stands(void **state)
+static void descriptor_is_written_at_its_offset(void **state)
 {
     (void)state;
     char path[64];
@@ -655,7 +658,7 @@ static void an_own_descriptor_is_written_where_it_stands(void **state)
     assert_int_equal(file_write(path, "x", 1), STATUS_FAILED);
 }
 
-static void standard_output_is_kept_for_data(void **state)
+static void reserved_stdout_receives_only_data(void **state)
 {
     (void)state;
     struct file_output output;
@@ -686,7 +689,7 @@ static void standard_output_is_kept_for_data(void **state)
 }
 
 /* As under inetd, or with a parent that reads through a socket pair. */
-static void standard_output_may_be_a_socket(void **state)
+static void stdout_may_be_a_socket(void **state)
 {
     (void)state;
     int ends[2], how;
@@ -724,7 +727,7 @@ static uint64_t sized(size_t stored, off_t size)
     return holes || (off_t)stored == size ? found : 0;
 }
 
-static void holes_count_for_little(void **state)
+static void stored_size_excludes_holes(void **state)
 {
     (void)state;
     const uint64_t mb = 1 << 20;
@@ -748,7 +751,7 @@ static void expands(const char *path, const char *expected)
     free(expanded);
 }
 
-static void the_home_folder_has_a_short_name(void **state)
+static void expands_home_directory(void **state)
 {
     (void)state;
     char *expanded;
@@ -778,33 +781,33 @@ static void the_home_folder_has_a_short_name(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(a_file_is_replaced_as_a_whole),
-        TEST(a_failure_leaves_the_old_file),
-        TEST(a_replaced_file_keeps_its_mode),
-        TEST(a_file_is_written_in_place_where_it_must_be),
-        TEST(a_mount_point_is_written_in_place),
-        TEST(what_cannot_be_written_is_known_before),
-        TEST(names_differ_without_random_numbers),
-        TEST(names_may_be_long),
-        TEST(what_names_no_file_is_refused),
-        TEST(writers_at_once_disturb_nobody),
-        TEST(a_kill_leaves_what_can_be_found),
-        TEST(left_overs_are_known_by_name),
-        TEST(temporary_names_have_final_names),
+        TEST(replaces_file_atomically),
+        TEST(failure_keeps_old_file),
+        TEST(replacing_keeps_mode),
+        TEST(overwrites_where_replacing_is_denied),
+        TEST(overwrites_mount_point),
+        TEST(check_reports_unwritable_outputs),
+        TEST(temporary_names_differ_without_getrandom),
+        TEST(long_names_are_truncated),
+        TEST(rejects_paths_without_file_name),
+        TEST(concurrent_writers_are_atomic),
+        TEST(killed_writer_leaves_recognisable_names),
+        TEST(recognises_temporary_names),
+        TEST(parses_final_names),
         TEST(links_are_followed),
-        TEST(own_names_are_not_followed),
-        TEST(own_files_may_be_written_bit_by_bit),
-        TEST(links_that_lead_nowhere_are_refused),
-        TEST(a_link_is_replaced_at_once),
-        TEST(a_pipe_is_written_to),
-        TEST(a_pipe_without_reader_can_be_given_up),
-        TEST(a_device_stays_one),
-        TEST(a_socket_is_refused),
-        TEST(an_own_descriptor_is_written_where_it_stands),
-        TEST(standard_output_is_kept_for_data),
-        TEST(standard_output_may_be_a_socket),
-        TEST(holes_count_for_little),
-        TEST(the_home_folder_has_a_short_name),
+        TEST(write_nofollow_replaces_links),
+        TEST(write_nofollow_accepts_a_callback),
+        TEST(rejects_unresolvable_links),
+        TEST(link_is_replaced_atomically),
+        TEST(writes_to_fifo),
+        TEST(fifo_without_reader_can_be_cancelled),
+        TEST(device_is_not_replaced),
+        TEST(rejects_socket),
+        TEST(descriptor_is_written_at_its_offset),
+        TEST(reserved_stdout_receives_only_data),
+        TEST(stdout_may_be_a_socket),
+        TEST(stored_size_excludes_holes),
+        TEST(expands_home_directory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

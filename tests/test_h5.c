@@ -103,7 +103,7 @@ static void long_text(char *text)
     text[LONG_TEXT] = '\0';
 }
 
-static void write_some(struct h5_file *file, size_t rows)
+static void write_objects(struct h5_file *file, size_t rows)
 {
     float *weights = malloc(rows * COLUMNS * sizeof *weights);
     int64_t *parts = malloc(LENGTH * sizeof *parts);
@@ -113,7 +113,7 @@ static void write_some(struct h5_file *file, size_t rows)
         parts[i] = part(i);
     ok(h5_write(file, "/model/lstm0/weight", H5_F32, 2, (size_t[]){rows, COLUMNS},
                 weights));
-    ok(h5_make(file, "/columns/part", H5_I64, LENGTH));
+    ok(h5_create_1d(file, "/columns/part", H5_I64, LENGTH));
     for (size_t at = 0; at < LENGTH; at += 4099)
         ok(h5_write_slice(file, "/columns/part", H5_I64, at,
                           LENGTH - at < 4099 ? LENGTH - at : 4099, parts + at));
@@ -143,7 +143,7 @@ static void write_file(const char *path, size_t rows)
 {
     struct h5_file *file;
     ok(h5_create(path, &file));
-    write_some(file, rows);
+    write_objects(file, rows);
     ok(h5_close(file));
 }
 
@@ -170,8 +170,8 @@ static enum status check_numbers(struct h5_file *file, size_t rows)
     for (size_t i = 0; status == STATUS_OK && i < rows * COLUMNS; i++)
         expect(weights[i] == weight(i), "weight");
     for (size_t at = 0; status == STATUS_OK && at < LENGTH; at += 5001)
-        status = h5_read_part(file, "/columns/part", H5_I64, at,
-                              LENGTH - at < 5001 ? LENGTH - at : 5001, parts + at);
+        status = h5_read_slice(file, "/columns/part", H5_I64, at,
+                               LENGTH - at < 5001 ? LENGTH - at : 5001, parts + at);
     for (size_t i = 0; status == STATUS_OK && i < LENGTH; i++)
         expect(parts[i] == part(i), "part");
     if (status == STATUS_OK)
@@ -280,7 +280,7 @@ static enum status check_file(const char *path, size_t rows)
 
 /* ---- tests ---- */
 
-static void what_was_written_comes_back(void **state)
+static void values_round_trip(void **state)
 {
     (void)state;
     char *path = in_directory("all.h5");
@@ -300,7 +300,7 @@ static void what_was_written_comes_back(void **state)
     free(path);
 }
 
-static void values_convert_or_are_refused(void **state)
+static void values_are_converted_or_rejected(void **state)
 {
     (void)state;
     char *path = in_directory("convert.h5");
@@ -330,10 +330,10 @@ static void values_convert_or_are_refused(void **state)
     fails(h5_read(file, "i32", H5_I32, 2, (size_t[]){3, 1}, wide), "(expected 3 x 1)");
     fails(h5_read(file, "x/y", H5_I32, 1, three, wide),
           "convert.h5: x/y: not in the file");
-    fails(h5_read_part(file, "i32", H5_I32, 2, 2, wide), "2 elements from 2 on");
+    fails(h5_read_slice(file, "i32", H5_I32, 2, 2, wide), "2 elements from 2 on");
     char *text;
     fails(h5_read_text(file, "i32", &text), "holds integers (expected text)");
-    fails(h5_get_i64(file, "i32", "unit", wide), "attribute unit: not there");
+    fails(h5_get_i64(file, "i32", "unit", wide), "attribute unit: missing");
     ok(h5_close(file));
     free(path);
 }
@@ -347,11 +347,11 @@ static char *text_of(size_t length)
     return text;
 }
 
-static void texts_have_a_longest(void **state)
+static void text_lengths_are_limited(void **state)
 {
     (void)state;
     char *path = in_directory("long.h5"), *read, **column;
-    char *text = text_of(H5_LONGEST_TEXT + 1), *name = text_of(H5_WIDEST_COLUMN + 1);
+    char *text = text_of(H5_MAX_TEXT + 1), *name = text_of(H5_MAX_COLUMN_WIDTH + 1);
     struct h5_file *file;
     size_t count;
     ok(h5_create(path, &file));
@@ -427,7 +427,7 @@ static int flip_bits(size_t rows, size_t range, int flips, uint64_t key)
 
 /* Half of the flips anywhere, half in the first bytes of a file with few values, which
  * are mostly HDF5 metadata. */
-static int every_flip_is_found(void)
+static int flip_every_bit(void)
 {
     enum { FLIPS = 600 };
     int found = flip_bits(ROWS, SIZE_MAX, FLIPS, 0) + flip_bits(2, 20000, FLIPS, 1);
@@ -438,13 +438,13 @@ static int every_flip_is_found(void)
 }
 
 /* In a child process, as HDF5 1.10 leaks memory on damaged metadata. */
-static void a_flipped_bit_is_found(void **state)
+static void every_bit_flip_is_detected(void **state)
 {
     (void)state;
-    in_child(every_flip_is_found);
+    in_child(flip_every_bit);
 }
 
-static void damage_is_reported_in_words(void **state)
+static void damage_is_reported(void **state)
 {
     (void)state;
     char *path = in_directory("damaged.h5");
@@ -468,7 +468,7 @@ static void damage_is_reported_in_words(void **state)
     free(path);
 }
 
-static void other_files_are_refused_by_name(void **state)
+static void other_formats_are_rejected(void **state)
 {
     (void)state;
     char *path = in_directory("other.h5");
@@ -542,7 +542,7 @@ static void mark_open(uint8_t *bytes)
 }
 
 /* If the program dies, the flag stays but the lock does not. */
-static void files_open_for_writing_are_told_from_damaged_ones(void **state)
+static void open_files_are_distinguished_from_damaged_ones(void **state)
 {
     (void)state;
     char *path = in_directory("open.h5");
@@ -571,7 +571,7 @@ static void files_open_for_writing_are_told_from_damaged_ones(void **state)
 
 /* Foreign files under the name of the partial file: a symbolic link, a hard link, a
  * pipe. */
-static void planted_files_are_not_written_to(void **state)
+static void planted_files_are_not_written(void **state)
 {
     (void)state;
     char *path = in_directory("planted.h5"), *victim = in_directory("victim");
@@ -586,7 +586,7 @@ static void planted_files_are_not_written_to(void **state)
                                : mkfifo(partial, 0666);
         assert_int_equal(made, 0);
         ok(h5_create(path, &file));
-        write_some(file, ROWS);
+        write_objects(file, ROWS);
         ok(h5_close(file));
         ok(h5_open(path, &file));
         h5_abandon(file);
@@ -602,14 +602,14 @@ static void planted_files_are_not_written_to(void **state)
     free(path);
 }
 
-static void abandoned_files_leave_nothing(void **state)
+static void abandon_leaves_no_file(void **state)
 {
     (void)state;
     char *path = in_directory("abandoned.h5");
     int before = entries(directory), open_files = entries("/proc/self/fd");
     struct h5_file *file, *second;
     ok(h5_create(path, &file));
-    write_some(file, ROWS);
+    write_objects(file, ROWS);
     assert_int_equal(entries(directory), before + 1);
     assert_false(file_exists(path));
     fails(h5_create(path, &second), "another process is writing it");
@@ -624,13 +624,13 @@ static void abandoned_files_leave_nothing(void **state)
 
 /* ---- limits and environments, in child processes ---- */
 
-static enum status write_until_it_fails(struct h5_file *file, size_t megabytes)
+static enum status write_until_failure(struct h5_file *file, size_t megabytes)
 {
     size_t length = megabytes << 17;
     double *values = calloc(length, sizeof *values);
     enum status status = h5_write_text(file, "/config", "text");
     if (status == STATUS_OK)
-        status = h5_make(file, "/parts", H5_F64, length);
+        status = h5_create_1d(file, "/parts", H5_F64, length);
     for (size_t at = 0; status == STATUS_OK && at < length; at += 8192)
         status = h5_write_slice(file, "/parts", H5_F64, at, 8192, values);
     if (status == STATUS_OK)
@@ -640,7 +640,7 @@ static enum status write_until_it_fails(struct h5_file *file, size_t megabytes)
 }
 
 /* Returns 0 if writing under the limit failed as expected and left no file. */
-static int fails_at(rlim_t limit, bool close_anyway)
+static int fails_at(rlim_t limit, bool close_after_failure)
 {
     struct rlimit file_size = {limit, RLIM_INFINITY};
     setrlimit(RLIMIT_FSIZE, &file_size);
@@ -649,8 +649,8 @@ static int fails_at(rlim_t limit, bool close_anyway)
     struct h5_file *file;
     enum status status = h5_create(path, &file);
     if (status == STATUS_OK) {
-        status = write_until_it_fails(file, 3);
-        if (status == STATUS_OK || close_anyway)
+        status = write_until_failure(file, 3);
+        if (status == STATUS_OK || close_after_failure)
             status = h5_close(file);
         else
             h5_abandon(file);
@@ -664,12 +664,13 @@ static int fails_at(rlim_t limit, bool close_anyway)
     return entries("/proc/self/fd") == open_files ? 0 : 3;
 }
 
-static int disk_fills_up(void)
+static int fill_disk(void)
 {
     signal(SIGXFSZ, SIG_IGN);
     for (rlim_t limit = 0; limit < 6 << 20; limit += limit < 6000 ? 211 : 300007)
-        for (int close_anyway = 0; close_anyway < 2; close_anyway++) {
-            int failed = fails_at(limit, close_anyway);
+        for (int close_after_failure = 0; close_after_failure < 2;
+             close_after_failure++) {
+            int failed = fails_at(limit, close_after_failure);
             if (failed)
                 return failed;
         }
@@ -683,10 +684,10 @@ static int disk_fills_up(void)
     return failed ? 4 : 0;
 }
 
-static void a_full_disk_leaves_nothing_and_the_process_goes_on(void **state)
+static void full_disk_leaves_no_file_and_no_descriptor(void **state)
 {
     (void)state;
-    in_child(disk_fills_up);
+    in_child(fill_disk);
 }
 
 /* Opens a file that is locked through another descriptor. */
@@ -718,7 +719,7 @@ static int locking_not_demanded(void)
     return open_locked() != STATUS_OK;
 }
 
-static void locks_matter_only_when_demanded(void **state)
+static void reading_locks_only_if_required(void **state)
 {
     (void)state;
     in_child(locking_demanded);
@@ -729,18 +730,18 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         /* first, as HDF5 reads its environment only once */
-        cmocka_unit_test(locks_matter_only_when_demanded),
-        cmocka_unit_test(a_full_disk_leaves_nothing_and_the_process_goes_on),
-        cmocka_unit_test(what_was_written_comes_back),
-        cmocka_unit_test(values_convert_or_are_refused),
-        cmocka_unit_test(texts_have_a_longest),
+        cmocka_unit_test(reading_locks_only_if_required),
+        cmocka_unit_test(full_disk_leaves_no_file_and_no_descriptor),
+        cmocka_unit_test(values_round_trip),
+        cmocka_unit_test(values_are_converted_or_rejected),
+        cmocka_unit_test(text_lengths_are_limited),
         cmocka_unit_test(equal_content_gives_equal_bytes),
-        cmocka_unit_test(a_flipped_bit_is_found),
-        cmocka_unit_test(damage_is_reported_in_words),
-        cmocka_unit_test(other_files_are_refused_by_name),
-        cmocka_unit_test(files_open_for_writing_are_told_from_damaged_ones),
-        cmocka_unit_test(planted_files_are_not_written_to),
-        cmocka_unit_test(abandoned_files_leave_nothing),
+        cmocka_unit_test(every_bit_flip_is_detected),
+        cmocka_unit_test(damage_is_reported),
+        cmocka_unit_test(other_formats_are_rejected),
+        cmocka_unit_test(open_files_are_distinguished_from_damaged_ones),
+        cmocka_unit_test(planted_files_are_not_written),
+        cmocka_unit_test(abandon_leaves_no_file),
     };
     return cmocka_run_group_tests(tests, make_directory, remove_directory);
 }

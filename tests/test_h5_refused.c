@@ -112,7 +112,7 @@ static void refused(const char *name, const char *with)
     assert_int_equal(h5_open(path, &file), STATUS_OK);
     fails(h5_read(file, name, H5_F32, 1, (size_t[]){LENGTH}, values), name, with);
     fails(h5_shape(file, name, &rank, dims), name, with);
-    fails(h5_read_part(file, name, H5_F32, 0, 1, values), name, with);
+    fails(h5_read_slice(file, name, H5_F32, 0, 1, values), name, with);
     fails(h5_chunks_find(file, name, H5_F32, &chunks), name, with);
     fails(h5_verify(file), name, with);
     h5_abandon(file);
@@ -131,7 +131,7 @@ static void accepted(const char *name)
     h5_abandon(file);
 }
 
-static void columns_in_order_are_read(void **state)
+static void reads_well_formed_columns(void **state)
 {
     (void)state;
     hid_t file = new_file();
@@ -142,7 +142,7 @@ static void columns_in_order_are_read(void **state)
 
 /* ---- links ---- */
 
-static void links_that_lead_elsewhere(void **state)
+static void rejects_other_links(void **state)
 {
     (void)state;
     hid_t file = new_file();
@@ -157,7 +157,7 @@ static void links_that_lead_elsewhere(void **state)
 }
 
 /* A path through a link is refused at the link. */
-static void names_below_links(void **state)
+static void rejects_names_below_other_links(void **state)
 {
     (void)state;
     struct h5_file *read;
@@ -173,7 +173,7 @@ static void names_below_links(void **state)
 }
 
 /* Twenty groups, each linking to the next one twice: a million paths to the last. */
-static void objects_with_two_links(void **state)
+static void rejects_second_link_to_an_object(void **state)
 {
     (void)state;
     struct h5_file *read;
@@ -200,7 +200,7 @@ static void objects_with_two_links(void **state)
     h5_abandon(read);
 }
 
-static void groups_of_many_members(void **state)
+static void rejects_groups_of_too_many_members(void **state)
 {
     (void)state;
     struct h5_file *read;
@@ -218,7 +218,7 @@ static void groups_of_many_members(void **state)
     h5_abandon(read);
 }
 
-static void named_types(void **state)
+static void rejects_named_types(void **state)
 {
     (void)state;
     struct h5_file *read;
@@ -240,7 +240,7 @@ static void named_types(void **state)
 
 /* ---- storage ---- */
 
-static void values_in_other_files(void **state)
+static void rejects_external_storage(void **state)
 {
     (void)state;
     hsize_t length = LENGTH;
@@ -259,7 +259,7 @@ static void values_in_other_files(void **state)
     refused("/virtual", "a virtual dataset");
 }
 
-static void storage_without_checksums(void **state)
+static void rejects_storage_without_checksums(void **state)
 {
     (void)state;
     hsize_t chunk = CHUNK;
@@ -276,7 +276,7 @@ static void storage_without_checksums(void **state)
     }
 }
 
-static void other_filters(void **state)
+static void rejects_other_filters(void **state)
 {
     (void)state;
     hid_t file = new_file(), creation = chunked(CHUNK);
@@ -296,7 +296,7 @@ static void other_filters(void **state)
 
 /* Chunks whose filter mask disables the checksum; in one case their size shows it,
  * too. */
-static void chunks_without_their_checksum(void **state)
+static void rejects_chunks_without_checksum(void **state)
 {
     (void)state;
     float values[CHUNK + 1] = {0};
@@ -314,7 +314,7 @@ static void chunks_without_their_checksum(void **state)
     }
 }
 
-static void unusual_types(void **state)
+static void rejects_unsupported_types(void **state)
 {
     (void)state;
     hid_t odd = H5Tcopy(H5T_STD_I32LE), half = H5Tcopy(H5T_IEEE_F32LE);
@@ -353,7 +353,7 @@ static void unusual_types(void **state)
 
 /* ---- sizes ---- */
 
-static void lengths_that_nothing_is_stored_for(void **state)
+static void rejects_lengths_without_data(void **state)
 {
     (void)state;
     const struct {
@@ -372,7 +372,7 @@ static void lengths_that_nothing_is_stored_for(void **state)
 }
 
 /* Sizes that the file could hold, but chunks that are missing. */
-static void chunks_that_are_missing(void **state)
+static void rejects_missing_chunks(void **state)
 {
     (void)state;
     hid_t file = new_file();
@@ -382,7 +382,7 @@ static void chunks_that_are_missing(void **state)
     refused("/column", "0 of its 4 chunks are in the file");
 }
 
-static void more_chunks_than_needed(void **state)
+static void rejects_too_many_chunks(void **state)
 {
     (void)state;
     hid_t file = new_file();
@@ -391,7 +391,7 @@ static void more_chunks_than_needed(void **state)
     refused("/column", "1000 chunks (at most 257)");
 }
 
-static void texts_of_any_width(void **state)
+static void rejects_too_wide_texts(void **state)
 {
     (void)state;
     struct h5_file *read;
@@ -411,7 +411,7 @@ static void texts_of_any_width(void **state)
 }
 
 /* Other programs may read past the zero byte. */
-static void texts_with_a_zero_byte_inside(void **state)
+static void rejects_texts_with_inner_zero_bytes(void **state)
 {
     (void)state;
     static const char inside[] = "ab\0c", padded[] = "ab\0";
@@ -441,7 +441,7 @@ static void texts_with_a_zero_byte_inside(void **state)
     h5_abandon(read);
 }
 
-static void datasets_of_other_ranks(void **state)
+static void rejects_unexpected_ranks(void **state)
 {
     (void)state;
     hsize_t dims[4] = {2, 2, 2, 2};
@@ -468,7 +468,7 @@ static void set_attribute(hid_t file, const char *name, hid_t type, hsize_t coun
     H5Sclose(space);
 }
 
-static void attributes_of_other_types(void **state)
+static void rejects_attributes_of_other_types(void **state)
 {
     (void)state;
     struct h5_file *read;
@@ -495,7 +495,7 @@ static void attributes_of_other_types(void **state)
 
 /* ---- the file itself ---- */
 
-static void what_is_no_regular_file(void **state)
+static void rejects_special_files(void **state)
 {
     (void)state;
     struct h5_file *file;
@@ -519,25 +519,25 @@ static int limit_memory(void)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(columns_in_order_are_read),
-        cmocka_unit_test(links_that_lead_elsewhere),
-        cmocka_unit_test(names_below_links),
-        cmocka_unit_test(objects_with_two_links),
-        cmocka_unit_test(groups_of_many_members),
-        cmocka_unit_test(named_types),
-        cmocka_unit_test(values_in_other_files),
-        cmocka_unit_test(storage_without_checksums),
-        cmocka_unit_test(other_filters),
-        cmocka_unit_test(chunks_without_their_checksum),
-        cmocka_unit_test(unusual_types),
-        cmocka_unit_test(lengths_that_nothing_is_stored_for),
-        cmocka_unit_test(chunks_that_are_missing),
-        cmocka_unit_test(more_chunks_than_needed),
-        cmocka_unit_test(texts_of_any_width),
-        cmocka_unit_test(texts_with_a_zero_byte_inside),
-        cmocka_unit_test(datasets_of_other_ranks),
-        cmocka_unit_test(attributes_of_other_types),
-        cmocka_unit_test(what_is_no_regular_file),
+        cmocka_unit_test(reads_well_formed_columns),
+        cmocka_unit_test(rejects_other_links),
+        cmocka_unit_test(rejects_names_below_other_links),
+        cmocka_unit_test(rejects_second_link_to_an_object),
+        cmocka_unit_test(rejects_groups_of_too_many_members),
+        cmocka_unit_test(rejects_named_types),
+        cmocka_unit_test(rejects_external_storage),
+        cmocka_unit_test(rejects_storage_without_checksums),
+        cmocka_unit_test(rejects_other_filters),
+        cmocka_unit_test(rejects_chunks_without_checksum),
+        cmocka_unit_test(rejects_unsupported_types),
+        cmocka_unit_test(rejects_lengths_without_data),
+        cmocka_unit_test(rejects_missing_chunks),
+        cmocka_unit_test(rejects_too_many_chunks),
+        cmocka_unit_test(rejects_too_wide_texts),
+        cmocka_unit_test(rejects_texts_with_inner_zero_bytes),
+        cmocka_unit_test(rejects_unexpected_ranks),
+        cmocka_unit_test(rejects_attributes_of_other_types),
+        cmocka_unit_test(rejects_special_files),
     };
     if (limit_memory() != 0)
         return 1;

@@ -102,7 +102,7 @@ static void *work(void *argument)
     return NULL;
 }
 
-static void threads_with_files_of_their_own(void **state)
+static void threads_use_separate_files(void **state)
 {
     struct worker workers[THREADS] = {{0}};
     (void)state;
@@ -141,7 +141,7 @@ static void *enter(void *argument)
     return NULL;
 }
 
-static void one_thread_at_a_time(void **state)
+static void calls_are_serialised(void **state)
 {
     pthread_t threads[THREADS];
     (void)state;
@@ -160,7 +160,7 @@ static void *open_damaged(void *argument)
     return h5_open(argument, &file) == STATUS_FAILED ? argument : NULL;
 }
 
-static void errors_are_kept_in_every_thread(void **state)
+static void errors_are_per_thread(void **state)
 {
     static const char damaged[] = "\x89HDF\r\n\x1a\n and nothing of what should follow";
     char path[128], printed[128];
@@ -209,7 +209,7 @@ static void *read_small(void *argument)
     return NULL;
 }
 
-static void a_large_write_lets_readers_in(void **state)
+static void large_write_yields_to_readers(void **state)
 {
     char small[128], large[128];
     struct h5_file *reads, *writes;
@@ -255,10 +255,10 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(threads_with_files_of_their_own),
-        cmocka_unit_test(one_thread_at_a_time),
-        cmocka_unit_test(errors_are_kept_in_every_thread),
-        cmocka_unit_test(a_large_write_lets_readers_in),
+        cmocka_unit_test(threads_use_separate_files),
+        cmocka_unit_test(calls_are_serialised),
+        cmocka_unit_test(errors_are_per_thread),
+        cmocka_unit_test(large_write_yields_to_readers),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

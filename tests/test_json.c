@@ -128,7 +128,7 @@ static const char *number(double value)
     return text;
 }
 
-static void numbers_read_back(void **state)
+static void numbers_round_trip(void **state)
 {
     (void)state;
     assert_string_equal(number(0), "0");
@@ -159,7 +159,7 @@ static void numbers_read_back(void **state)
     }
 }
 
-static void misuse_is_told(void **state)
+static void reports_misuse(void **state)
 {
     (void)state;
     struct json json;
@@ -190,7 +190,7 @@ static void misuse_is_told(void **state)
     free(written);
 }
 
-static void a_full_disk_is_told(void **state)
+static void reports_write_failure(void **state)
 {
     (void)state;
     FILE *full = fopen("/dev/full", "w");
@@ -210,9 +210,9 @@ int main(void)
         cmocka_unit_test(one_line),
         cmocka_unit_test(several_lines),
         cmocka_unit_test(strings_are_valid_utf8),
-        cmocka_unit_test(numbers_read_back),
-        cmocka_unit_test(misuse_is_told),
-        cmocka_unit_test(a_full_disk_is_told),
+        cmocka_unit_test(numbers_round_trip),
+        cmocka_unit_test(reports_misuse),
+        cmocka_unit_test(reports_write_failure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

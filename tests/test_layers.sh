@@ -70,7 +70,7 @@ included_only_by() {
 included_only_by '(cblas|openblas.*)\.h' src/kernels/matmul_openblas.c
 included_only_by 'mpi\.h' src/comm/comm_internal.h
 included_only_by 'comm_internal\.h' src/comm/comm*.c
-included_only_by '(hdf5|H5.*)\.h' src/h5/h5_internal.h src/h5/disk.c
+included_only_by '(hdf5|H5.*)\.h' src/h5/h5_internal.h src/h5/vfd.c
 included_only_by 'h5_internal\.h' src/h5/*.c
 included_only_by '(smf|glib)\.h' src/midi/writer.c
 included_only_by 'ini\.h' src/base/options_read.c

@@ -185,7 +185,7 @@ static void assert_same(const struct options *a, const struct options *b)
     assert_string_equal(a->data.grid, b->data.grid);
 }
 
-static void text_comes_back_as_it_was(void **state)
+static void text_round_trips(void **state)
 {
     (void)state;
     const char *given = getenv("TUTTI_TEST_SEED");
@@ -205,7 +205,7 @@ static void text_comes_back_as_it_was(void **state)
 
 /* The lists at the top are written by hand: a setting missing there would not be
  * tested. */
-static void every_setting_is_in_a_list(void **state)
+static void test_covers_every_setting(void **state)
 {
     (void)state;
     size_t listed = 1; /* data.grid */
@@ -220,7 +220,7 @@ static void every_setting_is_in_a_list(void **state)
     assert_int_equal(listed, option_row_count + 2); /* data.split has three elements */
 }
 
-static void each_section_has_its_text(void **state)
+static void each_section_is_printed_separately(void **state)
 {
     (void)state;
     static const char *const names[] = {"[data]", "[model]", "[train]", "[run]",
@@ -270,7 +270,7 @@ static struct options read_text(const char *text)
     return options;
 }
 
-static void settings_are_read(void **state)
+static void parses_settings(void **state)
 {
     (void)state;
     struct options options = read_text("\xEF\xBB\xBF# byte order mark, CRLF, blanks\r\n"
@@ -299,7 +299,7 @@ static void settings_are_read(void **state)
     assert_true(options.train.allow_mixed_cores);
 }
 
-static void yes_and_no_have_four_names_each(void **state)
+static void accepts_four_names_of_yes_and_no(void **state)
 {
     (void)state;
     static const char *const words[] = {"yes", "true",  "on",  "1",
@@ -315,7 +315,7 @@ static void yes_and_no_have_four_names_each(void **state)
     }
 }
 
-static void long_lines_are_whole(void **state)
+static void long_lines_are_not_truncated(void **state)
 {
     (void)state;
     char text[5000] = "#";
@@ -328,7 +328,7 @@ static void long_lines_are_whole(void **state)
     assert_string_equal(options.run.dir, text + start);
 }
 
-static void faults_name_line_and_cure(void **state)
+static void errors_state_line_and_remedy(void **state)
 {
     (void)state;
     static const struct {
@@ -390,7 +390,7 @@ static void faults_name_line_and_cure(void **state)
          "[run] [sample]; did you mean train?"},
         {"[train", "a.conf:1: [train: the ']' is missing"},
         {"[train] x", "a.conf:1: [train] x: expected nothing after the ']'"},
-        {"batch = 3", "a.conf:1: batch stands before the first [section]"},
+        {"batch = 3", "a.conf:1: batch is before the first [section]"},
         {"[train]\nbatch 3", "a.conf:2: batch 3: expected [section] or key = value"},
         {"[train]\nbatch: 3", "a.conf:2: batch: 3: expected [section] or key = value"},
         {"[train]\n= 3", "a.conf:2: "},
@@ -413,7 +413,7 @@ static void faults_name_line_and_cure(void **state)
     }
 }
 
-static void paths_may_begin_at_home(void **state)
+static void expands_home_in_paths(void **state)
 {
     (void)state;
     struct options options;
@@ -453,7 +453,7 @@ static void paths_may_begin_at_home(void **state)
     assert_string_equal(options.run.dir, "./~/x");
 }
 
-static void too_long_is_refused_not_cut(void **state)
+static void too_long_values_are_rejected(void **state)
 {
     (void)state;
     struct options options;
@@ -472,7 +472,7 @@ static void too_long_is_refused_not_cut(void **state)
     assert_non_null(strstr(status_message(), "a.conf:2: kkkk"));
 }
 
-static void files_that_are_none_are_refused(void **state)
+static void rejects_special_files(void **state)
 {
     (void)state;
     char directory[] = "/tmp/tutti-test-XXXXXX";
@@ -496,7 +496,7 @@ static void files_that_are_none_are_refused(void **state)
     free(path);
 }
 
-static void the_command_line_sets_settings(void **state)
+static void command_line_sets_settings(void **state)
 {
     (void)state;
     struct options options;
@@ -539,7 +539,7 @@ static void refused(const char *text, const char *message)
         fail_msg("%s\nnot: %s", status_message(), message);
 }
 
-static void rules_between_settings_are_checked(void **state)
+static void checks_constraints_between_settings(void **state)
 {
     (void)state;
     refused("[train]\nbatch=32\nmicrobatches=5",
@@ -564,7 +564,7 @@ static void rules_between_settings_are_checked(void **state)
     assert_int_equal(options_check(&fine), STATUS_OK);
 }
 
-static void differences_are_told_key_by_key(void **state)
+static void reports_each_difference_by_key(void **state)
 {
     (void)state;
     struct options before = read_text(""), now = read_text("");
@@ -593,7 +593,7 @@ static void differences_are_told_key_by_key(void **state)
 }
 
 /* With all settings different, exactly the ones that a run depends on are reported. */
-static void what_may_change_is_not_told(void **state)
+static void ignores_settings_that_may_change(void **state)
 {
     (void)state;
     static const char *const fixed[] = {"data.encoding",
@@ -670,7 +670,7 @@ static void what_may_change_is_not_told(void **state)
     free(report);
 }
 
-static void help_and_table_show_every_key(void **state)
+static void help_and_table_list_every_key(void **state)
 {
     (void)state;
     struct options options;
@@ -752,7 +752,7 @@ static enum status read_of_dataset(struct options *options, const char *from,
     return status;
 }
 
-static void a_dataset_sets_what_it_decides(void **state)
+static void dataset_sets_its_own_settings(void **state)
 {
     (void)state;
     struct options kept, options, expected;
@@ -772,7 +772,7 @@ static void a_dataset_sets_what_it_decides(void **state)
     assert_memory_equal(&options, &expected, sizeof options);
 }
 
-static void a_dataset_sets_nothing_else(void **state)
+static void dataset_rejects_other_settings(void **state)
 {
     (void)state;
     static const struct {
@@ -789,7 +789,7 @@ static void a_dataset_sets_nothing_else(void **state)
         {"seed = 5", "saed = 5", "(written by another version of tutti, or changed"},
         {"min_notes = 1", "min_notes = 9999999",
          "kept: data.min_notes = 9999999 is above"},
-        {"[data]", "seed = 4\n[data]", "kept:1: seed stands before the first [section]"},
+        {"[data]", "seed = 4\n[data]", "kept:1: seed is before the first [section]"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct options options;
@@ -815,7 +815,7 @@ static char *lengthened(const char *text, size_t size)
     return whole;
 }
 
-static void kept_settings_are_no_longer_than_typed_ones(void **state)
+static void limits_stored_text_as_user_text(void **state)
 {
     (void)state;
     enum { MOST = 1 << 20 };
@@ -839,24 +839,24 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_are_complete_and_valid),
-        cmocka_unit_test(text_comes_back_as_it_was),
-        cmocka_unit_test(every_setting_is_in_a_list),
-        cmocka_unit_test(each_section_has_its_text),
-        cmocka_unit_test(a_dataset_sets_what_it_decides),
-        cmocka_unit_test(a_dataset_sets_nothing_else),
-        cmocka_unit_test(kept_settings_are_no_longer_than_typed_ones),
-        cmocka_unit_test(settings_are_read),
-        cmocka_unit_test(yes_and_no_have_four_names_each),
-        cmocka_unit_test(long_lines_are_whole),
-        cmocka_unit_test(faults_name_line_and_cure),
-        cmocka_unit_test(paths_may_begin_at_home),
-        cmocka_unit_test(too_long_is_refused_not_cut),
-        cmocka_unit_test(files_that_are_none_are_refused),
-        cmocka_unit_test(the_command_line_sets_settings),
-        cmocka_unit_test(rules_between_settings_are_checked),
-        cmocka_unit_test(differences_are_told_key_by_key),
-        cmocka_unit_test(what_may_change_is_not_told),
-        cmocka_unit_test(help_and_table_show_every_key),
+        cmocka_unit_test(text_round_trips),
+        cmocka_unit_test(test_covers_every_setting),
+        cmocka_unit_test(each_section_is_printed_separately),
+        cmocka_unit_test(dataset_sets_its_own_settings),
+        cmocka_unit_test(dataset_rejects_other_settings),
+        cmocka_unit_test(limits_stored_text_as_user_text),
+        cmocka_unit_test(parses_settings),
+        cmocka_unit_test(accepts_four_names_of_yes_and_no),
+        cmocka_unit_test(long_lines_are_not_truncated),
+        cmocka_unit_test(errors_state_line_and_remedy),
+        cmocka_unit_test(expands_home_in_paths),
+        cmocka_unit_test(too_long_values_are_rejected),
+        cmocka_unit_test(rejects_special_files),
+        cmocka_unit_test(command_line_sets_settings),
+        cmocka_unit_test(checks_constraints_between_settings),
+        cmocka_unit_test(reports_each_difference_by_key),
+        cmocka_unit_test(ignores_settings_that_may_change),
+        cmocka_unit_test(help_and_table_list_every_key),
         cmocka_unit_test(shipped_configurations_are_valid),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -199,7 +199,7 @@ wait $waiting && code=0 || code=$?
 [ "$code" = 1 ] || fail "a trace without reader, stopped: exit code $code"
 cat >expected.txt <<END
 waiting for a reader of pipe
-tutti: stopped by SIGTERM before the first step: pipe: no reader came
+tutti: stopped by SIGTERM before the first step: pipe: no reader
 END
 diff expected.txt output.txt >&2 || fail "a trace without reader, stopped"
 refuses 2 "^tutti: gone/trace.json: there is no folder gone" train refused --trace gone/trace.json

@@ -113,8 +113,8 @@ refuses 2 "$stream" "$tutti" train first.conf --set data.dataset=- --set run.dir
 refuses 2 "$stream" "$tutti" preprocess - -o never
 refuses 2 "^tutti: -o -: a dataset is a folder" "$tutti" preprocess corpus -o -
 mkfifo pipe # without a writer
-refuses 1 "^tutti: pipe: a pipe that nobody writes to" timeout 300 "$tutti" inspect pipe
-refuses 1 "^tutti: pipe: a pipe that nobody writes to" \
+refuses 1 "^tutti: pipe: a pipe without a writer" timeout 300 "$tutti" inspect pipe
+refuses 1 "^tutti: pipe: a pipe without a writer" \
     timeout 300 "$tutti" generate runs/first --seconds 2 -o x.mid --prime pipe
 refuses 2 "$stream a pipe" timeout 300 "$tutti" generate pipe --seconds 2 -o x.mid
 refuses 2 "$input pipe" timeout 300 "$tutti" generate runs/first --seconds 2 -o pipe --prime pipe

@@ -1,4 +1,4 @@
-/* owned_directory: which names a list matches; what is deleted from a directory with
+/* owned_directory: which names a manifest matches; what is deleted from a directory with
  * arbitrary contents, and what is not. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,7 +21,7 @@
 #include "base/owned_directory.h"
 
 static const char marker[] = "MADE";
-static const char list[] = "a\nsub/\nsub/b-{0001..0012}.h5\nlatest@\nsub/deep/\n";
+static const char manifest[] = "a\nsub/\nsub/b-{0001..0012}.h5\nlatest@\nsub/deep/\n";
 static char folder[64];
 
 static int enter(void **state)
@@ -49,8 +49,8 @@ static void put(const char *path, const char *text)
 
 static bool exists(const char *path)
 {
-    struct stat facts;
-    return lstat(path, &facts) == 0;
+    struct stat st;
+    return lstat(path, &st) == 0;
 }
 
 static void message_contains(const char *text)
@@ -75,10 +75,10 @@ static enum status claim(const char *names)
     return status;
 }
 
-/* Creates everything in the list. */
+/* Creates everything in the manifest. */
 static void fill(void)
 {
-    assert_int_equal(claim(list), STATUS_OK);
+    assert_int_equal(claim(manifest), STATUS_OK);
     put("own/a", "ours");
     assert_int_equal(mkdir("own/sub", 0777), 0);
     assert_int_equal(mkdir("own/sub/deep", 0777), 0);
@@ -89,7 +89,7 @@ static void fill(void)
     assert_int_equal(symlink("a", "own/latest"), 0);
 }
 
-static void test_names(void **state)
+static void manifest_matches_listed_entries_only(void **state)
 {
     (void)state;
     static const char names[] = "a\nx/\nx/s-{0000..0063}.h5\nspill-{0..15}\nl@\n"
@@ -97,16 +97,16 @@ static void test_names(void **state)
     static const struct {
         const char *path;
         enum owned_kind kind;
-        bool has;
+        bool expected;
     } cases[] = {
         {"a", OWNED_FILE, true},
         {"a", OWNED_LINK, false},
-        {"a", OWNED_FOLDER, false},
+        {"a", OWNED_DIRECTORY, false},
         {"a", OWNED_OTHER, false},
         {"ab", OWNED_FILE, false},
         {"", OWNED_FILE, false},
-        {"x", OWNED_FOLDER, true},
-        {"x/", OWNED_FOLDER, false},
+        {"x", OWNED_DIRECTORY, true},
+        {"x/", OWNED_DIRECTORY, false},
         {"x", OWNED_FILE, false},
         {"x/a", OWNED_FILE, false},
         {"x/s-0000.h5", OWNED_FILE, true},
@@ -140,9 +140,9 @@ static void test_names(void **state)
         {".a.0123456789.partial", OWNED_FILE, false},
         {".a.partial", OWNED_LINK, false},
         {".l.0123456789ab.partial", OWNED_LINK, true},
-        {".x.partial", OWNED_FOLDER, false},
-        {".x.0123456789ab.partial", OWNED_FOLDER, true},
-        {".a.0123456789ab.partial", OWNED_FOLDER, false},
+        {".x.partial", OWNED_DIRECTORY, false},
+        {".x.0123456789ab.partial", OWNED_DIRECTORY, true},
+        {".a.0123456789ab.partial", OWNED_DIRECTORY, false},
         {".x.0123456789ab.partial/s-0001.h5", OWNED_FILE, true},
         {".x.0123456789ab.partial/s-0064.h5", OWNED_FILE, false},
         {".x.partial/s-0001.h5", OWNED_FILE, false},
@@ -153,12 +153,13 @@ static void test_names(void **state)
         {"..partial", OWNED_FILE, false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        if (owned_names_contain(names, cases[i].path, cases[i].kind) != cases[i].has)
+        if (owned_manifest_contains(names, cases[i].path, cases[i].kind) !=
+            cases[i].expected)
             fail_msg("'%s' of kind %d: not %d", cases[i].path, (int)cases[i].kind,
-                     cases[i].has);
+                     cases[i].expected);
 }
 
-static void test_own_is_replaced(void **state)
+static void claim_deletes_listed_entries(void **state)
 {
     (void)state;
     fill();
@@ -166,14 +167,14 @@ static void test_own_is_replaced(void **state)
     assert_false(exists("own/a") || exists("own/sub") || exists("own/latest") ||
                  exists("own/.a.0123456789ab.partial"));
     put("own/a", "no longer ours");
-    assert_int_equal(claim(list), STATUS_MISUSE);
+    assert_int_equal(claim(manifest), STATUS_MISUSE);
     message_contains(
         "own: holds 'a', which tutti try has not made: not replaced; move it away");
     assert_true(exists("own/a"));
 }
 
 /* Each of these in a directory of ours prevents any deletion. */
-static void test_foreign(void **state)
+static void claim_fails_with_foreign_entries(void **state)
 {
     (void)state;
     static const char *const paths[] = {
@@ -183,61 +184,61 @@ static void test_foreign(void **state)
     fill();
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
         put(paths[i], "precious");
-        assert_int_equal(claim(list), STATUS_MISUSE);
+        assert_int_equal(claim(manifest), STATUS_MISUSE);
         message_contains(paths[i] + strlen("own/"));
         assert_true(exists(paths[i]) && exists("own/a") && exists("own/sub/b-0012.h5"));
         unlink(paths[i]);
     }
-    assert_int_equal(claim(list), STATUS_OK);
+    assert_int_equal(claim(manifest), STATUS_OK);
 }
 
 /* Listed names with another kind of file. */
-static void test_other_kinds(void **state)
+static void claim_fails_if_type_differs(void **state)
 {
     (void)state;
     mkdir("theirs", 0777);
     put("theirs/b-0001.h5", "precious");
-    assert_int_equal(claim(list), STATUS_OK);
+    assert_int_equal(claim(manifest), STATUS_OK);
     assert_int_equal(symlink("../theirs", "own/sub"), 0);
-    assert_int_equal(claim(list), STATUS_MISUSE);
+    assert_int_equal(claim(manifest), STATUS_MISUSE);
     message_contains("'sub' (a symbolic link)");
     unlink("own/sub");
     assert_int_equal(symlink("../theirs/b-0001.h5", "own/a"), 0);
-    assert_int_equal(claim(list), STATUS_MISUSE);
+    assert_int_equal(claim(manifest), STATUS_MISUSE);
     message_contains("'a' (a symbolic link)");
     unlink("own/a");
     mkdir("own/a", 0777);
-    assert_int_equal(claim(list), STATUS_MISUSE);
+    assert_int_equal(claim(manifest), STATUS_MISUSE);
     message_contains("'a' (a directory)");
     rmdir("own/a");
     assert_int_equal(mkfifo("own/a", 0666), 0);
-    assert_int_equal(claim(list), STATUS_MISUSE);
-    message_contains("'a' (no regular file)");
+    assert_int_equal(claim(manifest), STATUS_MISUSE);
+    message_contains("'a' (not a regular file)");
     unlink("own/a");
     put("own/latest", "no link");
-    assert_int_equal(claim(list), STATUS_MISUSE);
+    assert_int_equal(claim(manifest), STATUS_MISUSE);
     message_contains("'latest'");
     assert_true(exists("theirs/b-0001.h5") && exists("own/latest"));
 }
 
-static void test_without_marker(void **state)
+static void claim_fails_without_marker(void **state)
 {
     (void)state;
     put("own/a", "precious");
-    assert_int_equal(claim(list), STATUS_MISUSE);
+    assert_int_equal(claim(manifest), STATUS_MISUSE);
     message_contains("own: exists and was not made by tutti try (found 'a'; no MADE)");
     assert_true(exists("own/a") && !exists("own/MADE"));
     unlink("own/a");
-    put("own/MADE", ""); /* killed before the list was written */
-    assert_int_equal(claim(list), STATUS_OK);
+    put("own/MADE", ""); /* killed before the manifest was written */
+    assert_int_equal(claim(manifest), STATUS_OK);
     put("own/MADE", "");
     put("own/a", "precious");
-    assert_int_equal(claim(list), STATUS_MISUSE);
+    assert_int_equal(claim(manifest), STATUS_MISUSE);
     assert_true(exists("own/a"));
 }
 
 /* Anyone may have written a marker: it is an ordinary file. */
-static void test_forged_markers(void **state)
+static void claim_rejects_forged_markers(void **state)
 {
     (void)state;
     static const char *const texts[] = {
@@ -258,7 +259,7 @@ static void test_forged_markers(void **state)
     put("own/a", "precious");
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         put("own/MADE", texts[i]);
-        assert_int_equal(claim(list), STATUS_MISUSE);
+        assert_int_equal(claim(manifest), STATUS_MISUSE);
         message_contains(
             "own/MADE: a file of another kind (expected the marker of a tutti try)");
         assert_true(exists("own/a") && exists("theirs"));
@@ -266,67 +267,67 @@ static void test_forged_markers(void **state)
     unlink("own/MADE");
     put("elsewhere", "tutti try 1\na\nend\n");
     assert_int_equal(symlink("../elsewhere", "own/MADE"), 0);
-    assert_int_equal(claim(list), STATUS_MISUSE);
+    assert_int_equal(claim(manifest), STATUS_MISUSE);
     message_contains("own/MADE: a symbolic link");
     unlink("own/MADE");
     assert_int_equal(mkfifo("own/MADE", 0666), 0);
-    assert_int_equal(claim(list), STATUS_MISUSE);
-    message_contains("own/MADE: no regular file");
+    assert_int_equal(claim(manifest), STATUS_MISUSE);
+    message_contains("own/MADE: not a regular file");
     assert_true(exists("own/a"));
 }
 
-/* Bytes after the end of the list are the rest of a longer one. */
-static void test_list_ends(void **state)
+/* Bytes after the end of the manifest are the rest of a longer one. */
+static void manifest_ends_at_end_line(void **state)
 {
     (void)state;
     put("own/MADE", "tutti try 1\na\nend\nb\nend\n");
     put("own/a", "ours");
     put("own/b", "precious");
-    assert_int_equal(claim(list), STATUS_MISUSE);
+    assert_int_equal(claim(manifest), STATUS_MISUSE);
     message_contains("'b'");
     unlink("own/b");
-    assert_int_equal(claim(list), STATUS_OK);
+    assert_int_equal(claim(manifest), STATUS_OK);
     assert_false(exists("own/a"));
 }
 
-static void test_links_to_it(void **state)
+static void links_to_directory_are_followed_on_request(void **state)
 {
     (void)state;
     struct owned_directory directory;
     fill();
     assert_int_equal(symlink("own", "link"), 0);
-    assert_int_equal(claim_at("link", false, list, &directory), STATUS_MISUSE);
+    assert_int_equal(claim_at("link", false, manifest, &directory), STATUS_MISUSE);
     owned_directory_close(&directory);
     message_contains("link: a symbolic link");
     assert_true(exists("own/a"));
-    assert_int_equal(claim_at("link", true, list, &directory), STATUS_OK);
+    assert_int_equal(claim_at("link", true, manifest, &directory), STATUS_OK);
     assert_false(exists("own/a"));
     assert_true(owned_directory_is_at(&directory, "own"));
     assert_false(owned_directory_is_at(&directory, "link"));
     owned_directory_close(&directory);
 }
 
-static void test_one_at_a_time(void **state)
+static void claim_is_exclusive(void **state)
 {
     (void)state;
     struct owned_directory directory;
-    assert_int_equal(claim_at("own", false, list, &directory), STATUS_OK);
+    assert_int_equal(claim_at("own", false, manifest, &directory), STATUS_OK);
     put("own/a", "being made");
-    assert_int_equal(claim(list), STATUS_MISUSE);
+    assert_int_equal(claim(manifest), STATUS_MISUSE);
     message_contains("own: another try is writing it");
     assert_true(exists("own/a"));
     owned_directory_close(&directory);
-    assert_int_equal(claim(list), STATUS_OK);
+    assert_int_equal(claim(manifest), STATUS_OK);
 }
 
 /* Closing releases the lock although a child process has inherited it. */
-static void test_inherited_lock(void **state)
+static void close_releases_inherited_lock(void **state)
 {
     (void)state;
     struct owned_directory directory;
     assert_int_equal(owned_directory_open("own", false, "try", marker, &directory),
                      STATUS_OK);
-    assert_int_equal(owned_directory_claim(&directory, list, 0, true), STATUS_OK);
+    assert_int_equal(owned_directory_claim(&directory, manifest, 0, true), STATUS_OK);
     assert_int_equal(fcntl(directory.marker, F_GETFD), 0);
     pid_t child = fork();
     if (child == 0) {
@@ -334,15 +335,15 @@ static void test_inherited_lock(void **state)
         for (;;)
             pause();
     }
-    assert_int_equal(claim(list), STATUS_MISUSE);
+    assert_int_equal(claim(manifest), STATUS_MISUSE);
     owned_directory_close(&directory);
-    assert_int_equal(claim(list), STATUS_OK);
+    assert_int_equal(claim(manifest), STATUS_OK);
     kill(child, SIGKILL);
     assert_int_equal(waitpid(child, NULL, 0), child);
 }
 
 /* Emptying: files added since are kept and reported; all others are deleted. */
-static void test_empty_leaves_foreign(void **state)
+static void clear_keeps_foreign_entries(void **state)
 {
     (void)state;
     struct owned_directory directory;
@@ -351,7 +352,7 @@ static void test_empty_leaves_foreign(void **state)
     assert_int_equal(owned_directory_open("own", false, "try", marker, &directory),
                      STATUS_OK);
     bool found = false;
-    assert_int_equal(owned_directory_read(&directory, &found), STATUS_OK);
+    assert_int_equal(owned_directory_read_manifest(&directory, &found), STATUS_OK);
     assert_true(found);
     assert_int_equal(owned_directory_check(&directory), STATUS_MISUSE);
     message_contains("'sub/mine'");
@@ -361,7 +362,7 @@ static void test_empty_leaves_foreign(void **state)
     assert_false(exists("own/a") || exists("own/sub/b-0001.h5") || exists("own/latest"));
     unlink("own/sub/mine");
     assert_int_equal(owned_directory_clear(&directory), STATUS_OK);
-    assert_int_equal(owned_directory_unmark(&directory), STATUS_OK);
+    assert_int_equal(owned_directory_remove_marker(&directory), STATUS_OK);
     assert_int_equal(rmdir("own"), 0);
     owned_directory_close(&directory);
 }
@@ -369,17 +370,18 @@ static void test_empty_leaves_foreign(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),
-        cmocka_unit_test_setup_teardown(test_own_is_replaced, enter, leave),
-        cmocka_unit_test_setup_teardown(test_foreign, enter, leave),
-        cmocka_unit_test_setup_teardown(test_other_kinds, enter, leave),
-        cmocka_unit_test_setup_teardown(test_without_marker, enter, leave),
-        cmocka_unit_test_setup_teardown(test_forged_markers, enter, leave),
-        cmocka_unit_test_setup_teardown(test_list_ends, enter, leave),
-        cmocka_unit_test_setup_teardown(test_links_to_it, enter, leave),
-        cmocka_unit_test_setup_teardown(test_one_at_a_time, enter, leave),
-        cmocka_unit_test_setup_teardown(test_inherited_lock, enter, leave),
-        cmocka_unit_test_setup_teardown(test_empty_leaves_foreign, enter, leave),
+        cmocka_unit_test(manifest_matches_listed_entries_only),
+        cmocka_unit_test_setup_teardown(claim_deletes_listed_entries, enter, leave),
+        cmocka_unit_test_setup_teardown(claim_fails_with_foreign_entries, enter, leave),
+        cmocka_unit_test_setup_teardown(claim_fails_if_type_differs, enter, leave),
+        cmocka_unit_test_setup_teardown(claim_fails_without_marker, enter, leave),
+        cmocka_unit_test_setup_teardown(claim_rejects_forged_markers, enter, leave),
+        cmocka_unit_test_setup_teardown(manifest_ends_at_end_line, enter, leave),
+        cmocka_unit_test_setup_teardown(links_to_directory_are_followed_on_request, enter,
+                                        leave),
+        cmocka_unit_test_setup_teardown(claim_is_exclusive, enter, leave),
+        cmocka_unit_test_setup_teardown(close_releases_inherited_lock, enter, leave),
+        cmocka_unit_test_setup_teardown(clear_keeps_foreign_entries, enter, leave),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -39,7 +39,7 @@ static const struct {
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
-static void what_a_terminal_obeys_is_escaped(void **state)
+static void escapes_control_characters(void **state)
 {
     (void)state;
     for (size_t i = 0; i < CASES; i++) {
@@ -54,7 +54,7 @@ static void what_a_terminal_obeys_is_escaped(void **state)
     }
 }
 
-static void no_part_of_a_character_is_left(void **state)
+static void truncates_at_whole_characters(void **state)
 {
     (void)state;
     static const char text[] = "a\xC3\xA9\x1B\xE2\x80\xAEz";
@@ -68,7 +68,7 @@ static void no_part_of_a_character_is_left(void **state)
     }
 }
 
-static void a_message_is_one_printable_line(void **state)
+static void message_is_one_printable_line(void **state)
 {
     (void)state;
     for (size_t i = 0; i < CASES; i++) {
@@ -94,7 +94,7 @@ static void log_to(char *text, size_t size, const char *line)
     close(ends[0]);
 }
 
-static void a_line_of_the_log_forges_no_other(void **state)
+static void log_line_cannot_forge_another(void **state)
 {
     (void)state;
     char text[200], *line = NULL;
@@ -111,10 +111,10 @@ static void a_line_of_the_log_forges_no_other(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_a_terminal_obeys_is_escaped),
-        cmocka_unit_test(no_part_of_a_character_is_left),
-        cmocka_unit_test(a_message_is_one_printable_line),
-        cmocka_unit_test(a_line_of_the_log_forges_no_other),
+        cmocka_unit_test(escapes_control_characters),
+        cmocka_unit_test(truncates_at_whole_characters),
+        cmocka_unit_test(message_is_one_printable_line),
+        cmocka_unit_test(log_line_cannot_forge_another),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

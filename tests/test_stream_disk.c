@@ -159,7 +159,7 @@ static void the_cache_keeps_to_its_bytes(void **state)
         struct stream_files files;
         stream_files_make(&files, chunks * CHUNK_BYTES);
         uint64_t bytes = token_cache_bytes(files.cache);
-        uint64_t tables = FILES * token_cache_table_bytes(4 * H5_CHUNK);
+        uint64_t tables = FILES * token_cache_table_bytes(4 * H5_MAX_CHUNK);
         assert_true(bytes > (chunks - 1) * CHUNK_BYTES);
         assert_true(bytes <= chunks * CHUNK_BYTES + tables);
         stream_files_remove(&files);
@@ -263,27 +263,29 @@ static struct h5_chunks find_chunks(const char *path)
 /* Compared with the bytes that the library has written, including checksums. */
 static void check_chunks(size_t length, const token *written)
 {
-    static token read[H5_CHUNK + 2];
+    static token read[H5_MAX_CHUNK + 2];
     struct h5_file *file;
     char path[] = "/tmp/tutti-chunks-XXXXXX";
     close(mkstemp(path));
     stream_files_check(h5_create(path, &file));
-    stream_files_check(h5_make(file, "/tokens", H5_U16, length));
+    stream_files_check(h5_create_1d(file, "/tokens", H5_U16, length));
     stream_files_check(h5_write_slice(file, "/tokens", H5_U16, 0, length, written));
     stream_files_check(h5_close(file));
     struct h5_chunks chunks = find_chunks(path);
     assert_int_equal(chunks.length, length);
-    assert_int_equal(chunks.count, (length + H5_CHUNK - 1) / H5_CHUNK);
-    assert_int_equal(chunks.chunk, h5_chunk_length(length));
-    assert_true(chunks.chunk <= H5_CHUNK);
-    assert_true(length == 0 || chunks.count * chunks.chunk - length < chunks.count);
+    assert_int_equal(chunks.count, (length + H5_MAX_CHUNK - 1) / H5_MAX_CHUNK);
+    assert_int_equal(chunks.chunk_length, h5_chunk_length(length));
+    assert_true(chunks.chunk_length <= H5_MAX_CHUNK);
+    assert_true(length == 0 ||
+                chunks.count * chunks.chunk_length - length < chunks.count);
     assert_true(h5_chunk_buffer_size(&chunks) <= sizeof read);
     int descriptor = open(path, O_RDONLY);
     for (size_t c = 0; c < chunks.count; c++) {
-        size_t first = c * chunks.chunk, left = length - first;
+        size_t first = c * chunks.chunk_length, left = length - first;
         stream_files_check(h5_chunk_read(&chunks, c, descriptor, path, "/tokens", read));
         assert_memory_equal(read, written + first,
-                            (left < chunks.chunk ? left : chunks.chunk) * sizeof *read);
+                            (left < chunks.chunk_length ? left : chunks.chunk_length) *
+                                sizeof *read);
     }
     close(descriptor);
     unlink(path);
@@ -295,11 +297,20 @@ static void check_chunks(size_t length, const token *written)
 static void chunks_hold_what_the_library_wrote(void **state)
 {
     (void)state;
-    static const size_t lengths[] = {
-        0, 1, 2, 31, 32, 33, 1000, 11521, H5_CHUNK, H5_CHUNK + 1, 3 * H5_CHUNK - 7};
-    static token written[3 * H5_CHUNK];
+    static const size_t lengths[] = {0,
+                                     1,
+                                     2,
+                                     31,
+                                     32,
+                                     33,
+                                     1000,
+                                     11521,
+                                     H5_MAX_CHUNK,
+                                     H5_MAX_CHUNK + 1,
+                                     3 * H5_MAX_CHUNK - 7};
+    static token written[3 * H5_MAX_CHUNK];
     for (int kind = 0; kind < 3; kind++) {
-        for (size_t i = 0; i < 3 * H5_CHUNK; i++)
+        for (size_t i = 0; i < 3 * H5_MAX_CHUNK; i++)
             written[i] = kind == 0   ? (token)stream_files_draw(65536, 0, i, 7)
                          : kind == 1 ? 0xffff
                                      : 0;

@@ -15,7 +15,7 @@
 #include "base/progress.h"
 #include "base/text.h"
 
-static void typos_are_understood(void **state)
+static void suggests_closest_name(void **state)
 {
     (void)state;
     static const char *const names[] = {
@@ -37,7 +37,7 @@ static void typos_are_understood(void **state)
     assert_null(text_suggest(longest, names));
 }
 
-static void numbers_are_read_whole(void **state)
+static void numbers_are_parsed_completely(void **state)
 {
     (void)state;
     int64_t integer;
@@ -69,7 +69,7 @@ static void numbers_are_read_whole(void **state)
     }
 }
 
-static void messages_show_one_line(void **state)
+static void excerpt_is_one_line(void **state)
 {
     (void)state;
     char text[8];
@@ -80,7 +80,7 @@ static void messages_show_one_line(void **state)
     assert_string_equal(text_excerpt("12345678", text, sizeof text), "1234...");
 }
 
-static void durations_are_read_at_a_glance(void **state)
+static void formats_durations(void **state)
 {
     (void)state;
     char text[32];
@@ -92,7 +92,7 @@ static void durations_are_read_at_a_glance(void **state)
     assert_string_equal(duration_text(1e300, text, sizeof text), "?");
 }
 
-static void the_line_says_rate_and_rest(void **state)
+static void progress_line_shows_rate_and_time_left(void **state)
 {
     (void)state;
     struct progress progress = {.task = "epoch 3/20", .unit = "tokens", .total = 4000000};
@@ -153,7 +153,7 @@ static void collect(int from, int to, bool muted, char *text, size_t size)
     close(from);
 }
 
-static void elsewhere_plain_lines_are_printed(void **state)
+static void prints_plain_lines_without_terminal(void **state)
 {
     (void)state;
     char text[1000];
@@ -170,7 +170,7 @@ static void elsewhere_plain_lines_are_printed(void **state)
     assert_string_equal(text, "");
 }
 
-static void a_terminal_line_fits(void **state)
+static void terminal_line_fits_width(void **state)
 {
     (void)state;
     char text[1000];
@@ -194,13 +194,13 @@ static void a_terminal_line_fits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(typos_are_understood),
-        cmocka_unit_test(numbers_are_read_whole),
-        cmocka_unit_test(messages_show_one_line),
-        cmocka_unit_test(durations_are_read_at_a_glance),
-        cmocka_unit_test(the_line_says_rate_and_rest),
-        cmocka_unit_test(elsewhere_plain_lines_are_printed),
-        cmocka_unit_test(a_terminal_line_fits),
+        cmocka_unit_test(suggests_closest_name),
+        cmocka_unit_test(numbers_are_parsed_completely),
+        cmocka_unit_test(excerpt_is_one_line),
+        cmocka_unit_test(formats_durations),
+        cmocka_unit_test(progress_line_shows_rate_and_time_left),
+        cmocka_unit_test(prints_plain_lines_without_terminal),
+        cmocka_unit_test(terminal_line_fits_width),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,7 +20,7 @@ enum { LONGEST = 10 };
 /* The lines of the file, each followed by '|', then the error message, if any. */
 static const char *lines_of(FILE *file, char *out, size_t size)
 {
-    struct text_lines lines = {.file = file, .name = "a", .longest = LONGEST};
+    struct text_lines lines = {.file = file, .name = "a", .max_bytes = LONGEST};
     bool more = true;
     size_t used = 0;
     out[0] = '\0';
@@ -36,7 +36,7 @@ static const char *lines_of(FILE *file, char *out, size_t size)
     return out;
 }
 
-static void lines_are_taken_and_what_is_no_text_is_refused(void **state)
+static void reads_lines_and_rejects_other_content(void **state)
 {
     (void)state;
 #define BYTES(text) text, sizeof text - 1
@@ -83,7 +83,7 @@ static ssize_t failing_read(void *cookie, char *buffer, size_t size)
     return 6;
 }
 
-static void a_fault_of_reading_is_not_the_end(void **state)
+static void read_error_is_not_end_of_file(void **state)
 {
     (void)state;
     int calls = 0;
@@ -120,11 +120,12 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void assert_refused(const char *path, size_t most, const char *message)
+static void assert_refused(const char *path, size_t max_bytes, const char *message)
 {
     char *text;
     size_t size;
-    assert_int_equal(text_file_read(path, "the list", most, &text, &size), STATUS_MISUSE);
+    assert_int_equal(text_file_read(path, "the list", max_bytes, &text, &size),
+                     STATUS_MISUSE);
     assert_null(text);
     if (!strstr(status_message(), message))
         fail_msg("'%s' is not in: %s", message, status_message());
@@ -150,7 +151,7 @@ static void what_cannot_be_read_is_refused(void **state)
     const struct place *place = *state;
     assert_refused(place->folder, 10, "can't read the list: Is a directory");
     assert_refused(place->file, 10, "can't open the list: No such file");
-    assert_refused(place->pipe, 10, "a pipe to which nobody has written for 5 s");
+    assert_refused(place->pipe, 10, "a pipe without data for 5 s");
 }
 
 /* Starts a child process that waits for a reader, then writes two parts. */
@@ -199,8 +200,8 @@ int main(void)
 {
 #define IN_PLACE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lines_are_taken_and_what_is_no_text_is_refused),
-        cmocka_unit_test(a_fault_of_reading_is_not_the_end),
+        cmocka_unit_test(reads_lines_and_rejects_other_content),
+        cmocka_unit_test(read_error_is_not_end_of_file),
         IN_PLACE(the_size_is_bounded),
         IN_PLACE(what_cannot_be_read_is_refused),
         IN_PLACE(a_pipe_is_read_to_its_end),

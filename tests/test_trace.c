@@ -30,7 +30,7 @@ static int by_start(const void *left, const void *right)
 
 /* ---- the main thread ---- */
 
-static void test_phases_are_events(void **state)
+static void phases_are_recorded_as_events(void **state)
 {
     struct trace_event events[8];
     (void)state;
@@ -65,7 +65,7 @@ static void test_phases_are_events(void **state)
 
 /* ---- more events than memory holds ---- */
 
-static void test_spool(void **state)
+static void full_buffer_spills_to_file(void **state)
 {
     enum { EVENTS = 1000, AT_ONCE = 7 };
     static struct trace_event all[EVENTS];
@@ -92,7 +92,7 @@ static void test_spool(void **state)
     trace_stop();
 }
 
-static void test_no_room(void **state)
+static void events_without_space_are_counted_as_lost(void **state)
 {
     struct rlimit before, none;
     struct trace_event events[8];
@@ -126,7 +126,7 @@ static void *checkpoint(void *unused)
     return unused;
 }
 
-static void test_threads_have_lanes(void **state)
+static void concurrent_spans_have_different_lanes(void **state)
 {
     pthread_t threads[THREADS];
     struct trace_event events[16];
@@ -160,16 +160,16 @@ static void test_threads_have_lanes(void **state)
 
 /* ---- clocks ---- */
 
-static void test_clock_is_corrected(void **state)
+static void times_are_corrected_by_clock_offset(void **state)
 {
     struct trace_event events[8];
     (void)state;
     assert_int_equal(trace_start(0), STATUS_OK);
     double base = clock_seconds() + 100;
     /* ahead by 5 at first, drifting by 0.1 per second, steady from 40 s on */
-    assert_int_equal(trace_clock(base, 5), STATUS_OK);
-    assert_int_equal(trace_clock(base + 40, 9), STATUS_OK);
-    assert_int_equal(trace_clock(base + 80, 9), STATUS_OK);
+    assert_int_equal(trace_add_clock_offset(base, 5), STATUS_OK);
+    assert_int_equal(trace_add_clock_offset(base + 40, 9), STATUS_OK);
+    assert_int_equal(trace_add_clock_offset(base + 80, 9), STATUS_OK);
     const double ends[] = {-10, 10, 20, 60, 100};
     for (int i = 0; i < 5; i++)
         trace_phase(PHASE_FORWARD, base + ends[i]);
@@ -186,11 +186,11 @@ static void test_clock_is_corrected(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_phases_are_events),
-        cmocka_unit_test(test_spool),
-        cmocka_unit_test(test_no_room),
-        cmocka_unit_test(test_threads_have_lanes),
-        cmocka_unit_test(test_clock_is_corrected),
+        cmocka_unit_test(phases_are_recorded_as_events),
+        cmocka_unit_test(full_buffer_spills_to_file),
+        cmocka_unit_test(events_without_space_are_counted_as_lost),
+        cmocka_unit_test(concurrent_spans_have_different_lanes),
+        cmocka_unit_test(times_are_corrected_by_clock_offset),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -164,7 +164,7 @@ static int left_over(const struct scene *scene)
     DIR *folder = opendir(scene->run.checkpoints);
     assert_non_null(folder);
     for (struct dirent *at; (at = readdir(folder));)
-        found += file_is_left_over(at->d_name);
+        found += file_is_temporary_name(at->d_name);
     closedir(folder);
     return found;
 }
@@ -335,7 +335,7 @@ static int kill_in_save(struct scene *scene, int64_t step, enum fault fault)
         _exit(0);
     }
     assert_int_equal(waitpid(child, &how, 0), child);
-    assert_true(inject_due(fault, step));
+    assert_true(inject_triggered(fault, step));
     return WIFSIGNALED(how) ? WTERMSIG(how) : 0;
 }
 

@@ -23,9 +23,10 @@
 enum {
     CACHE_LINE = 64,
 #ifdef ARENA_POISONS
-    GAP = CACHE_LINE /* after each array, so that AddressSanitizer detects overflows */
+    REDZONE =
+        CACHE_LINE /* after each array, so that AddressSanitizer detects overflows */
 #else
-    GAP = 0
+    REDZONE = 0
 #endif
 };
 
@@ -45,7 +46,7 @@ void *arena_array(struct arena *arena, size_t count, size_t size)
     if (!bytes)
         return NULL;
     size_t offset = arena->used;
-    arena->used = aligned(offset + bytes + GAP);
+    arena->used = aligned(offset + bytes + REDZONE);
     if (arena->used > arena->size) /* measuring, or beyond the measured size */
         return NULL;
     ASAN_UNPOISON_MEMORY_REGION(arena->block + offset, bytes);
@@ -55,9 +56,9 @@ void *arena_array(struct arena *arena, size_t count, size_t size)
 bool arena_allocate(struct arena *arena)
 {
     size_t size = arena->used;
-    bool possible = !arena->overflow;
+    bool valid = !arena->overflow;
     *arena = (struct arena){0};
-    if (possible)
+    if (valid)
         arena->block = memory_zeroed(size);
     if (!arena->block)
         return false;

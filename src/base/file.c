@@ -17,14 +17,14 @@ enum { STREAM_BLOCK = 1 << 16, STREAM_MAX = 1 << 30 };
 
 bool file_exists(const char *path)
 {
-    struct stat facts;
-    return stat(path, &facts) == 0;
+    struct stat st;
+    return stat(path, &st) == 0;
 }
 
 bool file_is_directory(const char *path)
 {
-    struct stat facts;
-    return stat(path, &facts) == 0 && S_ISDIR(facts.st_mode);
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
 /* Bytes outside holes. Counts at most EXTENTS_MAX extents, to limit the cost of a file
@@ -75,16 +75,16 @@ const char *file_kind(mode_t mode)
 }
 
 /* mkdir has failed with errno `reason`: fine if the directory exists. */
-static enum status accept_directory(const char *path, int reason)
+static enum status check_is_directory(const char *path, int reason)
 {
     if (file_is_directory(path))
         return STATUS_OK;
     if (reason == EEXIST)
         return status_fail(STATUS_FAILED,
-                           "%s: can't make the directory: there is a file of this name",
+                           "%s: can't create the directory: there is a file of this name",
                            path);
     errno = reason;
-    return status_fail_errno("%s: can't make the directory", path);
+    return status_fail_errno("%s: can't create the directory", path);
 }
 
 enum status file_make_directories(const char *path)
@@ -96,12 +96,12 @@ enum status file_make_directories(const char *path)
     for (char *at = partial + 1; status == STATUS_OK; at++) {
         if (*at != '/' && *at != '\0')
             continue;
-        char kept = *at;
+        char separator = *at;
         *at = '\0';
         if (mkdir(partial, 0777) != 0)
-            status = accept_directory(partial, errno);
-        *at = kept;
-        if (kept == '\0')
+            status = check_is_directory(partial, errno);
+        *at = separator;
+        if (separator == '\0')
             break;
     }
     free(partial);
@@ -128,12 +128,12 @@ static ssize_t read_fully(int descriptor, uint8_t *bytes, size_t size)
 static enum status read_open_file(int descriptor, const char *path, uint64_t max_bytes,
                                   uint8_t **bytes, size_t *size)
 {
-    struct stat facts;
-    if (fstat(descriptor, &facts) != 0)
+    struct stat st;
+    if (fstat(descriptor, &st) != 0)
         return status_fail_errno("%s: can't read", path);
-    if (!S_ISREG(facts.st_mode))
+    if (!S_ISREG(st.st_mode))
         return status_fail(STATUS_FAILED, "%s: not a regular file", path);
-    uint64_t expected = (uint64_t)facts.st_size;
+    uint64_t expected = (uint64_t)st.st_size;
     if (max_bytes && expected > max_bytes)
         return status_fail(STATUS_FAILED, "%s: %llu bytes, more than the limit of %llu",
                            path, (unsigned long long)expected,
@@ -172,23 +172,23 @@ enum status file_read(const char *path, uint64_t max_bytes, uint8_t **bytes, siz
 
 bool file_is_stream(const char *path)
 {
-    struct stat facts;
-    return strcmp(path, "-") == 0 || (stat(path, &facts) == 0 && S_ISFIFO(facts.st_mode));
+    struct stat st;
+    return strcmp(path, "-") == 0 || (stat(path, &st) == 0 && S_ISFIFO(st.st_mode));
 }
 
-static enum status refuse_stream(const char *shown, ssize_t got, uint64_t most)
+static enum status stream_error(const char *shown, ssize_t got, uint64_t limit)
 {
     if (got < 0)
         return status_fail_errno("%s: can't read", shown);
     return status_fail(STATUS_FAILED, "%s: more than the limit of %llu bytes", shown,
-                       (unsigned long long)most);
+                       (unsigned long long)limit);
 }
 
 /* Reads until end of file; *size bytes (0 or 1) have already been read, into `first`. */
 static enum status read_stream(int descriptor, const char *shown, uint64_t max_bytes,
                                uint8_t first, uint8_t **bytes, size_t *size)
 {
-    uint64_t most = max_bytes ? max_bytes : STREAM_MAX;
+    uint64_t limit = max_bytes ? max_bytes : STREAM_MAX;
     uint8_t *buffer = NULL;
     size_t have = *size, capacity = 0;
     for (ssize_t got = STREAM_BLOCK; got == STREAM_BLOCK; have += (size_t)got) {
@@ -200,8 +200,8 @@ static enum status read_stream(int descriptor, const char *shown, uint64_t max_b
         buffer = grown;
         buffer[0] = *size ? first : buffer[0];
         got = read_fully(descriptor, buffer + have, STREAM_BLOCK);
-        if (got < 0 || have + (size_t)got > most) {
-            enum status status = refuse_stream(shown, got, most);
+        if (got < 0 || have + (size_t)got > limit) {
+            enum status status = stream_error(shown, got, limit);
             free(buffer);
             return status;
         }
@@ -218,7 +218,7 @@ static enum status read_pipe(int descriptor, const char *path, uint64_t max_byte
     uint8_t first = 0;
     ssize_t got = read(descriptor, &first, 1);
     if (got == 0)
-        return status_fail(STATUS_FAILED, "%s: a pipe that nobody writes to", path);
+        return status_fail(STATUS_FAILED, "%s: a pipe without a writer", path);
     if ((got < 0 && errno != EAGAIN) || fcntl(descriptor, F_SETFL, O_RDONLY) != 0)
         return status_fail_errno("%s: can't read", path);
     *size = got == 1;

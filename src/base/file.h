@@ -66,9 +66,9 @@ char *file_temporary_name(const char *path);
 const char *file_final_name(const char *name, size_t *length, bool *is_random);
 
 /* True for a name (without directory) of the second form, under which file_write,
- * file_link and h5_create_unique keep incomplete content. A killed process may leave such
- * a file. */
-bool file_is_left_over(const char *name);
+ * file_symlink and h5_create_unique keep incomplete content. A killed process may leave
+ * such a file. */
+bool file_is_temporary_name(const char *name);
 
 /* An unpredictable unused name beside `path`: "PATH.WORD-3fa9c01b72de"; the caller frees
  * it. NULL with errno. */
@@ -92,15 +92,16 @@ enum status file_publish(const char *partial, const char *path);
 /* Writes a whole file, as file_write does, at a path chosen by the program, not the user:
  * a link there is not followed, and an existing file is replaced, not overwritten. An
  * existing entry that is not a regular file is an error and left unchanged. */
-enum status file_write_own(const char *path, const void *bytes, size_t size);
+enum status file_write_nofollow(const char *path, const void *bytes, size_t size);
 
 /* The same with content that `write` writes incrementally to the new file; it returns 0,
  * or -1 with errno. It may be called a second time, for another new file. */
 typedef int file_writer(int descriptor, void *context);
-enum status file_write_own_by(const char *path, file_writer *write, void *context);
+enum status file_write_nofollow_callback(const char *path, file_writer *write,
+                                         void *context);
 
 /* Points the symbolic link `link` at `target` atomically (new link, then rename). */
-enum status file_link(const char *target, const char *link);
+enum status file_symlink(const char *target, const char *link);
 
 /* ---- file_check.c, file_output.c: outputs ----
  *
@@ -118,9 +119,9 @@ enum status file_link(const char *target, const char *link);
  *   an HDF5 file, such as a checkpoint: rejected by file_check_output
  * Opening a FIFO waits for its reader, with one log line if there is none yet. */
 struct file_output {
-    bool is_regular;   /* a file, or none yet: to be replaced */
-    bool is_stdout;    /* "-", /dev/stdout, ... */
-    bool lacks_folder; /* directories must be created first, which is allowed */
+    bool is_regular;        /* a file, or none yet: to be replaced */
+    bool is_stdout;         /* "-", /dev/stdout, ... */
+    bool missing_directory; /* directories must be created first, which is allowed */
 };
 
 /* Resolves an output and checks whether this process may write to it; changes nothing.
@@ -141,11 +142,11 @@ enum status file_check_not_midi(const char *output);
 enum status file_reserve_stdout(void);
 
 /* Opens an output for incremental writing, not atomic: a regular file is truncated. Only
- * a regular file (*is_regular) is seekable. While a FIFO has no reader, `give_up` (NULL:
- * never) is called every 50 ms; if it returns true, the call fails with "PATH: no reader
- * came". The caller closes *descriptor. */
-enum status file_open_output(const char *path, bool (*give_up)(void), int *descriptor,
-                             bool *is_regular);
+ * a regular file (*is_regular) is seekable. While a FIFO has no reader, `is_cancelled`
+ * (NULL: never) is called every 50 ms; if it returns true, the call fails with "PATH: no
+ * reader". The caller closes *descriptor. */
+enum status file_open_output(const char *path, bool (*is_cancelled)(void),
+                             int *descriptor, bool *is_regular);
 
 /* Writes a whole output. A regular file is replaced atomically: several processes, even
  * on different hosts, may write the same path at the same time, and the last one wins. On

@@ -6,7 +6,7 @@
 
 #include "file.h"
 
-enum { FILE_NAMES_TRIED = 100 }; /* random names to try before giving up */
+enum { FILE_NAME_ATTEMPTS = 100 }; /* random names to try before giving up */
 
 /* ---- file_target.c ---- */
 
@@ -49,9 +49,9 @@ int file_write_bytes(int descriptor, const void *bytes, size_t size);
 /* close() that changes errno only if it fails. */
 int file_close(int descriptor);
 
-/* Writes a new file beside `path` and renames it over the old one (`facts`; NULL: there
- * is none); -1 with errno. */
-int file_replace(const char *path, const struct stat *facts,
+/* Writes a new file beside `path` and renames it over the old one (`replaced`; NULL:
+ * there is none); -1 with errno. */
+int file_replace(const char *path, const struct stat *replaced,
                  const struct file_content *content);
 
 /* Syncs the directory that holds `path`. */

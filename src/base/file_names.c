@@ -49,7 +49,7 @@ const char *file_final_name(const char *name, size_t *length, bool *is_random)
 }
 
 /* Without random digits the file may belong to another program: ".movie.partial". */
-bool file_is_left_over(const char *name)
+bool file_is_temporary_name(const char *name)
 {
     size_t length = strlen(name);
     bool is_random;
@@ -63,9 +63,9 @@ uint64_t file_random_number(void)
     if (getrandom(&number, sizeof number, 0) != sizeof number) { /* in some sandboxes */
         struct timespec now = {0};
         clock_gettime(CLOCK_REALTIME, &now);
-        const uint64_t facts[] = {(uint64_t)now.tv_sec, (uint64_t)now.tv_nsec,
-                                  (uint64_t)getpid(), calls++};
-        number = hash64(facts, sizeof facts);
+        const uint64_t entropy[] = {(uint64_t)now.tv_sec, (uint64_t)now.tv_nsec,
+                                    (uint64_t)getpid(), calls++};
+        number = hash64(entropy, sizeof entropy);
     }
     return number;
 }
@@ -88,10 +88,10 @@ char *file_temporary_name(const char *path)
 
 char *file_unused_name(const char *path, const char *word)
 {
-    struct stat facts;
-    for (int i = 0; i < FILE_NAMES_TRIED; i++) {
+    struct stat st;
+    for (int i = 0; i < FILE_NAME_ATTEMPTS; i++) {
         char *name = path_format("%s.%s-%012llx", path, word, random_digits());
-        if (!name || (lstat(name, &facts) != 0 && errno == ENOENT))
+        if (!name || (lstat(name, &st) != 0 && errno == ENOENT))
             return name;
         free(name);
     }
@@ -100,14 +100,14 @@ char *file_unused_name(const char *path, const char *word)
 }
 
 /* Renames `from` to `to` unless `to` exists; -1 with errno. */
-static int rename_to_free(const char *from, const char *to)
+static int rename_noreplace(const char *from, const char *to)
 {
-    struct stat facts;
+    struct stat st;
     if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
         return 0;
     if (errno != EINVAL && errno != ENOSYS && errno != ENOTSUP) /* NFS and others */
         return -1;
-    if (lstat(to, &facts) == 0) {
+    if (lstat(to, &st) == 0) {
         errno = EEXIST;
         return -1;
     }
@@ -120,7 +120,7 @@ enum status file_move_aside(const char *path, char **kept)
         *kept = path_format("%s.kept-%d", path, number);
         if (!*kept)
             return status_fail(STATUS_FAILED, "%s: out of memory", path);
-        if (rename_to_free(path, *kept) == 0)
+        if (rename_noreplace(path, *kept) == 0)
             return STATUS_OK;
         int reason = errno;
         free(*kept);

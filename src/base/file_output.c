@@ -13,15 +13,14 @@
 
 static bool is_fifo(const struct file_target *target)
 {
-    struct stat facts;
-    return target->descriptor < 0 && stat(target->path, &facts) == 0 &&
-           S_ISFIFO(facts.st_mode);
+    struct stat st;
+    return target->descriptor < 0 && stat(target->path, &st) == 0 && S_ISFIFO(st.st_mode);
 }
 
 /* Opens a FIFO once it has a reader. Returns the descriptor, or -1 with errno; EINTR if
- * give_up (NULL: never) returns true. A blocking open would be restarted after each
+ * is_cancelled (NULL: never) returns true. A blocking open would be restarted after each
  * signal whose handler only sets a flag. */
-static int open_fifo(const struct file_target *target, bool (*give_up)(void))
+static int open_fifo(const struct file_target *target, bool (*is_cancelled)(void))
 {
     const int flags = O_WRONLY | O_NONBLOCK | O_CLOEXEC;
     const struct timespec pause = {.tv_nsec = 50000000};
@@ -33,7 +32,7 @@ static int open_fifo(const struct file_target *target, bool (*give_up)(void))
             return descriptor;
         if (!reported)
             log_info("waiting for a reader of %s", target->shown);
-        if (give_up && give_up()) {
+        if (is_cancelled && is_cancelled()) {
             errno = EINTR;
             return -1;
         }
@@ -41,32 +40,32 @@ static int open_fifo(const struct file_target *target, bool (*give_up)(void))
     }
 }
 
-static int open_own(int descriptor)
+static int dup_descriptor(int descriptor)
 {
-    int own = descriptor == STDOUT_FILENO ? file_stdout_descriptor() : descriptor;
-    return fcntl(own, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    int source = descriptor == STDOUT_FILENO ? file_stdout_descriptor() : descriptor;
+    return fcntl(source, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 }
 
-static enum status open_target(const struct file_target *target, bool (*give_up)(void),
-                               int *descriptor)
+static enum status open_target(const struct file_target *target,
+                               bool (*is_cancelled)(void), int *descriptor)
 {
     const int flags = O_WRONLY | O_TRUNC | O_NOCTTY | O_CLOEXEC;
     if (target->descriptor >= 0)
-        *descriptor = open_own(target->descriptor);
+        *descriptor = dup_descriptor(target->descriptor);
     else if (is_fifo(target))
-        *descriptor = open_fifo(target, give_up);
+        *descriptor = open_fifo(target, is_cancelled);
     else
         *descriptor =
             open(target->path, flags | (target->is_regular ? O_CREAT : 0), 0666);
     if (*descriptor >= 0)
         return STATUS_OK;
     if (errno == EINTR && is_fifo(target))
-        return status_fail(STATUS_FAILED, "%s: no reader came", target->shown);
+        return status_fail(STATUS_FAILED, "%s: no reader", target->shown);
     return status_fail_errno("%s: can't write", target->shown);
 }
 
-enum status file_open_output(const char *path, bool (*give_up)(void), int *descriptor,
-                             bool *is_regular)
+enum status file_open_output(const char *path, bool (*is_cancelled)(void),
+                             int *descriptor, bool *is_regular)
 {
     struct file_target target;
     enum status status = file_target_find(path, &target);
@@ -75,7 +74,7 @@ enum status file_open_output(const char *path, bool (*give_up)(void), int *descr
     *is_regular = target.is_regular;
     status = file_check_not_h5(&target);
     if (status == STATUS_OK)
-        status = open_target(&target, give_up, descriptor);
+        status = open_target(&target, is_cancelled, descriptor);
     file_target_free(&target);
     return status;
 }
@@ -98,7 +97,7 @@ static enum status write_in_place(const struct file_target *target, const void *
 
 /* True if a file can't be replaced but may still be writable: no permission for its
  * directory, a read-only directory, a mount point (a file mounted into a container). */
-static bool forbids_replacing(int reason)
+static bool denies_replacing(int reason)
 {
     return reason == EACCES || reason == EPERM || reason == EROFS || reason == EBUSY;
 }
@@ -106,15 +105,15 @@ static bool forbids_replacing(int reason)
 static enum status replace(const struct file_target *target, const void *bytes,
                            size_t size)
 {
-    struct stat facts;
+    struct stat st;
     const struct file_content content = {.bytes = bytes, .size = size};
-    bool exists = stat(target->path, &facts) == 0;
-    if (file_replace(target->path, exists ? &facts : NULL, &content) == 0)
+    bool exists = stat(target->path, &st) == 0;
+    if (file_replace(target->path, exists ? &st : NULL, &content) == 0)
         return file_sync_directory_of(target->path);
     struct file_target existing = *target;
     existing.is_regular = false;
     int reason = errno;
-    if (forbids_replacing(reason) && stat(target->path, &facts) == 0)
+    if (denies_replacing(reason) && stat(target->path, &st) == 0)
         return write_in_place(&existing, bytes, size);
     errno = reason;
     return status_fail_errno("%s: can't write", target->shown);

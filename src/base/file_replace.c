@@ -56,14 +56,15 @@ int file_close(int descriptor)
 
 /* ---- under a temporary name ---- */
 
-/* Calls `make` with random names beside `path` until one is unused. Returns the name (the
- * caller frees it), or NULL with errno. */
-static char *make_partial(const char *path,
-                          int (*make)(const char *partial, void *context), void *context)
+/* Calls `create` with random names beside `path` until one is unused. Returns the name
+ * (the caller frees it), or NULL with errno. */
+static char *create_unique(const char *path,
+                           int (*create)(const char *partial, void *context),
+                           void *context)
 {
-    for (int i = 0; i < FILE_NAMES_TRIED; i++) {
+    for (int i = 0; i < FILE_NAME_ATTEMPTS; i++) {
         char *partial = file_temporary_name(path);
-        if (!partial || make(partial, context) == 0)
+        if (!partial || create(partial, context) == 0)
             return partial;
         int reason = errno;
         free(partial);
@@ -82,21 +83,21 @@ struct new_file {
 };
 
 /* Private until it gets the mode bits of the old file. */
-static mode_t first_mode(const struct new_file *file)
+static mode_t initial_mode(const struct new_file *file)
 {
     return file->old ? 0600 : 0666;
 }
 
-static int make_file(const char *partial, void *context)
+static int create_file(const char *partial, void *context)
 {
     struct new_file *file = context;
     file->descriptor = open(partial, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                            first_mode(file));
+                            initial_mode(file));
     return file->descriptor < 0 ? -1 : 0;
 }
 
 /* Links an unnamed file (O_TMPFILE) to its first name. */
-static int make_name(const char *partial, void *context)
+static int link_unnamed(const char *partial, void *context)
 {
     const struct new_file *file = context;
     char unnamed[64];
@@ -104,19 +105,19 @@ static int make_name(const char *partial, void *context)
     return linkat(AT_FDCWD, unnamed, AT_FDCWD, partial, AT_SYMLINK_FOLLOW);
 }
 
-static int make_link(const char *partial, void *target)
+static int create_link(const char *partial, void *target)
 {
     return symlink(target, partial);
 }
 
 /* Gives a new file the old one's owner, group and mode bits; without the group's bits if
  * the group can't be set. */
-static void inherit(const struct new_file *file)
+static void copy_attributes(const struct new_file *file)
 {
     if (!file->old)
         return;
-    bool kept = fchown(file->descriptor, file->old->st_uid, file->old->st_gid) == 0;
-    (void)!fchmod(file->descriptor, file->old->st_mode & (kept ? 0777 : 0707));
+    bool group_set = fchown(file->descriptor, file->old->st_uid, file->old->st_gid) == 0;
+    (void)!fchmod(file->descriptor, file->old->st_mode & (group_set ? 0777 : 0707));
 }
 
 /* Writes the file unnamed, then links it to a temporary name. NULL if the file system
@@ -128,13 +129,13 @@ static char *write_unnamed(const char *path, const struct stat *old,
     char *folder = path_directory(path), *partial = NULL;
     if (folder)
         file.descriptor =
-            open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, first_mode(&file));
+            open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, initial_mode(&file));
     free(folder);
     if (file.descriptor < 0)
         return NULL;
-    inherit(&file);
+    copy_attributes(&file);
     if (write_content(file.descriptor, content) == 0)
-        partial = make_partial(path, make_name, &file);
+        partial = create_unique(path, link_unnamed, &file);
     file_close(file.descriptor);
     return partial;
 }
@@ -144,10 +145,10 @@ static char *write_named(const char *path, const struct stat *old,
                          const struct file_content *content)
 {
     struct new_file file = {.old = old};
-    char *partial = make_partial(path, make_file, &file);
+    char *partial = create_unique(path, create_file, &file);
     if (!partial)
         return NULL;
-    inherit(&file);
+    copy_attributes(&file);
     bool failed = write_content(file.descriptor, content) != 0;
     failed |= file_close(file.descriptor) != 0;
     if (!failed)
@@ -180,11 +181,11 @@ static int rename_or_remove(const char *partial, const char *path)
     return -1;
 }
 
-int file_replace(const char *path, const struct stat *facts,
+int file_replace(const char *path, const struct stat *replaced,
                  const struct file_content *content)
 {
-    bool same_owner = facts && (facts->st_uid == geteuid() || geteuid() == 0);
-    const struct stat *old = same_owner ? facts : NULL;
+    bool same_owner = replaced && (replaced->st_uid == geteuid() || geteuid() == 0);
+    const struct stat *old = same_owner ? replaced : NULL;
     char *partial = write_unnamed(path, old, content);
     if (!partial)
         partial = write_named(path, old, content);
@@ -198,26 +199,28 @@ int file_replace(const char *path, const struct stat *facts,
 
 /* ---- at paths chosen by the program ---- */
 
-static enum status replace_own(const char *path, const struct file_content *content)
+static enum status replace_nofollow(const char *path, const struct file_content *content)
 {
-    struct stat facts;
-    bool exists = lstat(path, &facts) == 0;
-    if (exists && !S_ISREG(facts.st_mode))
+    struct stat st;
+    bool exists = lstat(path, &st) == 0;
+    if (exists && !S_ISREG(st.st_mode))
         return status_fail(STATUS_FAILED, "%s: %s (expected a file, or nothing)", path,
-                           file_kind(facts.st_mode));
-    if (file_replace(path, exists ? &facts : NULL, content) != 0)
+                           file_kind(st.st_mode));
+    if (file_replace(path, exists ? &st : NULL, content) != 0)
         return status_fail_errno("%s: can't write", path);
     return file_sync_directory_of(path);
 }
 
-enum status file_write_own(const char *path, const void *bytes, size_t size)
+enum status file_write_nofollow(const char *path, const void *bytes, size_t size)
 {
-    return replace_own(path, &(struct file_content){.bytes = bytes, .size = size});
+    return replace_nofollow(path, &(struct file_content){.bytes = bytes, .size = size});
 }
 
-enum status file_write_own_by(const char *path, file_writer *write, void *context)
+enum status file_write_nofollow_callback(const char *path, file_writer *write,
+                                         void *context)
 {
-    return replace_own(path, &(struct file_content){.write = write, .context = context});
+    return replace_nofollow(path,
+                            &(struct file_content){.write = write, .context = context});
 }
 
 enum status file_publish(const char *partial, const char *path)
@@ -228,13 +231,13 @@ enum status file_publish(const char *partial, const char *path)
         return status;
     }
     if (rename_or_remove(partial, path) != 0)
-        return status_fail_errno("%s: can't give the finished file its name", path);
+        return status_fail_errno("%s: can't rename the finished file to this name", path);
     return file_sync_directory_of(path);
 }
 
-enum status file_link(const char *target, const char *link)
+enum status file_symlink(const char *target, const char *link)
 {
-    char *partial = make_partial(link, make_link, (void *)(uintptr_t)target);
+    char *partial = create_unique(link, create_link, (void *)(uintptr_t)target);
     enum status status = STATUS_OK;
     if (!partial || rename(partial, link) != 0) {
         status = status_fail_errno("%s: can't link to %s", link, target);

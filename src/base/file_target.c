@@ -40,15 +40,15 @@ static int own_descriptor(const char *path)
 /* True for a link in procfs, whose text need not be a path: /proc/PID/fd/N. */
 static bool is_kernel_link(const char *path)
 {
-    struct statfs facts;
+    struct statfs fs;
     char *folder = path_directory(path);
-    bool is = folder && statfs(folder, &facts) == 0 && facts.f_type == PROC_SUPER_MAGIC;
+    bool in_procfs = folder && statfs(folder, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC;
     free(folder);
-    return is;
+    return in_procfs;
 }
 
 /* Fails for file types that can't be written. */
-static enum status check_kind(const char *shown, mode_t mode)
+static enum status check_writable_type(const char *shown, mode_t mode)
 {
     if (S_ISDIR(mode))
         return status_fail(STATUS_FAILED, "%s: a directory (expected the name of a file)",
@@ -62,11 +62,11 @@ static enum status check_kind(const char *shown, mode_t mode)
 /* Examines target->path; *link is set if it is a link to follow. */
 static enum status examine(struct file_target *target, bool *link)
 {
-    struct stat facts;
+    struct stat st;
     *link = false;
     if (path_names_no_entry(target->path))
-        return check_kind(target->shown, S_IFDIR);
-    bool exists = stat(target->path, &facts) == 0;
+        return check_writable_type(target->shown, S_IFDIR);
+    bool exists = stat(target->path, &st) == 0;
     if (!exists && errno != ENOENT && errno != ENOTDIR)
         return status_fail_errno("%s: can't write", target->shown);
     if (path_is_link(target->path)) {
@@ -76,14 +76,14 @@ static enum status examine(struct file_target *target, bool *link)
     } else if (!exists && (target->descriptor = own_descriptor(target->path)) < 0) {
         target->is_regular = true;
     } else {
-        target->is_regular = exists && S_ISREG(facts.st_mode);
+        target->is_regular = exists && S_ISREG(st.st_mode);
     }
     if (!exists || *link || target->descriptor >= 0)
         return STATUS_OK;
-    return check_kind(target->shown, facts.st_mode);
+    return check_writable_type(target->shown, st.st_mode);
 }
 
-static enum status follow(const char *path, struct file_target *target)
+static enum status follow_link(const char *path, struct file_target *target)
 {
     char *next = path_read_link(target->path);
     char *shown = next ? path_format("%s (a link to %s)", path, next) : NULL;
@@ -114,7 +114,7 @@ enum status file_target_find(const char *path, struct file_target *target)
             errno = ELOOP;
             status = status_fail_errno("%s: can't write", path);
         } else if (status == STATUS_OK && link) {
-            status = follow(path, target);
+            status = follow_link(path, target);
             target->links++;
         }
     }

@@ -1,6 +1,6 @@
 /* inject: a short list of faults, searched at every step and every checkpoint.
  *
- * An entry strikes once, as recorded by its atomic flag, so any thread may query the
+ * An entry triggers once, as recorded by its atomic flag, so any thread may query the
  * list. The list grows only while the command line is parsed.
  */
 #include "inject.h"
@@ -19,28 +19,28 @@
 enum { ENTRIES = 64, ANY_RANK = -1, EXIT_CODE = 5, NAME = 16 };
 static const double slow_seconds = 0.1;
 
-/* When an entry strikes: in its step; once, at or after its step; in every step from its
+/* When an entry triggers: in its step; once, at or after its step; in every step from its
  * step on. */
-enum when { EXACTLY, AT_OR_AFTER, EVER_AFTER };
+enum when { AT_STEP, ONCE_FROM_STEP, EVERY_STEP_FROM };
 
 static const struct {
     const char *name;
     enum when when;
-    bool timed;  /* takes SECONDS */
-    bool writer; /* strikes where checkpoints are written, on rank 0 */
-} kinds[FAULTS] = {
-    [FAULT_KILL] = {"kill", EXACTLY, false, false},
-    [FAULT_SEGFAULT] = {"segfault", EXACTLY, false, false},
-    [FAULT_EXIT] = {"exit", EXACTLY, false, false},
-    [FAULT_STOP] = {"stop", EXACTLY, false, false},
-    [FAULT_HANG] = {"hang", EXACTLY, true, false},
-    [FAULT_SLOW] = {"slow", EVER_AFTER, true, false},
-    [FAULT_NAN] = {"nan", EXACTLY, false, false},
-    [FAULT_READ] = {"read", AT_OR_AFTER, false, false},
-    [FAULT_FULL_DISK] = {"full-disk", AT_OR_AFTER, false, true},
-    [FAULT_IO_ERROR] = {"io-error", AT_OR_AFTER, false, true},
-    [FAULT_KILL_SAVE] = {"kill-save", AT_OR_AFTER, false, true},
-    [FAULT_TORN] = {"torn", AT_OR_AFTER, false, true},
+    bool takes_seconds; /* takes SECONDS */
+    bool in_checkpoint; /* triggers where checkpoints are written, on rank 0 */
+} faults[FAULTS] = {
+    [FAULT_KILL] = {"kill", AT_STEP, false, false},
+    [FAULT_SEGFAULT] = {"segfault", AT_STEP, false, false},
+    [FAULT_EXIT] = {"exit", AT_STEP, false, false},
+    [FAULT_STOP] = {"stop", AT_STEP, false, false},
+    [FAULT_HANG] = {"hang", AT_STEP, true, false},
+    [FAULT_SLOW] = {"slow", EVERY_STEP_FROM, true, false},
+    [FAULT_NAN] = {"nan", AT_STEP, false, false},
+    [FAULT_READ] = {"read", ONCE_FROM_STEP, false, false},
+    [FAULT_FULL_DISK] = {"full-disk", ONCE_FROM_STEP, false, true},
+    [FAULT_IO_ERROR] = {"io-error", ONCE_FROM_STEP, false, true},
+    [FAULT_KILL_SAVE] = {"kill-save", ONCE_FROM_STEP, false, true},
+    [FAULT_TORN] = {"torn", ONCE_FROM_STEP, false, true},
 };
 
 struct entry {
@@ -48,18 +48,18 @@ struct entry {
     int rank; /* ANY_RANK: all */
     int64_t step;
     double seconds; /* 0: none given */
-    atomic_bool struck;
+    atomic_bool triggered;
 };
 
 static struct entry entries[ENTRIES];
 static size_t count;
-static int own_rank;
+static int this_rank;
 static _Atomic int64_t first_step; /* of this process */
 static _Thread_local double found_seconds;
 
 const char *inject_name(enum fault fault)
 {
-    return kinds[fault].name;
+    return faults[fault].name;
 }
 
 /* ---- FAULT@RANK:STEP[:SECONDS] ---- */
@@ -79,19 +79,20 @@ static enum status unknown_fault(const char *text, const char *name)
     char all[200] = "", why[360];
     for (int fault = 0; fault < FAULTS; fault++) {
         size_t used = strlen(all);
-        names[fault] = kinds[fault].name;
+        names[fault] = faults[fault].name;
         snprintf(all + used, sizeof all - used, "%s%s", fault ? ", " : "", names[fault]);
     }
-    const char *meant = text_suggest(name, names);
+    const char *suggestion = text_suggest(name, names);
     snprintf(why, sizeof why, "no such fault (there are %s)%s%s%s", all,
-             meant ? "; did you mean " : "", meant ? meant : "", meant ? "?" : "");
+             suggestion ? "; did you mean " : "", suggestion ? suggestion : "",
+             suggestion ? "?" : "");
     return malformed(text, why);
 }
 
 static bool read_fault(const char *name, enum fault *fault)
 {
     for (int f = 0; f < FAULTS; f++)
-        if (strcmp(kinds[f].name, name) == 0) {
+        if (strcmp(faults[f].name, name) == 0) {
             *fault = (enum fault)f;
             return true;
         }
@@ -100,10 +101,10 @@ static bool read_fault(const char *name, enum fault *fault)
 
 /* Copies the text before the character `until`, at most `size` - 1 bytes, and moves *text
  * past that character, or to the end if there is none. */
-static void read_part(const char **text, char until, char *part, size_t size)
+static void read_field(const char **text, char until, char *field, size_t size)
 {
     size_t length = strcspn(*text, (char[]){until, '\0'});
-    snprintf(part, size, "%.*s", (int)(length < size ? length : size - 1), *text);
+    snprintf(field, size, "%.*s", (int)(length < size ? length : size - 1), *text);
     *text += length;
     *text += **text == until;
 }
@@ -122,30 +123,30 @@ static bool read_rank(const char *text, int *rank)
 
 static bool read_seconds(const char *text, double *seconds)
 {
-    const double longest = 1e9;
+    const double max_seconds = 1e9;
     return text_to_number(&text, seconds) && text_is_blank(text) && *seconds >= 0 &&
-           *seconds <= longest;
+           *seconds <= max_seconds;
 }
 
 static enum status read_entry(const char *text, struct entry *entry)
 {
     char name[NAME], rank[NAME], step[2 * NAME];
     const char *rest = text;
-    read_part(&rest, '@', name, sizeof name);
-    read_part(&rest, ':', rank, sizeof rank);
-    read_part(&rest, ':', step, sizeof step);
+    read_field(&rest, '@', name, sizeof name);
+    read_field(&rest, ':', rank, sizeof rank);
+    read_field(&rest, ':', step, sizeof step);
     if (!read_fault(name, &entry->fault))
         return unknown_fault(text, name);
     if (!read_rank(rank, &entry->rank))
         return malformed(text, "the rank is a number from 0, or *");
-    if (kinds[entry->fault].writer && entry->rank > 0)
+    if (faults[entry->fault].in_checkpoint && entry->rank > 0)
         return malformed(text, "checkpoints are written by rank 0");
     if (!text_to_integer(step, &entry->step) || entry->step < 1)
         return malformed(text, "the step is a number from 1");
     entry->seconds = entry->fault == FAULT_SLOW ? slow_seconds : 0;
     if (*rest == '\0')
         return rest[-1] == ':' ? malformed(text, "the seconds are missing") : STATUS_OK;
-    if (!kinds[entry->fault].timed)
+    if (!faults[entry->fault].takes_seconds)
         return malformed(text, "only slow and hang take seconds");
     if (!read_seconds(rest, &entry->seconds))
         return malformed(text, "the seconds are a number from 0 to 1e9");
@@ -169,48 +170,49 @@ enum status inject_check_ranks(int ranks)
 {
     for (size_t i = 0; i < count; i++)
         if (entries[i].rank >= ranks)
-            return status_fail(
-                STATUS_MISUSE, "--inject %s@%d:%lld: there %s %d rank%s, from 0",
-                kinds[entries[i].fault].name, entries[i].rank, (long long)entries[i].step,
-                ranks == 1 ? "is" : "are", ranks, ranks == 1 ? "" : "s");
+            return status_fail(STATUS_MISUSE,
+                               "--inject %s@%d:%lld: there %s %d rank%s, from 0",
+                               faults[entries[i].fault].name, entries[i].rank,
+                               (long long)entries[i].step, ranks == 1 ? "is" : "are",
+                               ranks, ranks == 1 ? "" : "s");
     return STATUS_OK;
 }
 
 void inject_set_rank(int rank)
 {
-    own_rank = rank;
+    this_rank = rank;
 }
 
-/* ---- striking ---- */
+/* ---- triggering ---- */
 
-static bool fits(const struct entry *entry, enum fault fault, int64_t step)
+static bool matches(const struct entry *entry, enum fault fault, int64_t step)
 {
-    if (entry->fault != fault || (entry->rank != ANY_RANK && entry->rank != own_rank))
+    if (entry->fault != fault || (entry->rank != ANY_RANK && entry->rank != this_rank))
         return false;
-    if (kinds[fault].when == EXACTLY)
+    if (faults[fault].when == AT_STEP)
         return step == entry->step;
-    if (kinds[fault].when == AT_OR_AFTER && entry->step < atomic_load(&first_step))
+    if (faults[fault].when == ONCE_FROM_STEP && entry->step < atomic_load(&first_step))
         return false; /* before this process's first step */
     return step >= entry->step;
 }
 
-bool inject_due(enum fault fault, int64_t step)
+bool inject_triggered(enum fault fault, int64_t step)
 {
-    bool due = false;
+    bool found = false;
     for (size_t i = 0; i < count; i++) {
         struct entry *entry = &entries[i];
-        if (!fits(entry, fault, step))
+        if (!matches(entry, fault, step))
             continue;
-        if (kinds[fault].when == EVER_AFTER) { /* the slowest of several */
+        if (faults[fault].when == EVERY_STEP_FROM) { /* the slowest of several */
             found_seconds =
-                due && found_seconds > entry->seconds ? found_seconds : entry->seconds;
-            due = true;
-        } else if (!atomic_exchange(&entry->struck, true)) {
+                found && found_seconds > entry->seconds ? found_seconds : entry->seconds;
+            found = true;
+        } else if (!atomic_exchange(&entry->triggered, true)) {
             found_seconds = entry->seconds;
             return true;
         }
     }
-    return due;
+    return found;
 }
 
 double inject_seconds(void)
@@ -241,17 +243,17 @@ void inject_fire(int64_t step)
         return;
     if (atomic_load(&first_step) == 0)
         atomic_store(&first_step, step);
-    if (inject_due(FAULT_SLOW, step))
+    if (inject_triggered(FAULT_SLOW, step))
         sleep_seconds(inject_seconds());
-    if (inject_due(FAULT_KILL, step))
+    if (inject_triggered(FAULT_KILL, step))
         kill(getpid(), SIGKILL);
-    if (inject_due(FAULT_SEGFAULT, step))
+    if (inject_triggered(FAULT_SEGFAULT, step))
         raise(SIGSEGV);
-    if (inject_due(FAULT_STOP, step))
+    if (inject_triggered(FAULT_STOP, step))
         kill(getpid(), SIGSTOP);
-    if (inject_due(FAULT_HANG, step))
+    if (inject_triggered(FAULT_HANG, step))
         hang(inject_seconds());
-    if (inject_due(FAULT_EXIT, step))
+    if (inject_triggered(FAULT_EXIT, step))
         exit(EXIT_CODE); /* the fault: a rank that exits without notice */
 }
 

@@ -45,9 +45,9 @@ void inject_set_rank(int rank);
  * (FAULT_SLOW: in every step from its step on). FAULT_READ and the faults of checkpoints
  * occur at the first call at or after STEP, unless STEP precedes the first step of this
  * process (inject_fire). Cheap when the list is empty. From any thread. */
-bool inject_due(enum fault fault, int64_t step);
+bool inject_triggered(enum fault fault, int64_t step);
 
-/* SECONDS of the entry last found by inject_due in this thread; 0 if not given. */
+/* SECONDS of the entry last found by inject_triggered in this thread; 0 if not given. */
 double inject_seconds(void);
 
 /* Carries out kill, segfault, exit, stop, hang and slow in their step. Call it at the

@@ -50,18 +50,18 @@ static void new_line(struct json *json)
 }
 
 /* Writes what precedes a value: comma, line break, key. */
-static void lead(struct json *json, const char *key)
+static void begin_value(struct json *json, const char *key)
 {
     bool in_object = json->depth > 0 && json->closing[json->depth - 1] == '}';
     if (in_object != (key != NULL))
-        json->broken = true;
+        json->invalid = true;
     if (json->depth == 0) {
-        json->values++;
+        json->top_level_values++;
     } else {
-        bool *started = &json->started[json->depth - 1];
-        if (*started)
+        bool *has_values = &json->has_values[json->depth - 1];
+        if (*has_values)
             fputs(json->pretty ? "," : ", ", json->out);
-        *started = true;
+        *has_values = true;
         new_line(json);
     }
     if (key) {
@@ -72,14 +72,14 @@ static void lead(struct json *json, const char *key)
 
 static void open_level(struct json *json, const char *key, char opening, char closing)
 {
-    lead(json, key);
+    begin_value(json, key);
     if (json->depth == JSON_DEPTH) {
-        json->broken = true;
+        json->invalid = true;
         return;
     }
     putc(opening, json->out);
     json->closing[json->depth] = closing;
-    json->started[json->depth] = false;
+    json->has_values[json->depth] = false;
     json->depth++;
 }
 
@@ -96,11 +96,11 @@ void json_array(struct json *json, const char *key)
 void json_close(struct json *json)
 {
     if (json->depth == 0) {
-        json->broken = true;
+        json->invalid = true;
         return;
     }
     json->depth--;
-    if (json->started[json->depth])
+    if (json->has_values[json->depth])
         new_line(json);
     putc(json->closing[json->depth], json->out);
 }
@@ -111,44 +111,44 @@ void json_string(struct json *json, const char *key, const char *value)
         json_null(json, key);
         return;
     }
-    lead(json, key);
+    begin_value(json, key);
     put_string(json->out, value);
 }
 
 void json_integer(struct json *json, const char *key, int64_t value)
 {
-    lead(json, key);
+    begin_value(json, key);
     fprintf(json->out, "%" PRId64, value);
 }
 
 void json_unsigned(struct json *json, const char *key, uint64_t value)
 {
-    lead(json, key);
+    begin_value(json, key);
     fprintf(json->out, "%" PRIu64, value);
 }
 
 void json_number(struct json *json, const char *key, double value)
 {
     char text[TEXT_NUMBER];
-    lead(json, key);
+    begin_value(json, key);
     fputs(isfinite(value) ? text_number(value, text, sizeof text) : "null", json->out);
 }
 
 void json_boolean(struct json *json, const char *key, bool value)
 {
-    lead(json, key);
+    begin_value(json, key);
     fputs(value ? "true" : "false", json->out);
 }
 
 void json_null(struct json *json, const char *key)
 {
-    lead(json, key);
+    begin_value(json, key);
     fputs("null", json->out);
 }
 
 void json_hash(struct json *json, const char *key, uint64_t value)
 {
-    lead(json, key);
+    begin_value(json, key);
     fprintf(json->out, "\"%016" PRIx64 "\"", value);
 }
 
@@ -157,7 +157,7 @@ enum status json_end(struct json *json)
     putc('\n', json->out);
     if (fflush(json->out) != 0 || ferror(json->out))
         return status_fail_errno("can't write JSON");
-    if (json->broken || json->depth != 0 || json->values != 1)
+    if (json->invalid || json->depth != 0 || json->top_level_values != 1)
         return status_fail(STATUS_FAILED, "the JSON written is not one complete value");
     return STATUS_OK;
 }

@@ -29,10 +29,10 @@ struct json {
     FILE *out; /* borrowed */
     bool pretty;
     int depth;
-    int values;               /* at top level; must be 1 at the end */
-    char closing[JSON_DEPTH]; /* closing bracket of each open level */
-    bool started[JSON_DEPTH]; /* the level has a value */
-    bool broken;              /* keys or nesting were wrong */
+    int top_level_values;        /* must be 1 at the end */
+    char closing[JSON_DEPTH];    /* closing bracket of each open level */
+    bool has_values[JSON_DEPTH]; /* for each open level */
+    bool invalid;                /* keys or nesting were wrong */
 };
 
 /* `pretty`: several lines, indented by two; otherwise one line. */

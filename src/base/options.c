@@ -47,7 +47,7 @@ enum status options_set(struct options *options, const char *assignment,
     const struct option_row *row = option_find(section, key);
     if (!row)
         return option_unknown(section, key, origin);
-    return option_parse_typed(row, options, assignment + equals + 1, origin);
+    return option_parse_user(row, options, assignment + equals + 1, origin);
 }
 
 enum status options_set_key(struct options *options, const char *section, const char *key,
@@ -59,7 +59,7 @@ enum status options_set_key(struct options *options, const char *section, const 
         return STATUS_OK;
     char origin[80];
     snprintf(origin, sizeof origin, "--%.70s", key);
-    return option_parse_typed(row, options, value, origin);
+    return option_parse_user(row, options, value, origin);
 }
 
 /* The microbatches must divide the batch evenly; the message proposes values that do. */
@@ -127,13 +127,13 @@ void options_copy_dataset(struct options *options, const struct options *dataset
 {
     for (size_t i = 0; i < option_row_count; i++) {
         const struct option_row *row = &option_rows[i];
-        if (row->of_dataset)
+        if (row->in_dataset)
             memcpy((char *)options + row->offset, (const char *)dataset + row->offset,
                    row->size);
     }
 }
 
-void options_difference(const struct options *before, const struct options *now,
+void options_difference(const struct options *stored, const struct options *requested,
                         char **report, int *count)
 {
     size_t size;
@@ -142,15 +142,16 @@ void options_difference(const struct options *before, const struct options *now,
     FILE *lines = open_memstream(report, &size);
     for (size_t i = 0; i < option_row_count; i++) {
         const struct option_row *row = &option_rows[i];
-        char then[OPTIONS_TEXT], asked[OPTIONS_TEXT];
-        option_format(row, before, then, sizeof then);
-        option_format(row, now, asked, sizeof asked);
-        if (row->may_change || strcmp(then, asked) == 0)
+        char stored_value[OPTIONS_TEXT], requested_value[OPTIONS_TEXT];
+        option_format(row, stored, stored_value, sizeof stored_value);
+        option_format(row, requested, requested_value, sizeof requested_value);
+        if (row->may_change || strcmp(stored_value, requested_value) == 0)
             continue;
         ++*count;
         if (lines)
             fprintf(lines, "%s%s.%s: %s in the checkpoint, %s requested",
-                    *count > 1 ? "\n" : "", row->section, row->key, then, asked);
+                    *count > 1 ? "\n" : "", row->section, row->key, stored_value,
+                    requested_value);
     }
     if (lines)
         fclose(lines);

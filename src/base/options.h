@@ -131,8 +131,8 @@ enum status options_read_file(struct options *options, const char *path);
  * parse the text: the first reads the file into *text, which the caller frees; the second
  * parses the text. */
 enum status options_load_file(const char *path, char **text, size_t *size);
-enum status options_read_typed(struct options *options, const char *text, size_t size,
-                               const char *origin);
+enum status options_read_user_text(struct options *options, const char *text, size_t size,
+                                   const char *origin);
 
 /* The same for text from a checkpoint, written by options_text: "~/" is not expanded.
  * At most 2^20 bytes. `origin` stands for the path in messages. */
@@ -197,7 +197,7 @@ void options_help(unsigned sections, FILE *out);
  * the table: run.*, train.epochs, train.max_steps, sample.*, ...). *count is the number
  * of differences; *report has one line for each, "train.batch: 64 in the checkpoint, 32
  * requested", and is NULL if there are none. The caller frees it. */
-void options_difference(const struct options *before, const struct options *now,
+void options_difference(const struct options *stored, const struct options *requested,
                         char **report, int *count);
 
 #endif

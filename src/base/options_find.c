@@ -6,7 +6,7 @@
 
 #include "text.h"
 
-enum { SHOWN = 80 };
+enum { EXCERPT_SIZE = 80 };
 
 unsigned option_section_bit(const char *section)
 {
@@ -75,10 +75,10 @@ static void describe_sections(char *text, size_t size)
 
 enum status option_unknown(const char *section, const char *key, const char *origin)
 {
-    char shown[SHOWN], hint[2 * SHOWN] = "", sections[SHOWN];
+    char shown[EXCERPT_SIZE], hint[2 * EXCERPT_SIZE] = "", sections[EXCERPT_SIZE];
     text_excerpt(key, shown, sizeof shown);
     if (!option_section_bit(section)) {
-        char shown_section[SHOWN];
+        char shown_section[EXCERPT_SIZE];
         text_excerpt(section, shown_section, sizeof shown_section);
         describe_sections(sections, sizeof sections);
         return status_fail(

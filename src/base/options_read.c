@@ -16,13 +16,13 @@
 #include "text.h"
 #include "text_file.h"
 
-enum { LONGEST_LINE = 4096, LONGEST_TEXT = 1 << 20, SHOWN = 80 };
+enum { LINE_BYTES_MAX = 4096, TEXT_BYTES_MAX = 1 << 20, EXCERPT_SIZE = 80 };
 
-/* The origin of the text: a user, a checkpoint or a dataset. */
-enum origin { TYPED, FROM_CHECKPOINT, FROM_DATASET };
+/* The author of the text. */
+enum source_kind { SOURCE_USER, SOURCE_CHECKPOINT, SOURCE_DATASET };
 
 struct source {
-    enum origin from;
+    enum source_kind kind;
     const char *name;
     struct options *options;
     enum status status;
@@ -30,7 +30,7 @@ struct source {
     char *text;  /* of the line, trimmed */
     char *value; /* after its '=' */
     char origin[OPTIONS_TEXT + 32];
-    size_t *seen; /* for each row: the line that set it, or 0 */
+    size_t *set_on_line; /* for each row; 0: not set */
 };
 
 /* Records a failure in the source and stops libinih. */
@@ -71,9 +71,9 @@ static bool read_line(struct source *source)
 
 /* Extends the message about an unknown section or key if the text was written by
  * tutti. */
-static enum status explain(const struct source *source, enum status status)
+static enum status add_version_hint(const struct source *source, enum status status)
 {
-    if (source->from == TYPED)
+    if (source->kind == SOURCE_USER)
         return status;
     return status_fail(status,
                        "%s (written by another version of tutti, or changed since)",
@@ -82,7 +82,7 @@ static enum status explain(const struct source *source, enum status status)
 
 static enum status check_section_line(const struct source *source)
 {
-    char shown[SHOWN], name[SHOWN];
+    char shown[EXCERPT_SIZE], name[EXCERPT_SIZE];
     text_excerpt(source->text, shown, sizeof shown);
     size_t length = strcspn(source->text, "]");
     if (source->text[length] != ']')
@@ -90,8 +90,8 @@ static enum status check_section_line(const struct source *source)
                            shown);
     snprintf(name, sizeof name, "%.*s", (int)length - 1, source->text + 1);
     if (!option_section_bit(name))
-        return explain(source, option_unknown(name, "", source->origin));
-    if (source->from == FROM_DATASET && option_section_bit(name) != SECTION_DATA)
+        return add_version_hint(source, option_unknown(name, "", source->origin));
+    if (source->kind == SOURCE_DATASET && option_section_bit(name) != SECTION_DATA)
         return status_fail(STATUS_MISUSE,
                            "%s: [%s]: a dataset has settings of [data] only",
                            source->origin, name);
@@ -104,11 +104,11 @@ static enum status check_section_line(const struct source *source)
 }
 
 /* Splits "key = value" after the '='. */
-static enum status split_setting(struct source *source, int room)
+static enum status split_setting(struct source *source, int size)
 {
-    char shown[SHOWN];
+    char shown[EXCERPT_SIZE];
     size_t length = strcspn(source->text, "=:");
-    if (source->text[length] != '=' || length + 2 > (size_t)room)
+    if (source->text[length] != '=' || length + 2 > (size_t)size)
         return status_fail(STATUS_MISUSE, "%s: %s: expected [section] or key = value",
                            source->origin,
                            text_excerpt(source->text, shown, sizeof shown));
@@ -117,7 +117,7 @@ static enum status split_setting(struct source *source, int room)
 }
 
 /* libinih's reader: the next line, "[section]", "key =" or "". */
-static char *next_line(char *line, int room, void *context)
+static char *next_line(char *line, int size, void *context)
 {
     struct source *source = context;
     enum status status = STATUS_OK;
@@ -132,12 +132,12 @@ static char *next_line(char *line, int room, void *context)
         status = check_section_line(source);
         length = (int)strcspn(source->text, "]") + 1;
     } else {
-        status = split_setting(source, room);
+        status = split_setting(source, size);
         length = (int)(source->value - source->text);
     }
     if (status != STATUS_OK)
         return refuse(source, status);
-    snprintf(line, (size_t)room, "%.*s", length, source->text);
+    snprintf(line, (size_t)size, "%.*s", length, source->text);
     return line;
 }
 
@@ -175,9 +175,10 @@ static enum status clean_value(const struct source *source, char *value)
 }
 
 /* In a dataset, settings that it does not determine must have their defaults. */
-static enum status check_empty(const struct source *source, const struct option_row *row)
+static enum status check_default(const struct source *source,
+                                 const struct option_row *row)
 {
-    char shown[SHOWN];
+    char shown[EXCERPT_SIZE];
     if (strcmp(source->value, row->default_value) == 0)
         return STATUS_OK;
     return status_fail(STATUS_MISUSE, "%s: %s.%s = %s: not a setting of datasets",
@@ -190,9 +191,9 @@ static enum status set_value(const struct source *source, const struct option_ro
     enum status status = clean_value(source, source->value);
     if (status != STATUS_OK)
         return status;
-    if (source->from == FROM_DATASET && !row->of_dataset)
-        return check_empty(source, row);
-    return (source->from == TYPED ? option_parse_typed : option_parse)(
+    if (source->kind == SOURCE_DATASET && !row->in_dataset)
+        return check_default(source, row);
+    return (source->kind == SOURCE_USER ? option_parse_user : option_parse)(
         row, source->options, source->value, source->origin);
 }
 
@@ -201,15 +202,15 @@ static enum status handle_setting(struct source *source, const char *section,
 {
     const struct option_row *row = option_find(section, key);
     if (section[0] == '\0')
-        return status_fail(STATUS_MISUSE, "%s: %s stands before the first [section]",
+        return status_fail(STATUS_MISUSE, "%s: %s is before the first [section]",
                            source->origin, key);
     if (!row)
-        return explain(source, option_unknown(section, key, source->origin));
-    size_t *seen = &source->seen[row - option_rows];
-    if (*seen)
+        return add_version_hint(source, option_unknown(section, key, source->origin));
+    size_t *line = &source->set_on_line[row - option_rows];
+    if (*line)
         return status_fail(STATUS_MISUSE, "%s: %s.%s is already set on line %zu",
-                           source->origin, section, row->key, *seen);
-    *seen = source->lines.number;
+                           source->origin, section, row->key, *line);
+    *line = source->lines.number;
     return set_value(source, row);
 }
 
@@ -223,35 +224,35 @@ static int handle(void *context, const char *section, const char *key, const cha
     return source->status == STATUS_OK;
 }
 
-static bool section_seen(const size_t *seen, const char *section)
+static bool has_section(const size_t *set_on_line, const char *section)
 {
     for (size_t i = 0; i < option_row_count; i++)
-        if (seen[i] && strcmp(option_rows[i].section, section) == 0)
+        if (set_on_line[i] && strcmp(option_rows[i].section, section) == 0)
             return true;
     return false;
 }
 
 static enum status read_source(struct source *source)
 {
-    source->seen = calloc(option_row_count, sizeof *source->seen);
-    if (!source->seen)
+    source->set_on_line = calloc(option_row_count, sizeof *source->set_on_line);
+    if (!source->set_on_line)
         return status_fail(STATUS_FAILED, "%s: out of memory", source->name);
     int bad_line = ini_parse_stream(next_line, source, handle, source);
     if (source->status == STATUS_OK && bad_line != 0)
         source->status =
             status_fail(STATUS_MISUSE, "%s:%d: expected [section] or key = value",
                         source->name, bad_line);
-    if (source->status == STATUS_OK && source->from == FROM_DATASET &&
-        !section_seen(source->seen, "data"))
+    if (source->status == STATUS_OK && source->kind == SOURCE_DATASET &&
+        !has_section(source->set_on_line, "data"))
         source->status =
             status_fail(STATUS_MISUSE, "%s: no settings of [data]", source->name);
-    free(source->seen);
+    free(source->set_on_line);
     return source->status;
 }
 
 /* Reads into a copy, so that an error changes nothing. */
 static enum status read_bytes(struct options *options, const char *text, size_t size,
-                              enum origin from, const char *name)
+                              enum source_kind kind, const char *name)
 {
     static const char blank[] = "\n"; /* some implementations of fmemopen reject size 0 */
     const char *bytes = size ? text : blank;
@@ -259,9 +260,9 @@ static enum status read_bytes(struct options *options, const char *text, size_t 
     if (!file)
         return status_fail(STATUS_FAILED, "%s: out of memory", name);
     struct options copy = *options;
-    struct source source = {.from = from, .name = name, .options = &copy};
+    struct source source = {.kind = kind, .name = name, .options = &copy};
     source.lines =
-        (struct text_lines){.file = file, .name = name, .longest = LONGEST_LINE};
+        (struct text_lines){.file = file, .name = name, .max_bytes = LINE_BYTES_MAX};
     enum status status = read_source(&source);
     if (status == STATUS_OK)
         *options = copy;
@@ -276,44 +277,44 @@ enum status options_read_file(struct options *options, const char *path)
     size_t size;
     enum status status = options_load_file(path, &text, &size);
     if (status == STATUS_OK)
-        status = options_read_typed(options, text, size, path);
+        status = options_read_user_text(options, text, size, path);
     free(text);
     return status;
 }
 
 enum status options_load_file(const char *path, char **text, size_t *size)
 {
-    return text_file_read(path, "the configuration", LONGEST_TEXT, text, size);
+    return text_file_read(path, "the configuration", TEXT_BYTES_MAX, text, size);
 }
 
-enum status options_read_typed(struct options *options, const char *text, size_t size,
-                               const char *origin)
+enum status options_read_user_text(struct options *options, const char *text, size_t size,
+                                   const char *origin)
 {
-    return read_bytes(options, text, size, TYPED, origin);
+    return read_bytes(options, text, size, SOURCE_USER, origin);
 }
 
 /* The size limit applies to text from checkpoints and datasets as well. */
 static enum status read_stored(struct options *options, const char *text,
-                               enum origin from, const char *origin)
+                               enum source_kind kind, const char *origin)
 {
     size_t size = strlen(text);
-    if (size > LONGEST_TEXT)
+    if (size > TEXT_BYTES_MAX)
         return status_fail(STATUS_MISUSE, "%s: %zu bytes of settings (at most %d)",
-                           origin, size, LONGEST_TEXT);
-    return read_bytes(options, text, size, from, origin);
+                           origin, size, TEXT_BYTES_MAX);
+    return read_bytes(options, text, size, kind, origin);
 }
 
 enum status options_read_text(struct options *options, const char *text,
                               const char *origin)
 {
-    return read_stored(options, text, FROM_CHECKPOINT, origin);
+    return read_stored(options, text, SOURCE_CHECKPOINT, origin);
 }
 
 enum status options_read_dataset(struct options *options, const char *text,
                                  const char *origin)
 {
     options_defaults(options);
-    enum status status = read_stored(options, text, FROM_DATASET, origin);
+    enum status status = read_stored(options, text, SOURCE_DATASET, origin);
     if (status == STATUS_OK && options_check(options) != STATUS_OK)
         status = status_fail(STATUS_MISUSE, "%s: %s", origin, status_message());
     return status == STATUS_MISUSE ? STATUS_FAILED : status;

@@ -19,7 +19,7 @@
 #define PATH .type = OPTION_PATH
 #define TEXT .type = OPTION_TEXT
 #define MAY_CHANGE .may_change = true
-#define OF_DATASET .of_dataset = true
+#define IN_DATASET .in_dataset = true
 
 static const char *const encoding_words[ENCODINGS + 1] = {
     [ENCODING_PERFORMANCE] = "performance", [ENCODING_PIANOROLL] = "pianoroll"};
@@ -50,34 +50,34 @@ const char *const option_sections[] = {"data", "model", "train", "run", "sample"
 const struct option_row option_rows[] = {
     {AT(data, dataset), PATH, .unit = "directory", .default_value = "", MAY_CHANGE,
      .help = "dataset to train on, made by `tutti preprocess`"},
-    {AT(data, encoding), OF_DATASET, WORD(encoding_words), .default_value = "performance",
+    {AT(data, encoding), IN_DATASET, WORD(encoding_words), .default_value = "performance",
      .help = "encoding of notes as tokens"},
-    {AT(data, grid), OF_DATASET, .type = OPTION_GRID, .default_value = "1/4",
+    {AT(data, grid), IN_DATASET, .type = OPTION_GRID, .default_value = "1/4",
      .help = "pianoroll: time step, of a quarter note (1/4: a sixteenth) or \"120 ticks\""},
-    {AT(data, pedal), OF_DATASET, WORD(pedal_words), .default_value = "extend",
+    {AT(data, pedal), IN_DATASET, WORD(pedal_words), .default_value = "extend",
      .help = "sustain pedal: extend notes until its release, or ignore it"},
-    {AT(data, split), OF_DATASET, .type = OPTION_NUMBERS, .low = 0, .high = 1,
+    {AT(data, split), IN_DATASET, .type = OPTION_NUMBERS, .low = 0, .high = 1,
      .default_value = "0.9 0.05 0.05",
      .help = "fractions of the pieces for training, validation and test; their sum is 1"},
-    {AT(data, split_file), OF_DATASET, PATH, .unit = "file", .default_value = "",
+    {AT(data, split_file), IN_DATASET, PATH, .unit = "file", .default_value = "",
      .help = "file of lines \"path<TAB>train|valid|test\", instead of split; empty: none"},
-    {AT(data, shards), OF_DATASET, INTEGER(1, 9999), .unit = "files", .default_value = "64",
+    {AT(data, shards), IN_DATASET, INTEGER(1, 9999), .unit = "files", .default_value = "64",
      .help = "number of shard files; independent of the number of ranks"},
-    {AT(data, seed), OF_DATASET, SEED, .default_value = "1",
+    {AT(data, seed), IN_DATASET, SEED, .default_value = "1",
      .help = "random seed of the assignment of pieces to splits"},
-    {AT(data, min_notes), OF_DATASET, INTEGER(0, INT64_MAX), .unit = "notes",
+    {AT(data, min_notes), IN_DATASET, INTEGER(0, INT64_MAX), .unit = "notes",
      .default_value = "1",
      .help = "minimum notes of a file; files with fewer are skipped; 0: no limit"},
-    {AT(data, max_notes), OF_DATASET, INTEGER(1, INT64_MAX), .unit = "notes",
+    {AT(data, max_notes), IN_DATASET, INTEGER(1, INT64_MAX), .unit = "notes",
      .default_value = "1000000",
      .help = "maximum notes of a file; files with more are skipped"},
-    {AT(data, max_bytes), OF_DATASET, INTEGER(1, INT64_MAX), .unit = "bytes",
+    {AT(data, max_bytes), IN_DATASET, INTEGER(1, INT64_MAX), .unit = "bytes",
      .default_value = "67108864",
      .help = "maximum size of a file; larger files are skipped without reading them"},
-    {AT(data, max_seconds), OF_DATASET, NUMBER(0, 1e9), .low_open = true,
+    {AT(data, max_seconds), IN_DATASET, NUMBER(0, 1e9), .low_open = true,
      .unit = "seconds",
      .default_value = "345600", .help = "maximum length of a piece; longer pieces are skipped"},
-    {AT(data, max_silence_seconds), OF_DATASET, NUMBER(0, 1e9), .unit = "seconds",
+    {AT(data, max_silence_seconds), IN_DATASET, NUMBER(0, 1e9), .unit = "seconds",
      .default_value = "60",
      .help = "longer silences cut a file; the part with most notes is kept; 0: never"},
     {AT(data, memory_mb), NUMBER(0, 1e9), .unit = "megabytes", .default_value = "0", MAY_CHANGE,

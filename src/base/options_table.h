@@ -15,7 +15,7 @@
 enum option_type {
     OPTION_WORD,    /* int: index into `words` */
     OPTION_BOOLEAN, /* bool */
-    OPTION_INTEGER, /* int64_t in [least, most] */
+    OPTION_INTEGER, /* int64_t in [min, max] */
     OPTION_SEED,    /* uint64_t, all of its range */
     OPTION_NUMBER,  /* double in [low, high]; low_open and high_open exclude an end */
     OPTION_NUMBERS, /* as many doubles as fit in `size`, each as OPTION_NUMBER */
@@ -33,7 +33,7 @@ struct option_row {
     double low, high;
     bool low_open, high_open;
     bool may_change; /* on resume */
-    bool of_dataset; /* used by `tutti preprocess` and stored in the dataset */
+    bool in_dataset; /* used by `tutti preprocess` and stored in the dataset */
     const char *unit, *default_value, *help;
 };
 
@@ -56,8 +56,8 @@ enum status option_parse(const struct option_row *row, struct options *options,
 
 /* The same for text typed by a user, in which "~/" is expanded to the home directory.
  * Text from checkpoints and datasets is not expanded. */
-enum status option_parse_typed(const struct option_row *row, struct options *options,
-                               const char *text, const char *origin);
+enum status option_parse_user(const struct option_row *row, struct options *options,
+                              const char *text, const char *origin);
 
 /* Formats the row's value so that option_parse reads it back. Returns text; OPTIONS_TEXT
  * bytes suffice. */

@@ -145,18 +145,18 @@ static const char *suggest(const struct option_row *row, const char *text, char 
 {
     out[0] = '\0';
     if (row->type == OPTION_WORD) {
-        const char *meant = text_suggest(text, row->words);
-        if (meant)
-            snprintf(out, size, "; did you mean %s?", meant);
+        const char *suggestion = text_suggest(text, row->words);
+        if (suggestion)
+            snprintf(out, size, "; did you mean %s?", suggestion);
     }
     if (row->type == OPTION_INTEGER || row->type == OPTION_SEED) {
         bool seed = row->type == OPTION_SEED;
-        int64_t least = seed ? 0 : row->min, most = seed ? INT64_MAX : row->max;
+        int64_t min = seed ? 0 : row->min, max = seed ? INT64_MAX : row->max;
         double value;
         const char *end = text;
         bool number = text_to_number(&end, &value) && text_is_blank(end);
         if (number && value == trunc(value) && fabs(value) < 1e15 &&
-            (int64_t)value >= least && (int64_t)value <= most)
+            (int64_t)value >= min && (int64_t)value <= max)
             snprintf(out, size, "; in digits: %.0f", value);
     }
     return out;
@@ -174,8 +174,8 @@ enum status option_parse(const struct option_row *row, struct options *options,
                        suggest(row, text, hint, sizeof hint));
 }
 
-enum status option_parse_typed(const struct option_row *row, struct options *options,
-                               const char *text, const char *origin)
+enum status option_parse_user(const struct option_row *row, struct options *options,
+                              const char *text, const char *origin)
 {
     char shown[100], *path;
     if (row->type != OPTION_PATH)

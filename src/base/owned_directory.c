@@ -31,27 +31,27 @@ void owned_directory_close(struct owned_directory *directory)
     }
     if (directory->descriptor >= 0)
         close(directory->descriptor);
-    free(directory->names);
+    free(directory->manifest);
     free(directory->path);
     *directory = owned_directory_none();
 }
 
-enum status owned_directory_open(const char *path, bool follow, const char *maker,
+enum status owned_directory_open(const char *path, bool follow, const char *command,
                                  const char *marker_name, struct owned_directory *out)
 {
     *out = owned_directory_none();
     out->path = strdup(path);
-    out->names = strdup("");
-    out->maker = maker;
+    out->manifest = strdup("");
+    out->command = command;
     out->marker_name = marker_name;
-    if (!out->path || !out->names)
+    if (!out->path || !out->manifest)
         return owned_no_memory(path);
-    struct stat facts;
-    if (!follow && lstat(path, &facts) == 0 && S_ISLNK(facts.st_mode))
+    struct stat st;
+    if (!follow && lstat(path, &st) == 0 && S_ISLNK(st.st_mode))
         return status_fail(STATUS_MISUSE,
                            "%s: a symbolic link, where tutti %s makes a directory of its "
                            "own: not followed; move it away or choose another name",
-                           path, maker);
+                           path, command);
     out->descriptor =
         open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | (follow ? 0 : O_NOFOLLOW));
     return out->descriptor < 0 ? owned_misuse_errno(path, "can't open the directory")
@@ -60,24 +60,24 @@ enum status owned_directory_open(const char *path, bool follow, const char *make
 
 bool owned_directory_is_at(const struct owned_directory *directory, const char *path)
 {
-    struct stat own, there;
-    return directory->descriptor >= 0 && fstat(directory->descriptor, &own) == 0 &&
-           lstat(path, &there) == 0 && own.st_dev == there.st_dev &&
-           own.st_ino == there.st_ino;
+    struct stat opened, named;
+    return directory->descriptor >= 0 && fstat(directory->descriptor, &opened) == 0 &&
+           lstat(path, &named) == 0 && opened.st_dev == named.st_dev &&
+           opened.st_ino == named.st_ino;
 }
 
-enum status owned_directory_set_names(struct owned_directory *directory,
-                                      const char *names)
+enum status owned_directory_set_manifest(struct owned_directory *directory,
+                                         const char *manifest)
 {
-    char *copy = strdup(names);
+    char *copy = strdup(manifest);
     if (!copy)
         return owned_no_memory(directory->path);
-    free(directory->names);
-    directory->names = copy;
+    free(directory->manifest);
+    directory->manifest = copy;
     return STATUS_OK;
 }
 
-enum status owned_directory_refuse(enum status status)
+enum status owned_directory_add_remedy(enum status status)
 {
     return status_fail(status, "%s: not replaced; move it away or choose another name",
                        status_message());
@@ -87,16 +87,16 @@ enum status owned_directory_refuse(enum status status)
 
 static enum status refuse_marker(const struct owned_directory *directory, const char *why)
 {
-    return owned_directory_refuse(
+    return owned_directory_add_remedy(
         status_fail(STATUS_MISUSE, "%s/%s: %s (expected the marker of a tutti %s)",
-                    directory->path, directory->marker_name, why, directory->maker));
+                    directory->path, directory->marker_name, why, directory->command));
 }
 
 /* *descriptor is -1 if there is no marker. */
 static enum status open_marker(const struct owned_directory *directory, int flags,
                                int *descriptor)
 {
-    struct stat facts;
+    struct stat st;
     *descriptor = openat(directory->descriptor, directory->marker_name,
                          flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (*descriptor < 0 && errno == ENOENT)
@@ -105,15 +105,15 @@ static enum status open_marker(const struct owned_directory *directory, int flag
         return refuse_marker(directory, "a symbolic link");
     if (*descriptor < 0)
         return owned_misuse_errno(directory->path, "can't open its marker");
-    if (fstat(*descriptor, &facts) == 0 && S_ISREG(facts.st_mode))
+    if (fstat(*descriptor, &st) == 0 && S_ISREG(st.st_mode))
         return STATUS_OK;
     close(*descriptor);
     *descriptor = -1;
-    return refuse_marker(directory, "no regular file");
+    return refuse_marker(directory, "not a regular file");
 }
 
 /* True if the line names an entry below the directory and cannot lead out of it. */
-static bool is_sound(const char *line, size_t length)
+static bool is_safe_path(const char *line, size_t length)
 {
     if (length == 0 || line[0] == '/')
         return false;
@@ -129,27 +129,28 @@ static bool is_sound(const char *line, size_t length)
     return true;
 }
 
-/* The list within a marker's text, which is truncated after the list; NULL for any other
+/* The manifest within a marker's text, which is truncated after it; NULL for any other
  * text. */
-static char *find_list(const struct owned_directory *directory, char *text)
+static char *parse_marker(const struct owned_directory *directory, char *text)
 {
     char first[64];
     int length =
-        snprintf(first, sizeof first, "tutti %s %d\n", directory->maker, VERSION);
+        snprintf(first, sizeof first, "tutti %s %d\n", directory->command, VERSION);
     if (strncmp(text, first, (size_t)length) != 0)
         return NULL;
-    char *list = text + length, *at = list;
+    char *manifest = text + length, *at = manifest;
     while (strncmp(at, end_line, strlen(end_line)) != 0) {
         size_t line = strcspn(at, "\n");
-        if (at[line] != '\n' || !is_sound(at, line))
+        if (at[line] != '\n' || !is_safe_path(at, line))
             return NULL;
         at += line + 1;
     }
     *at = '\0';
-    return list;
+    return manifest;
 }
 
-/* *empty is true for a marker of a process that was killed before it wrote the list. */
+/* *empty is true for a marker of a process that was killed before it wrote the manifest.
+ * */
 static enum status read_marker(struct owned_directory *directory, int descriptor,
                                bool *empty)
 {
@@ -158,17 +159,17 @@ static enum status read_marker(struct owned_directory *directory, int descriptor
         return owned_no_memory(directory->path);
     ssize_t got = pread(descriptor, text, MARKER_MAX, 0);
     *empty = got == 0;
-    char *list = got > 0 ? find_list(directory, text) : NULL;
+    char *manifest = got > 0 ? parse_marker(directory, text) : NULL;
     enum status status = STATUS_OK;
-    if (list)
-        status = owned_directory_set_names(directory, list);
+    if (manifest)
+        status = owned_directory_set_manifest(directory, manifest);
     else if (!*empty)
         status = refuse_marker(directory, "a file of another kind");
     free(text);
     return status;
 }
 
-enum status owned_directory_read(struct owned_directory *directory, bool *found)
+enum status owned_directory_read_manifest(struct owned_directory *directory, bool *found)
 {
     int descriptor;
     bool empty = false;
@@ -181,13 +182,13 @@ enum status owned_directory_read(struct owned_directory *directory, bool *found)
     return status;
 }
 
-/* One write; until the file is truncated, the rest of a longer old list follows the end
- * line. */
+/* One write; until the file is truncated, the rest of a longer old manifest follows the
+ * end line. */
 static enum status write_marker(const struct owned_directory *directory,
-                                const char *names)
+                                const char *manifest)
 {
     char *text =
-        path_format("tutti %s %d\n%s%s", directory->maker, VERSION, names, end_line);
+        path_format("tutti %s %d\n%s%s", directory->command, VERSION, manifest, end_line);
     if (!text || strlen(text) > MARKER_MAX) {
         free(text);
         return owned_no_memory(directory->path);
@@ -202,11 +203,12 @@ static enum status write_marker(const struct owned_directory *directory,
                                        directory->marker_name);
 }
 
-enum status owned_directory_write_list(struct owned_directory *directory,
-                                       const char *names)
+enum status owned_directory_write_manifest(struct owned_directory *directory,
+                                           const char *manifest)
 {
-    enum status status = write_marker(directory, names);
-    return status == STATUS_OK ? owned_directory_set_names(directory, names) : status;
+    enum status status = write_marker(directory, manifest);
+    return status == STATUS_OK ? owned_directory_set_manifest(directory, manifest)
+                               : status;
 }
 
 /* Tries for `seconds`. Succeeds without a lock if the file system does not support
@@ -222,10 +224,10 @@ static enum status lock_marker(const struct owned_directory *directory, double s
             return STATUS_OK;
         if (clock_seconds() - began >= seconds)
             return status_fail(STATUS_MISUSE, "%s: another %s is writing it",
-                               directory->path, directory->maker);
+                               directory->path, directory->command);
         if (!reported)
             log_info("waiting for %s: another %s is writing it; %.0f s at most",
-                     directory->path, directory->maker, seconds);
+                     directory->path, directory->command, seconds);
         reported = true;
         nanosleep(&pause, NULL);
     }
@@ -233,28 +235,28 @@ static enum status lock_marker(const struct owned_directory *directory, double s
 }
 
 /* The marker may have been deleted while this process waited for its lock. */
-static enum status check_still_there(const struct owned_directory *directory)
+static enum status check_same_marker(const struct owned_directory *directory)
 {
-    struct stat own, there;
-    if (fstat(directory->marker, &own) == 0 &&
-        fstatat(directory->descriptor, directory->marker_name, &there,
+    struct stat opened, named;
+    if (fstat(directory->marker, &opened) == 0 &&
+        fstatat(directory->descriptor, directory->marker_name, &named,
                 AT_SYMLINK_NOFOLLOW) == 0 &&
-        own.st_dev == there.st_dev && own.st_ino == there.st_ino)
+        opened.st_dev == named.st_dev && opened.st_ino == named.st_ino)
         return STATUS_OK;
     return status_fail(STATUS_MISUSE, "%s: another %s has just finished it",
-                       directory->path, directory->maker);
+                       directory->path, directory->command);
 }
 
 static enum status refuse_unmarked(const struct owned_directory *directory,
                                    const char *holds)
 {
-    return owned_directory_refuse(status_fail(
+    return owned_directory_add_remedy(status_fail(
         STATUS_MISUSE, "%s: exists and was not made by tutti %s (found '%s'; no %s)",
-        directory->path, directory->maker, holds, directory->marker_name));
+        directory->path, directory->command, holds, directory->marker_name));
 }
 
 /* The directory must be empty, except possibly for the marker. */
-static enum status check_vacant(const struct owned_directory *directory)
+static enum status check_empty(const struct owned_directory *directory)
 {
     struct owned_listing listing;
     enum status status =
@@ -268,7 +270,7 @@ static enum status check_vacant(const struct owned_directory *directory)
 
 static enum status create_marker(struct owned_directory *directory)
 {
-    enum status status = check_vacant(directory);
+    enum status status = check_empty(directory);
     if (status != STATUS_OK)
         return status;
     directory->marker = openat(directory->descriptor, directory->marker_name,
@@ -281,18 +283,18 @@ static enum status create_marker(struct owned_directory *directory)
 
 /* Deletes the leftovers of an earlier process, if there is nothing else. The marker is
  * locked. */
-static enum status take_over(struct owned_directory *directory)
+static enum status reclaim(struct owned_directory *directory)
 {
     bool empty;
     enum status status = read_marker(directory, directory->marker, &empty);
     if (status == STATUS_OK && empty)
-        return check_vacant(directory);
+        return check_empty(directory);
     if (status == STATUS_OK && owned_directory_check(directory) != STATUS_OK)
-        return owned_directory_refuse(STATUS_MISUSE);
+        return owned_directory_add_remedy(STATUS_MISUSE);
     return status == STATUS_OK ? owned_directory_clear(directory) : status;
 }
 
-enum status owned_directory_claim(struct owned_directory *directory, const char *names,
+enum status owned_directory_claim(struct owned_directory *directory, const char *manifest,
                                   double seconds, bool inherit)
 {
     enum status status = open_marker(directory, O_RDWR, &directory->marker);
@@ -301,11 +303,11 @@ enum status owned_directory_claim(struct owned_directory *directory, const char 
     if (status == STATUS_OK)
         status = lock_marker(directory, seconds);
     if (status == STATUS_OK)
-        status = check_still_there(directory);
+        status = check_same_marker(directory);
     if (status == STATUS_OK)
-        status = take_over(directory);
+        status = reclaim(directory);
     if (status == STATUS_OK)
-        status = owned_directory_write_list(directory, names);
+        status = owned_directory_write_manifest(directory, manifest);
     if (status == STATUS_OK && inherit)
         fcntl(directory->marker, F_SETFD, 0);
     if (status != STATUS_OK && directory->marker >= 0) {
@@ -315,7 +317,7 @@ enum status owned_directory_claim(struct owned_directory *directory, const char 
     return status;
 }
 
-enum status owned_directory_unmark(const struct owned_directory *directory)
+enum status owned_directory_remove_marker(const struct owned_directory *directory)
 {
     if (unlinkat(directory->descriptor, directory->marker_name, 0) == 0)
         return STATUS_OK;

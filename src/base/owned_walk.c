@@ -55,11 +55,11 @@ enum status owned_listing_read(int descriptor, const char *shown,
                                struct owned_listing *listing)
 {
     *listing = (struct owned_listing){0};
-    int own = openat(descriptor, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *stream = own < 0 ? NULL : fdopendir(own);
+    int copy = openat(descriptor, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *stream = copy < 0 ? NULL : fdopendir(copy);
     if (!stream) {
-        if (own >= 0)
-            close(own);
+        if (copy >= 0)
+            close(copy);
         return owned_misuse_errno(shown, "can't read the directory");
     }
     enum status status = STATUS_OK;
@@ -81,15 +81,15 @@ struct walk {
     const struct owned_directory *directory;
     dev_t device;
     bool deletes;
-    enum status found; /* STATUS_MISUSE after the first entry that is not listed */
+    enum status foreign; /* STATUS_MISUSE after the first entry that is not listed */
 };
 
-static enum owned_kind kind_of(const struct stat *facts)
+static enum owned_kind kind_of(const struct stat *st)
 {
-    return S_ISREG(facts->st_mode)   ? OWNED_FILE
-           : S_ISDIR(facts->st_mode) ? OWNED_FOLDER
-           : S_ISLNK(facts->st_mode) ? OWNED_LINK
-                                     : OWNED_OTHER;
+    return S_ISREG(st->st_mode)   ? OWNED_FILE
+           : S_ISDIR(st->st_mode) ? OWNED_DIRECTORY
+           : S_ISLNK(st->st_mode) ? OWNED_LINK
+                                  : OWNED_OTHER;
 }
 
 static enum status refuse_foreign(const struct owned_directory *directory,
@@ -97,12 +97,12 @@ static enum status refuse_foreign(const struct owned_directory *directory,
 {
     static const char *const words[] = {
         [OWNED_FILE] = "",
-        [OWNED_FOLDER] = " (a directory)",
+        [OWNED_DIRECTORY] = " (a directory)",
         [OWNED_LINK] = " (a symbolic link)",
-        [OWNED_OTHER] = " (no regular file)",
+        [OWNED_OTHER] = " (not a regular file)",
     };
     return status_fail(STATUS_MISUSE, "%s: holds '%s'%s, which tutti %s has not made",
-                       directory->path, path, words[kind], directory->maker);
+                       directory->path, path, words[kind], directory->command);
 }
 
 static enum status walk_folder(struct walk *walk, int parent, const char *name,
@@ -112,7 +112,7 @@ static enum status delete_entry(const struct walk *walk, int parent, const char 
                                 const char *path, enum owned_kind kind)
 {
     /* entries left in a subdirectory are foreign, and have been reported */
-    if (unlinkat(parent, name, kind == OWNED_FOLDER ? AT_REMOVEDIR : 0) == 0 ||
+    if (unlinkat(parent, name, kind == OWNED_DIRECTORY ? AT_REMOVEDIR : 0) == 0 ||
         errno == ENOENT || errno == ENOTEMPTY || errno == EEXIST)
         return STATUS_OK;
     return status_fail_errno("%s/%s: can't remove", walk->directory->path, path);
@@ -121,22 +121,22 @@ static enum status delete_entry(const struct walk *walk, int parent, const char 
 static enum status visit(struct walk *walk, int parent, const char *name,
                          const char *path)
 {
-    struct stat facts;
+    struct stat st;
     bool is_marker = path == name && strcmp(name, walk->directory->marker_name) == 0;
-    if (fstatat(parent, name, &facts, AT_SYMLINK_NOFOLLOW) != 0)
+    if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
         return errno == ENOENT ? STATUS_OK
                                : owned_misuse_errno(path, "can't read its attributes");
-    enum owned_kind kind = kind_of(&facts);
+    enum owned_kind kind = kind_of(&st);
     if (is_marker && kind == OWNED_FILE)
         return STATUS_OK;
-    bool ours = owned_names_contain(walk->directory->names, path, kind);
-    if (!ours || facts.st_dev != walk->device) {
+    bool listed = owned_manifest_contains(walk->directory->manifest, path, kind);
+    if (!listed || st.st_dev != walk->device) {
         enum status status = refuse_foreign(walk->directory, path, kind);
-        walk->found = walk->found == STATUS_OK ? status : walk->found;
+        walk->foreign = walk->foreign == STATUS_OK ? status : walk->foreign;
         return walk->deletes ? STATUS_OK : status;
     }
     enum status status =
-        kind == OWNED_FOLDER ? walk_folder(walk, parent, name, path) : STATUS_OK;
+        kind == OWNED_DIRECTORY ? walk_folder(walk, parent, name, path) : STATUS_OK;
     if (status == STATUS_OK && walk->deletes)
         status = delete_entry(walk, parent, name, path, kind);
     return status;
@@ -164,23 +164,22 @@ static enum status walk_entries(struct walk *walk, int descriptor, const char *p
 static enum status walk_folder(struct walk *walk, int parent, const char *name,
                                const char *path)
 {
-    int own = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (own < 0)
+    int folder = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (folder < 0)
         return owned_misuse_errno(path, "can't read the directory");
-    enum status status = walk_entries(walk, own, path);
-    close(own);
+    enum status status = walk_entries(walk, folder, path);
+    close(folder);
     return status;
 }
 
 static enum status walk_all(const struct owned_directory *directory, bool deletes)
 {
-    struct stat facts;
-    if (fstat(directory->descriptor, &facts) != 0)
+    struct stat st;
+    if (fstat(directory->descriptor, &st) != 0)
         return owned_misuse_errno(directory->path, "can't read its attributes");
-    struct walk walk = {
-        .directory = directory, .device = facts.st_dev, .deletes = deletes};
+    struct walk walk = {.directory = directory, .device = st.st_dev, .deletes = deletes};
     enum status status = walk_entries(&walk, directory->descriptor, "");
-    return status == STATUS_OK ? walk.found : status;
+    return status == STATUS_OK ? walk.foreign : status;
 }
 
 enum status owned_directory_check(const struct owned_directory *directory)

@@ -80,8 +80,8 @@ bool path_names_no_entry(const char *path)
 
 bool path_is_link(const char *path)
 {
-    struct stat facts;
-    return lstat(path, &facts) == 0 && S_ISLNK(facts.st_mode);
+    struct stat st;
+    return lstat(path, &st) == 0 && S_ISLNK(st.st_mode);
 }
 
 char *path_read_link(const char *path)
@@ -99,10 +99,10 @@ char *path_read_link(const char *path)
 
 enum status path_follow_links(const char *path, char **out)
 {
-    struct stat facts;
+    struct stat st;
     char *at = strdup(path);
     for (int i = 0; at && path_is_link(at); i++) {
-        bool blocked = stat(at, &facts) != 0 && errno != ENOENT;
+        bool blocked = stat(at, &st) != 0 && errno != ENOENT;
         if (i == PATH_LINKS_MAX)
             errno = ELOOP;
         char *next = blocked || i == PATH_LINKS_MAX ? NULL : path_read_link(at);

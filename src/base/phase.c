@@ -15,7 +15,8 @@ static _Atomic int current = PHASE_START;
 static _Atomic int64_t current_step;
 static _Atomic uint64_t progress;
 
-static double spent[PHASES], entered; /* `entered` is 0 until the first phase_enter */
+static double spent[PHASES],
+    enter_time; /* `enter_time` is 0 until the first phase_enter */
 static phase_observer *observer;
 
 const char *phase_name(enum phase phase)
@@ -25,19 +26,19 @@ const char *phase_name(enum phase phase)
 
 enum phase phase_enter(enum phase phase)
 {
-    int before = atomic_load_explicit(&current, memory_order_relaxed);
+    int previous = atomic_load_explicit(&current, memory_order_relaxed);
     double now = clock_seconds();
-    if (entered > 0)
-        spent[before] += now - entered;
-    entered = now;
+    if (enter_time > 0)
+        spent[previous] += now - enter_time;
+    enter_time = now;
     if (observer)
-        observer((enum phase)before, now);
+        observer((enum phase)previous, now);
     atomic_store_explicit(&current, (int)phase, memory_order_relaxed);
     phase_progress();
-    return (enum phase)before;
+    return (enum phase)previous;
 }
 
-void phase_observe(phase_observer *function)
+void phase_set_observer(phase_observer *function)
 {
     observer = function;
 }

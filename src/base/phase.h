@@ -32,15 +32,15 @@ enum phase phase_enter(enum phase phase);
 
 /* Makes phase_enter call `function` (NULL: none) with the phase that the main thread
  * leaves, and the time (clock_seconds). Main thread. */
-typedef void phase_observer(enum phase left, double now);
-void phase_observe(phase_observer *function);
+typedef void phase_observer(enum phase ended, double now);
+void phase_set_observer(phase_observer *function);
 
 /* Sets the current step, from 1; 0 before the first. Main thread. */
 void phase_set_step(int64_t step);
 
 /* Reports progress within a phase, such as a validated batch or a received message. The
- * watchdog treats a process without progress for run.hang_timeout_seconds as hung. From any
- * thread. */
+ * watchdog treats a process without progress for run.hang_timeout_seconds as hung. From
+ * any thread. */
 void phase_progress(void);
 
 /* The current state, from any thread. `progress` counts calls of phase_enter,

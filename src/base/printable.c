@@ -11,10 +11,10 @@ bool printable_character(uint32_t character)
 {
     bool control = character < 0x20 || (character >= 0x7F && character <= 0x9F);
     bool breaks_line = character == 0x2028 || character == 0x2029;
-    bool turns = character == 0x061C || character == 0x200E || character == 0x200F ||
-                 (character >= 0x202A && character <= 0x202E) ||
-                 (character >= 0x2066 && character <= 0x2069);
-    return !control && !breaks_line && !turns;
+    bool is_bidi = character == 0x061C || character == 0x200E || character == 0x200F ||
+                   (character >= 0x202A && character <= 0x202E) ||
+                   (character >= 0x2066 && character <= 0x2069);
+    return !control && !breaks_line && !is_bidi;
 }
 
 /* The length of the character at `text`, or 1 for a byte that is not part of one. */

@@ -12,8 +12,8 @@
 #include "log.h"
 #include "printable.h"
 
-static const double redraw_seconds = 0.1, line_seconds = 5, line_part = 0.05;
-enum { LINE_SIZE = 512, USUAL_WIDTH = 80 };
+static const double redraw_seconds = 0.1, line_seconds = 5, line_fraction = 0.05;
+enum { LINE_SIZE = 512, DEFAULT_WIDTH = 80 };
 
 double clock_seconds(void)
 {
@@ -24,8 +24,8 @@ double clock_seconds(void)
 
 const char *duration_text(double seconds, char *text, size_t size)
 {
-    const double longest = 1e12;
-    if (!(seconds >= 0 && seconds < longest)) {
+    const double max_seconds = 1e12;
+    if (!(seconds >= 0 && seconds < max_seconds)) {
         snprintf(text, size, "?");
         return text;
     }
@@ -58,7 +58,7 @@ const char *progress_line(const struct progress *progress, uint64_t done, double
     double speed = elapsed > 0 ? (double)done / elapsed : 0;
     double remaining = done < progress->total ? (double)(progress->total - done) : 0;
     duration_text(done ? remaining / speed : -1, left, sizeof left);
-    bool noted = note && *note;
+    bool has_note = note && *note;
     int percent =
         progress->total ? (int)(100.0 * (double)done / (double)progress->total) : 0;
     if (progress->total)
@@ -66,12 +66,12 @@ const char *progress_line(const struct progress *progress, uint64_t done, double
                  progress->task, (unsigned long long)done,
                  (unsigned long long)progress->total, progress->unit, percent,
                  rate_text(speed, rate, sizeof rate), progress->unit, left,
-                 noted ? ", " : "", noted ? note : "");
+                 has_note ? ", " : "", has_note ? note : "");
     else
         snprintf(text, size, "%s: %llu %s, %s %s/s%s%s", progress->task,
                  (unsigned long long)done, progress->unit,
-                 rate_text(speed, rate, sizeof rate), progress->unit, noted ? ", " : "",
-                 noted ? note : "");
+                 rate_text(speed, rate, sizeof rate), progress->unit,
+                 has_note ? ", " : "", has_note ? note : "");
     return text;
 }
 
@@ -79,12 +79,12 @@ static size_t terminal_width(void)
 {
     struct winsize window;
     if (ioctl(STDERR_FILENO, TIOCGWINSZ, &window) != 0 || window.ws_col < 2)
-        return USUAL_WIDTH;
+        return DEFAULT_WIDTH;
     return window.ws_col;
 }
 
 /* One write, so that lines of several processes don't mix. */
-static void put(const char *text, size_t length)
+static void write_stderr(const char *text, size_t length)
 {
     ssize_t written = write(STDERR_FILENO, text, length);
     (void)written; /* nowhere left to report to */
@@ -109,7 +109,7 @@ static void redraw(const char *text)
     char line[LINE_SIZE + 16];
     size_t length = cut_to_width(text, terminal_width() - 1); /* the last column wraps */
     int used = snprintf(line, sizeof line, "\r%.*s%s", (int)length, text, clear_to_end);
-    put(line, (size_t)used);
+    write_stderr(line, (size_t)used);
 }
 
 void progress_begin(struct progress *progress, const char *task, const char *unit,
@@ -117,23 +117,24 @@ void progress_begin(struct progress *progress, const char *task, const char *uni
 {
     double now = clock_seconds();
     const char *terminal = getenv("TERM");
-    bool capable = terminal && strcmp(terminal, "dumb") != 0;
-    *progress = (struct progress){.unit = unit,
-                                  .total = total,
-                                  .started = now,
-                                  .last_drawn = now,
-                                  .terminal = capable && isatty(STDERR_FILENO) == 1};
+    bool supports_escapes = terminal && strcmp(terminal, "dumb") != 0;
+    *progress =
+        (struct progress){.unit = unit,
+                          .total = total,
+                          .started = now,
+                          .last_drawn = now,
+                          .terminal = supports_escapes && isatty(STDERR_FILENO) == 1};
     snprintf(progress->task, sizeof progress->task, "%s", task);
 }
 
 void progress_update(struct progress *progress, uint64_t done, const char *note)
 {
     double now = clock_seconds();
-    double grown = line_part * (now - progress->started);
-    double pause = progress->terminal     ? redraw_seconds
-                   : grown > line_seconds ? grown
-                                          : line_seconds;
-    if (log_is_muted() || now - progress->last_drawn < pause)
+    double interval = line_fraction * (now - progress->started);
+    double wait = progress->terminal        ? redraw_seconds
+                  : interval > line_seconds ? interval
+                                            : line_seconds;
+    if (log_is_muted() || now - progress->last_drawn < wait)
         return;
     char line[LINE_SIZE], text[LINE_SIZE];
     progress_line(progress, done, now - progress->started, note, line, sizeof line);

@@ -6,13 +6,13 @@
 
 #include "text.h"
 
-bool slurm_job_is_past(time_t *ended)
+bool slurm_end_time_passed(time_t *end_time)
 {
     const char *text = getenv("SLURM_JOB_END_TIME");
     int64_t seconds;
     if (!text || !text_to_integer(text, &seconds) || seconds <= 0)
         return false;
-    if (ended)
-        *ended = (time_t)seconds;
+    if (end_time)
+        *end_time = (time_t)seconds;
     return (time_t)seconds <= time(NULL);
 }

@@ -7,9 +7,9 @@
 #include <stdbool.h>
 #include <time.h>
 
-/* True if SLURM_JOB_END_TIME, which newer Slurm versions set, is in the past. *ended (may
- * be NULL) is that time. A job may still run after it, with an extended time limit or in
- * a grace period; only `squeue` can tell. */
-bool slurm_job_is_past(time_t *ended);
+/* True if SLURM_JOB_END_TIME, which newer Slurm versions set, is in the past. *end_time
+ * (may be NULL) is that time. A job may still run after it, with an extended time limit
+ * or in a grace period; only `squeue` can tell. */
+bool slurm_end_time_passed(time_t *end_time);
 
 #endif

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <unistd.h>
 
-static bool surviving;
+static bool sigpipe_ignored;
 
 /* open() returns the lowest free descriptor. The access mode is the opposite of the
  * stream's, so that using the stream fails. */
@@ -25,25 +25,26 @@ static void do_nothing(int number)
     (void)number;
 }
 
-static void handle(int number)
+static void install_empty_handler(int number)
 {
-    struct sigaction action = {.sa_handler = do_nothing, .sa_flags = SA_RESTART}, before;
+    struct sigaction action = {.sa_handler = do_nothing, .sa_flags = SA_RESTART},
+                     previous;
     sigemptyset(&action.sa_mask);
-    if (sigaction(number, NULL, &before) == 0 && before.sa_handler == SIG_DFL)
+    if (sigaction(number, NULL, &previous) == 0 && previous.sa_handler == SIG_DFL)
         sigaction(number, &action, NULL);
 }
 
 void standard_streams_ignore_sigpipe(void)
 {
-    handle(SIGPIPE);
-    handle(SIGXFSZ);
-    surviving = true;
+    install_empty_handler(SIGPIPE);
+    install_empty_handler(SIGXFSZ);
+    sigpipe_ignored = true;
 }
 
-bool standard_output_unread(void)
+bool standard_streams_reader_closed(void)
 {
     struct pollfd output = {.fd = STDOUT_FILENO, .events = POLLOUT};
     /* POLLERR for a pipe without a reader, usually POLLHUP for a socket */
-    const int gone = POLLERR | POLLHUP;
-    return surviving && poll(&output, 1, 0) == 1 && (output.revents & gone);
+    const int closed = POLLERR | POLLHUP;
+    return sigpipe_ignored && poll(&output, 1, 0) == 1 && (output.revents & closed);
 }

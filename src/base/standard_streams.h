@@ -18,6 +18,6 @@ void standard_streams_ignore_sigpipe(void);
 
 /* True if this process called standard_streams_ignore_sigpipe and its standard output is
  * a pipe or socket that the reader has closed, so a failed write is not an error. */
-bool standard_output_unread(void);
+bool standard_streams_reader_closed(void);
 
 #endif

@@ -10,9 +10,9 @@
 
 #include "printable.h"
 
-enum { LONGEST_WORD = 63 };
+enum { WORD_BYTES_MAX = 63 };
 
-static char letter(char c)
+static char fold_dash(char c)
 {
     return c == '-' ? '_' : c;
 }
@@ -23,9 +23,9 @@ static int min_int(int a, int b)
 }
 
 /* Optimal string alignment distance; only the last three rows of the table are kept. */
-static int distance(const char *a, size_t a_length, const char *b, size_t b_length)
+static int edit_distance(const char *a, size_t a_length, const char *b, size_t b_length)
 {
-    int rows[3][LONGEST_WORD + 1];
+    int rows[3][WORD_BYTES_MAX + 1];
     for (size_t j = 0; j <= b_length; j++)
         rows[0][j] = (int)j;
     for (size_t i = 1; i <= a_length; i++) {
@@ -33,7 +33,7 @@ static int distance(const char *a, size_t a_length, const char *b, size_t b_leng
             *twice_above = rows[(i + 1) % 3];
         row[0] = (int)i;
         for (size_t j = 1; j <= b_length; j++) {
-            int differs = letter(a[i - 1]) != letter(b[j - 1]);
+            int differs = fold_dash(a[i - 1]) != fold_dash(b[j - 1]);
             row[j] = min_int(above[j - 1] + differs, min_int(above[j], row[j - 1]) + 1);
             if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
                 row[j] = min_int(row[j], twice_above[j - 2] + 1);
@@ -45,21 +45,21 @@ static int distance(const char *a, size_t a_length, const char *b, size_t b_leng
 const char *text_suggest(const char *typed, const char *const *names)
 {
     size_t length = strlen(typed);
-    if (length > LONGEST_WORD)
+    if (length > WORD_BYTES_MAX)
         return NULL;
-    int closest = min_int((int)length, (int)length / 3 + (length < 3)) + 1;
-    const char *meant = NULL;
+    int limit = min_int((int)length, (int)length / 3 + (length < 3)) + 1;
+    const char *closest = NULL;
     for (; *names; names++) {
         size_t name_length = strlen(*names);
-        if (name_length > LONGEST_WORD)
+        if (name_length > WORD_BYTES_MAX)
             continue;
-        int differ = distance(typed, length, *names, name_length);
-        if (differ < closest) {
-            closest = differ;
-            meant = *names;
+        int edits = edit_distance(typed, length, *names, name_length);
+        if (edits < limit) {
+            limit = edits;
+            closest = *names;
         }
     }
-    return meant;
+    return closest;
 }
 
 bool text_is_blank(const char *text)

@@ -62,26 +62,26 @@ static enum status wait_for_writer(int descriptor, const char *path)
     log_info("waiting for a writer of %s", path);
     if (is_ready(descriptor, TEXT_FILE_TIMEOUT * 1000))
         return STATUS_OK;
-    return status_fail(STATUS_MISUSE, "%s: a pipe to which nobody has written for %d s",
-                       path, TEXT_FILE_TIMEOUT);
+    return status_fail(STATUS_MISUSE, "%s: a pipe without data for %d s", path,
+                       TEXT_FILE_TIMEOUT);
 }
 
 static enum status open_named(const char *path, const char *what, int *out)
 {
-    struct stat facts;
+    struct stat st;
     *out = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (*out < 0) {
         status_fail_errno("%s: can't open %s", path, what);
         return STATUS_MISUSE;
     }
-    if (fstat(*out, &facts) != 0)
+    if (fstat(*out, &st) != 0)
         return cannot_read(path, what);
-    if (S_ISDIR(facts.st_mode)) {
+    if (S_ISDIR(st.st_mode)) {
         errno = EISDIR;
         return cannot_read(path, what);
     }
     enum status status = STATUS_OK;
-    if (S_ISFIFO(facts.st_mode))
+    if (S_ISFIFO(st.st_mode))
         status = wait_for_writer(*out, path);
     if (status == STATUS_OK && fcntl(*out, F_SETFL, O_RDONLY) != 0)
         status = cannot_read(path, what);
@@ -104,29 +104,29 @@ enum status text_file_open(const char *path, const char *what, FILE **out)
 
 /* ---- whole files ---- */
 
-static enum status read_whole(FILE *file, const char *path, const char *what, size_t most,
-                              char *text, size_t *size)
+static enum status read_whole(FILE *file, const char *path, const char *what,
+                              size_t max_bytes, char *text, size_t *size)
 {
-    *size = fread(text, 1, most + 1, file);
+    *size = fread(text, 1, max_bytes + 1, file);
     if (ferror(file))
         return cannot_read(path, what);
-    if (*size > most)
+    if (*size > max_bytes)
         return status_fail(STATUS_MISUSE, "%s: more than %zu bytes, too long for %s",
-                           path, most, what);
+                           path, max_bytes, what);
     text[*size] = '\0';
     return STATUS_OK;
 }
 
-enum status text_file_read(const char *path, const char *what, size_t most, char **text,
-                           size_t *size)
+enum status text_file_read(const char *path, const char *what, size_t max_bytes,
+                           char **text, size_t *size)
 {
     FILE *file;
     *text = NULL;
     enum status status = text_file_open(path, what, &file);
     if (status != STATUS_OK)
         return status;
-    char *whole = malloc(most + 2);
-    status = whole ? read_whole(file, path, what, most, whole, size)
+    char *whole = malloc(max_bytes + 2);
+    status = whole ? read_whole(file, path, what, max_bytes, whole, size)
                    : status_fail(STATUS_FAILED, "%s: out of memory", path);
     fclose(file);
     if (status == STATUS_OK)
@@ -146,7 +146,7 @@ static enum status refuse(const struct text_lines *lines, const char *why)
 static enum status refuse_length(const struct text_lines *lines)
 {
     return status_fail(STATUS_MISUSE, "%s:%zu: the line is longer than %zu bytes",
-                       lines->name, lines->number, lines->longest);
+                       lines->name, lines->number, lines->max_bytes);
 }
 
 static bool begins_utf16(const char *text)
@@ -166,14 +166,14 @@ static enum status grow(struct text_lines *lines)
 }
 
 /* Reads the rest of the line, whose first character is `c`. */
-static enum status collect(struct text_lines *lines, int c, size_t *length)
+static enum status read_rest(struct text_lines *lines, int c, size_t *length)
 {
     enum status status = STATUS_OK;
     for (*length = 0; c != EOF && c != '\n' && status == STATUS_OK;
          c = getc_unlocked(lines->file)) {
         if (c == '\0')
             return refuse(lines, "a zero byte: not a text file");
-        if (*length == lines->longest)
+        if (*length == lines->max_bytes)
             return refuse_length(lines);
         if (*length + 1 >= lines->capacity)
             status = grow(lines);
@@ -182,11 +182,11 @@ static enum status collect(struct text_lines *lines, int c, size_t *length)
         if (lines->number == 1 && *length == 2 && begins_utf16(lines->text))
             return refuse(lines, "text in UTF-16: save it as UTF-8");
     }
-    lines->ended = c == '\n';
+    lines->terminated = c == '\n';
     return status;
 }
 
-static void skip_mark(struct text_lines *lines, size_t *length)
+static void skip_bom(struct text_lines *lines, size_t *length)
 {
     if (*length < 3 || memcmp(lines->text, "\xEF\xBB\xBF", 3) != 0)
         return;
@@ -194,7 +194,7 @@ static void skip_mark(struct text_lines *lines, size_t *length)
     memmove(lines->text, lines->text + 3, *length);
 }
 
-static enum status failed_to_read(const struct text_lines *lines)
+static enum status read_error(const struct text_lines *lines)
 {
     status_fail_errno("%s:%zu: can't read further", lines->name, lines->number);
     return STATUS_MISUSE;
@@ -204,7 +204,7 @@ static enum status failed_to_read(const struct text_lines *lines)
 static void trim(struct text_lines *lines, size_t length)
 {
     if (lines->number == 1)
-        skip_mark(lines, &length);
+        skip_bom(lines, &length);
     if (length > 0 && lines->text[length - 1] == '\r')
         length--;
     lines->text[length] = '\0';
@@ -220,9 +220,9 @@ enum status text_lines_next(struct text_lines *lines, bool *more)
     int c = getc(lines->file);
     bool any = c != EOF;
     lines->number += any;
-    status = collect(lines, c, &length);
+    status = read_rest(lines, c, &length);
     if (status == STATUS_OK && ferror(lines->file))
-        status = failed_to_read(lines);
+        status = read_error(lines);
     if (status != STATUS_OK)
         return status;
     trim(lines, length);

@@ -29,18 +29,18 @@ enum { TEXT_FILE_TIMEOUT = 5 };
 enum status text_file_open(const char *path, const char *what, FILE **out);
 
 /* Reads a whole text file into *text, which the caller frees; it ends with a zero byte
- * that *size does not count. STATUS_MISUSE on an error, and if there are more than `most`
- * bytes. */
-enum status text_file_read(const char *path, const char *what, size_t most, char **text,
-                           size_t *size);
+ * that *size does not count. STATUS_MISUSE on an error, and if there are more than
+ * `max_bytes` bytes. */
+enum status text_file_read(const char *path, const char *what, size_t max_bytes,
+                           char **text, size_t *size);
 
 struct text_lines {
     FILE *file;       /* borrowed */
     const char *name; /* borrowed; of the file, for messages */
-    size_t longest;   /* limit on the bytes of a line */
+    size_t max_bytes; /* limit on the bytes of a line */
     size_t number;    /* of the last line, from 1 */
     char *text;       /* the last line, without its end; may be written to */
-    bool ended;       /* with \n; false: the file may be truncated */
+    bool terminated;  /* with \n; false: the file may be truncated */
     size_t capacity;
 };
 

@@ -17,25 +17,25 @@
 #include "array.h"
 #include "progress.h"
 
-enum { USUAL_CAPACITY = 1 << 16 };
+enum { DEFAULT_CAPACITY = 1 << 16 };
 
 /* At time `at` of this process's clock the common one was ahead by `offset`. */
 struct clock_point {
     double at, offset;
 };
 
-static atomic_bool on;
+static atomic_bool enabled;
 
 static struct {
     pthread_mutex_t lock; /* protects events, spool, busy, lost and their counts */
     struct trace_event *events;
     size_t count, capacity;
-    FILE *spool;           /* NULL: not yet needed */
-    size_t spooled, taken; /* events in the file; of these, drained */
+    FILE *spool;             /* NULL: not yet needed */
+    size_t spooled, drained; /* events in the file; of these, drained */
     size_t lost;
     bool busy[TRACE_LANES];
 
-    double since; /* when the main thread entered its phase, in step `step` */
+    double phase_start; /* when the main thread entered its phase, in step `step` */
     int32_t step;
     struct clock_point *points;
     size_t point_count, point_capacity;
@@ -43,49 +43,49 @@ static struct {
 
 const char *trace_lane_name(int lane, char *text, size_t size)
 {
-    int what = (lane - 1) / TRACE_LANES_PER_PHASE,
-        which = (lane - 1) % TRACE_LANES_PER_PHASE;
+    int phase = (lane - 1) / TRACE_LANES_PER_PHASE,
+        index = (lane - 1) % TRACE_LANES_PER_PHASE;
     if (lane == 0)
         snprintf(text, size, "training");
-    else if (which == 0)
-        snprintf(text, size, "%s", phase_name((enum phase)what));
+    else if (index == 0)
+        snprintf(text, size, "%s", phase_name((enum phase)phase));
     else
-        snprintf(text, size, "%s %d", phase_name((enum phase)what), which + 1);
+        snprintf(text, size, "%s %d", phase_name((enum phase)phase), index + 1);
     return text;
 }
 
-/* ---- on and off ---- */
+/* ---- start and stop ---- */
 
-static bool is_on(void)
+static bool is_enabled(void)
 {
-    return atomic_load_explicit(&on, memory_order_acquire);
+    return atomic_load_explicit(&enabled, memory_order_acquire);
 }
 
 enum status trace_start(size_t capacity)
 {
-    store.capacity = capacity ? capacity : USUAL_CAPACITY;
+    store.capacity = capacity ? capacity : DEFAULT_CAPACITY;
     store.events = calloc(store.capacity, sizeof *store.events);
     if (!store.events)
         return status_fail(STATUS_FAILED, "out of memory for a trace of %zu events",
                            store.capacity);
-    store.since = clock_seconds();
+    store.phase_start = clock_seconds();
     store.step = (int32_t)phase_state().step;
-    atomic_store_explicit(&on, true, memory_order_release);
-    phase_observe(trace_phase);
+    atomic_store_explicit(&enabled, true, memory_order_release);
+    phase_set_observer(trace_phase);
     return STATUS_OK;
 }
 
 void trace_stop(void)
 {
-    phase_observe(NULL);
-    atomic_store(&on, false);
+    phase_set_observer(NULL);
+    atomic_store(&enabled, false);
     pthread_mutex_lock(&store.lock);
     free(store.events);
     if (store.spool)
         fclose(store.spool);
     store.events = NULL;
     store.spool = NULL;
-    store.count = store.capacity = store.spooled = store.taken = store.lost = 0;
+    store.count = store.capacity = store.spooled = store.drained = store.lost = 0;
     memset(store.busy, 0, sizeof store.busy);
     pthread_mutex_unlock(&store.lock);
     free(store.points);
@@ -93,10 +93,10 @@ void trace_stop(void)
     store.point_count = store.point_capacity = 0;
 }
 
-/* ---- keeping ---- */
+/* ---- recording ---- */
 
 /* Appends the whole block of memory to the file. */
-static bool spool_out(void)
+static bool flush_to_spool(void)
 {
     size_t size = store.count * sizeof *store.events;
     off_t end = (off_t)(store.spooled * sizeof *store.events);
@@ -109,39 +109,39 @@ static bool spool_out(void)
     return true;
 }
 
-static void keep(const struct trace_event *event)
+static void record(const struct trace_event *event)
 {
     pthread_mutex_lock(&store.lock);
-    if (!store.events || (store.count == store.capacity && !spool_out()))
+    if (!store.events || (store.count == store.capacity && !flush_to_spool()))
         store.lost++;
     else
         store.events[store.count++] = *event;
     pthread_mutex_unlock(&store.lock);
 }
 
-void trace_phase(enum phase left, double now)
+void trace_phase(enum phase ended, double now)
 {
-    if (!is_on())
+    if (!is_enabled())
         return;
     const struct trace_event event = {
-        .start = store.since,
-        .duration = now - store.since,
+        .start = store.phase_start,
+        .duration = now - store.phase_start,
         .step = store.step,
-        .phase = (uint8_t)left,
+        .phase = (uint8_t)ended,
     };
-    store.since = now;
+    store.phase_start = now;
     store.step = (int32_t)phase_state().step;
-    keep(&event);
+    record(&event);
 }
 
-struct trace_span trace_begin(enum phase what)
+struct trace_span trace_begin(enum phase phase)
 {
-    struct trace_span span = {.phase = (uint8_t)what};
-    if (!is_on())
+    struct trace_span span = {.phase = (uint8_t)phase};
+    if (!is_enabled())
         return span;
     pthread_mutex_lock(&store.lock);
     for (int i = 0; i < TRACE_LANES_PER_PHASE && !span.lane; i++) {
-        int lane = 1 + (int)what * TRACE_LANES_PER_PHASE + i;
+        int lane = 1 + (int)phase * TRACE_LANES_PER_PHASE + i;
         if (!store.busy[lane])
             span.lane = (uint8_t)lane;
     }
@@ -154,14 +154,14 @@ struct trace_span trace_begin(enum phase what)
 
 void trace_end(struct trace_span span)
 {
-    if (span.lane == 0 || !is_on())
+    if (span.lane == 0 || !is_enabled())
         return;
     const struct trace_event event = {.start = span.start,
                                       .duration = clock_seconds() - span.start,
                                       .step = span.step,
                                       .phase = span.phase,
                                       .lane = span.lane};
-    keep(&event);
+    record(&event);
     pthread_mutex_lock(&store.lock);
     store.busy[span.lane] = false;
     pthread_mutex_unlock(&store.lock);
@@ -169,7 +169,7 @@ void trace_end(struct trace_span span)
 
 /* ---- the common clock ---- */
 
-enum status trace_clock(double at, double offset)
+enum status trace_add_clock_offset(double at, double offset)
 {
     struct clock_point *points = array_reserve(store.points, &store.point_capacity,
                                                store.point_count + 1, sizeof *points);
@@ -195,7 +195,7 @@ static double offset_at(double at)
     return a->offset + (b->offset - a->offset) * (at - a->at) / (b->at - a->at);
 }
 
-static void correct(struct trace_event *event)
+static void correct_clock(struct trace_event *event)
 {
     double end = event->start + event->duration;
     end += offset_at(end);
@@ -203,12 +203,12 @@ static void correct(struct trace_event *event)
     event->duration = end - event->start;
 }
 
-/* ---- taking ---- */
+/* ---- draining ---- */
 
 size_t trace_count(void)
 {
     pthread_mutex_lock(&store.lock);
-    size_t count = store.count + store.spooled - store.taken;
+    size_t count = store.count + store.spooled - store.drained;
     pthread_mutex_unlock(&store.lock);
     return count;
 }
@@ -222,28 +222,29 @@ size_t trace_lost(void)
 }
 
 /* Events that can't be read back are lost. */
-static size_t take_spooled(struct trace_event *events, size_t most)
+static size_t drain_spool(struct trace_event *events, size_t max_events)
 {
-    size_t left = store.spooled - store.taken, n = left < most ? left : most;
+    size_t left = store.spooled - store.drained,
+           n = left < max_events ? left : max_events;
     ssize_t got = pread(fileno(store.spool), events, n * sizeof *events,
-                        (off_t)(store.taken * sizeof *events));
+                        (off_t)(store.drained * sizeof *events));
     if (got != (ssize_t)(n * sizeof *events)) {
         store.lost += left;
-        store.taken = store.spooled;
+        store.drained = store.spooled;
         n = 0;
     }
-    store.taken += n;
-    if (store.taken == store.spooled) {
-        store.taken = store.spooled = 0;
+    store.drained += n;
+    if (store.drained == store.spooled) {
+        store.drained = store.spooled = 0;
         if (ftruncate(fileno(store.spool), 0) != 0)
-            return n; /* overwritten by the next spool_out */
+            return n; /* overwritten by the next flush_to_spool */
     }
     return n;
 }
 
-static size_t take_kept(struct trace_event *events, size_t most)
+static size_t drain_memory(struct trace_event *events, size_t max_events)
 {
-    size_t n = store.count < most ? store.count : most;
+    size_t n = store.count < max_events ? store.count : max_events;
     if (n == 0)
         return 0;
     memcpy(events, store.events, n * sizeof *events);
@@ -252,13 +253,13 @@ static size_t take_kept(struct trace_event *events, size_t most)
     return n;
 }
 
-size_t trace_drain(struct trace_event *events, size_t most)
+size_t trace_drain(struct trace_event *events, size_t max_events)
 {
     pthread_mutex_lock(&store.lock);
-    size_t n = store.spooled > store.taken ? take_spooled(events, most) : 0;
-    n += take_kept(events + n, most - n);
+    size_t n = store.spooled > store.drained ? drain_spool(events, max_events) : 0;
+    n += drain_memory(events + n, max_events - n);
     pthread_mutex_unlock(&store.lock);
     for (size_t i = 0; i < n; i++)
-        correct(&events[i]);
+        correct_clock(&events[i]);
     return n;
 }

@@ -2,13 +2,13 @@
  * ranks.
  *
  * Nothing is recorded before trace_start. After it, each phase of the main thread is an
- * event (trace_start registers a phase_observe function), and so is each span of another
+ * event (trace_start registers an observer of phases), and so is each span of another
  * thread between trace_begin and trace_end. Until trace_drain, events are buffered in a
  * fixed block of memory, which spills to an unlinked temporary file.
  *
  * Every host has its own clock. Times are recorded as returned by clock_seconds;
  * trace_drain corrects them with offsets interpolated linearly between the measured ones
- * (trace_clock).
+ * (trace_add_clock_offset).
  */
 #ifndef TUTTI_BASE_TRACE_H
 #define TUTTI_BASE_TRACE_H
@@ -46,23 +46,23 @@ struct trace_span {
     int32_t step;
     uint8_t phase, lane; /* lane 0: not recorded */
 };
-struct trace_span trace_begin(enum phase what);
+struct trace_span trace_begin(enum phase phase);
 void trace_end(struct trace_span span);
 
-/* Records that the main thread leaves `left` at `now` (clock_seconds). Called
+/* Records that the main thread leaves `ended` at `now` (clock_seconds). Called
  * by phase_enter. */
-void trace_phase(enum phase left, double now);
+void trace_phase(enum phase ended, double now);
 
 /* Records that at time `at` (clock_seconds) the common clock was ahead by `offset`
  * seconds. Call it in the order of `at`. Main thread. */
-enum status trace_clock(double at, double offset);
+enum status trace_add_clock_offset(double at, double offset);
 
 /* Events buffered, and events lost because neither memory nor disk had space. */
 size_t trace_count(void);
 size_t trace_lost(void);
 
-/* Moves up to `most` events to events[most], with corrected times; returns their number.
- * Main thread. */
-size_t trace_drain(struct trace_event *events, size_t most);
+/* Moves up to `max_events` events to events[max_events], with corrected times; returns
+ * their number. Main thread. */
+size_t trace_drain(struct trace_event *events, size_t max_events);
 
 #endif

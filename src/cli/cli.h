@@ -134,7 +134,7 @@ enum status cli_check_inputs(const char *path, bool is_midi, const char *const *
 enum status cli_check_stdout(void);
 
 /* Flushes stdout. STATUS_FAILED if a write failed, for example because the disk is full;
- * STATUS_OK if the reader of a pipe has exited (standard_output_unread). */
+ * STATUS_OK if the reader of a pipe has exited (standard_streams_reader_closed). */
 enum status cli_flush_output(void);
 
 #endif

@@ -18,7 +18,7 @@ enum status cli_check_output(const char *path, bool makes_folders)
         stdout_is_reserved = true;
         status = file_reserve_stdout();
     }
-    if (status == STATUS_OK && output.lacks_folder && !makes_folders) {
+    if (status == STATUS_OK && output.missing_directory && !makes_folders) {
         int length = (int)(path_base(path) - path - 1);
         status =
             status_fail(STATUS_MISUSE, "%s: there is no folder %.*s", path, length, path);
@@ -53,7 +53,7 @@ enum status cli_check_stdout(void)
 enum status cli_flush_output(void)
 {
     bool failed = fflush(stdout) != 0 || ferror(stdout);
-    if (failed && !stdout_is_reserved && !standard_output_unread())
+    if (failed && !stdout_is_reserved && !standard_streams_reader_closed())
         return status_fail_errno("standard output: can't write");
     return STATUS_OK;
 }

@@ -76,7 +76,7 @@ enum status cli_read_settings(struct comm *comm, const char *path,
         status = comm ? load_on_first(comm, path, &text, &size)
                       : options_load_file(path, &text, &size);
     if (status == STATUS_OK && path)
-        status = options_read_typed(request->options, text, size, path);
+        status = options_read_user_text(request->options, text, size, path);
     free(text);
     if (status == STATUS_OK)
         status = cli_apply_settings(request);

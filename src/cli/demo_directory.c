@@ -147,7 +147,7 @@ enum status demo_prepare_directory(struct demo *demo)
 enum status demo_note_trained(struct demo *demo)
 {
     char *names = demo_names(demo, true);
-    enum status status = names ? owned_directory_write_list(&demo->owned, names)
+    enum status status = names ? owned_directory_write_manifest(&demo->owned, names)
                                : status_fail(STATUS_FAILED, "demo: out of memory");
     free(names);
     return status;
@@ -157,7 +157,7 @@ enum status demo_write_settings(const struct demo *demo)
 {
     char *path = demo_path(demo, "train.conf");
     char *text = settings_text(demo);
-    enum status status = path && text ? file_write_own(path, text, strlen(text))
+    enum status status = path && text ? file_write_nofollow(path, text, strlen(text))
                                       : status_fail(STATUS_FAILED, "demo: out of memory");
     free(path);
     free(text);

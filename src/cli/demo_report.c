@@ -87,7 +87,7 @@ enum status demo_report(const struct demo *demo)
     if (!path || !text)
         status = status_fail(STATUS_FAILED, "demo: out of memory");
     if (!status)
-        status = file_write_own(path, text, size);
+        status = file_write_nofollow(path, text, size);
     if (!status)
         printf("\n%s", text);
     free(text);

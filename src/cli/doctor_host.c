@@ -103,8 +103,8 @@ void doctor_collect_host(struct doctor *doctor)
 
 bool doctor_lacks_pmi(const struct rank_report *report)
 {
-    return doctor_is_set(report, VARIABLE_SLURM_STEP_TASKS) && !slurm_job_is_past(NULL) &&
-           !doctor_is_set(report, VARIABLE_OMPI_SIZE) &&
+    return doctor_is_set(report, VARIABLE_SLURM_STEP_TASKS) &&
+           !slurm_end_time_passed(NULL) && !doctor_is_set(report, VARIABLE_OMPI_SIZE) &&
            !doctor_is_set(report, VARIABLE_PMIX_RANK) &&
            !doctor_is_set(report, VARIABLE_PMI_RANK);
 }

@@ -104,7 +104,7 @@ void doctor_check_launch(struct doctor *doctor)
                hosts, launcher(first), first->library);
     check_root(doctor);
     check_versions(doctor);
-    if (doctor_is_set(first, VARIABLE_SLURM_JOB) && slurm_job_is_past(NULL))
+    if (doctor_is_set(first, VARIABLE_SLURM_JOB) && slurm_end_time_passed(NULL))
         doctor_add(doctor, DOCTOR_NOTE, "launch", "unset \"${!SLURM_@}\"",
                    "the Slurm variables are left over from job %s, whose end "
                    "(SLURM_JOB_END_TIME) has passed: mpirun may follow them",

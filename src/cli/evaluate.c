@@ -1,5 +1,5 @@
 /* evaluate: loss and accuracy of a checkpoint on a split of a dataset. Before MPI starts,
- * a confined child reads everything that the ranks will read (see confine.h). */
+ * a sandboxed child reads everything that the ranks will read (see sandbox.h). */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -8,7 +8,7 @@
 
 #include "cli.h"
 #include "evaluate_results.h"
-#include "base/confine.h"
+#include "base/sandbox.h"
 #include "comm/microbatches.h"
 #include "train/checkpoint_path.h"
 
@@ -184,7 +184,7 @@ static enum status read_inputs(const struct evaluate_arguments *given,
     return status;
 }
 
-/* Runs in the confined child. Reads all shards, including the parts that ranks read
+/* Runs in the sandboxed child. Reads all shards, including the parts that ranks read
  * later. */
 static enum status try_to_read(void *context, FILE *reply)
 {
@@ -195,14 +195,14 @@ static enum status try_to_read(void *context, FILE *reply)
     return status;
 }
 
-/* Reads the inputs in the confined child, in the first process only. Not collective. */
+/* Reads the inputs in the sandboxed child, in the first process only. Not collective. */
 static enum status try_inputs(struct evaluate_arguments *given)
 {
     const char *const paths[] = {given->checkpoint, given->dataset};
-    const struct confine_inputs inputs = {.paths = paths, .count = 2};
+    const struct sandbox_inputs inputs = {.paths = paths, .count = 2};
     if (!cli_is_first_process())
         return STATUS_OK;
-    return confine_run(&inputs, try_to_read, given, NULL);
+    return sandbox_run(&inputs, try_to_read, given, NULL);
 }
 
 /* All ranks return rank 0's failure, if any. Collective. */

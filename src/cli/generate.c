@@ -1,5 +1,5 @@
 /* generate: samples pieces from a checkpoint and writes them as MIDI files, without MPI.
- * A confined child reads the input files and samples (see confine.h); the parent writes
+ * A sandboxed child reads the input files and samples (see sandbox.h); the parent writes
  * the output. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 
 #include "cli.h"
 #include "generate/samples.h"
-#include "base/confine.h"
+#include "base/sandbox.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/printable.h"
@@ -83,7 +83,7 @@ static enum status sample_after_primer(const struct checkpoint *checkpoint,
             log_warn("%s: repaired: %s", arguments->prime, primer.repairs);
         report_primer(arguments->prime, checkpoint, &primer);
         request->primer = &primer;
-        confine_computing();
+        sandbox_begin_computing();
         status = sample_and_send(checkpoint, request, reply);
     }
     primer_free(&primer);
@@ -113,7 +113,7 @@ static enum status make(const struct checkpoint *checkpoint,
                            "length, for example --seconds 30");
     if (arguments->prime)
         return sample_after_primer(checkpoint, arguments, &request, reply);
-    confine_computing();
+    sandbox_begin_computing();
     return sample_and_send(checkpoint, &request, reply);
 }
 
@@ -220,7 +220,7 @@ static enum status check_arguments(const struct generate_arguments *arguments,
     return check_output(arguments, checkpoint);
 }
 
-/* Runs in the confined child. The checkpoint's settings are the defaults; the command
+/* Runs in the sandboxed child. The checkpoint's settings are the defaults; the command
  * line overrides them. */
 static enum status read_and_sample(void *context, FILE *reply)
 {
@@ -241,7 +241,7 @@ static enum status read_and_sample(void *context, FILE *reply)
 }
 
 static enum status save(const struct generate_arguments *arguments,
-                        const struct confine_reply *reply)
+                        const struct sandbox_reply *reply)
 {
     const struct samples_request request = files_wanted(arguments);
     struct samples_pieces pieces;
@@ -259,11 +259,11 @@ static enum status generate_from(const char *path, struct cli_request *request,
 {
     struct generation generation = {path, request, arguments};
     const char *const paths[] = {path, arguments->prime};
-    const struct confine_inputs inputs = {
+    const struct sandbox_inputs inputs = {
         .paths = paths, .count = arguments->prime ? 2 : 1, .computes = true};
-    struct confine_reply reply;
+    struct sandbox_reply reply;
     standard_streams_ignore_sigpipe();
-    enum status status = confine_run(&inputs, read_and_sample, &generation, &reply);
+    enum status status = sandbox_run(&inputs, read_and_sample, &generation, &reply);
     if (status == STATUS_OK)
         status = save(arguments, &reply);
     free(reply.bytes);

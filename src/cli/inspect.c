@@ -1,6 +1,6 @@
 /* inspect: shows a dataset, a checkpoint or a MIDI file as a table, or with --json as
  * JSON. It does not use MPI. The kind of a file is recognised by its contents. Everything
- * runs in a confined child (see confine.h). */
+ * runs in a sandboxed child (see sandbox.h). */
 #include "inspect.h"
 
 #include <stdio.h>
@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "cli.h"
-#include "base/confine.h"
+#include "base/sandbox.h"
 #include "base/file.h"
 #include "h5/h5.h"
 #include "midi/midi.h"
@@ -253,7 +253,7 @@ struct inspection {
     const char *other;
 };
 
-/* Runs in the confined child. */
+/* Runs in the sandboxed child. */
 static enum status read_and_print(void *context, FILE *reply)
 {
     struct inspection *inspection = context;
@@ -266,14 +266,14 @@ static enum status read_and_print(void *context, FILE *reply)
     return status == STATUS_OK ? cli_flush_output() : status;
 }
 
-static enum status inspect_confined(struct cli_request *request, const char *other,
-                                    struct inspect_request *show_as)
+static enum status inspect_sandboxed(struct cli_request *request, const char *other,
+                                     struct inspect_request *show_as)
 {
     struct inspection inspection = {request, show_as, other};
     const char *two[] = {request->positionals[0], other};
-    const struct confine_inputs inputs = {.paths = other ? two : request->positionals,
+    const struct sandbox_inputs inputs = {.paths = other ? two : request->positionals,
                                           .count = other ? 2 : request->positional_count};
-    return confine_run(&inputs, read_and_print, &inspection, NULL);
+    return sandbox_run(&inputs, read_and_print, &inspection, NULL);
 }
 
 static enum status run(const struct cli_command *self, int argc, char **argv)
@@ -308,7 +308,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
                            "inspect: %s takes one path (several paths print a table of "
                            "runs)",
                            other ? "--diff" : "--verify");
-    return inspect_confined(&request, other, &show_as);
+    return inspect_sandboxed(&request, other, &show_as);
 }
 
 const struct cli_command command_inspect = {

@@ -71,7 +71,8 @@ static bool is_launched_singleton(void)
 static enum status check_launch(int size, bool singleton)
 {
     const char *tasks = getenv("SLURM_STEP_NUM_TASKS");
-    if (size != 1 || singleton || !tasks || atoi(tasks) <= 1 || slurm_job_is_past(NULL))
+    if (size != 1 || singleton || !tasks || atoi(tasks) <= 1 ||
+        slurm_end_time_passed(NULL))
         return STATUS_OK;
     const char *task = getenv("SLURM_PROCID");
     log_mute(task && strcmp(task, "0") != 0);

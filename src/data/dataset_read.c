@@ -222,7 +222,7 @@ static enum status scan_tokens(const struct dataset *dataset,
     uint64_t first = 0;
     do { /* once even without tokens: pieces can be empty */
         uint64_t left = shard->tokens - first, count = left < chunk ? left : chunk;
-        status = h5_read_part(shard->file, "/tokens", H5_U16, first, count, part);
+        status = h5_read_slice(shard->file, "/tokens", H5_U16, first, count, part);
         if (status == STATUS_OK)
             status = check_vocabulary(dataset, shard, first, part, count);
         while (status == STATUS_OK && row < shard->count &&

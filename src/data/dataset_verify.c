@@ -73,7 +73,7 @@ static enum status read_notes(struct checker *checker, const struct piece_row *r
         if (is_absent(checker->shard.file, column))
             continue;
         if (status == STATUS_OK)
-            status = h5_read_part(checker->shard.file, column->name, column->type,
+            status = h5_read_slice(checker->shard.file, column->name, column->type,
                                   row->note_first, row->note_count, checker->packed);
         if (status == STATUS_OK)
             column_unpack(column, checker->packed, row->note_count, notes->items,
@@ -95,7 +95,7 @@ static enum status check_piece(struct checker *checker, size_t at)
     if (status == STATUS_OK)
         status = read_notes(checker, row);
     if (status == STATUS_OK)
-        status = h5_read_part(checker->shard.file, "/tokens", H5_U16, row->token_first,
+        status = h5_read_slice(checker->shard.file, "/tokens", H5_U16, row->token_first,
                               row->token_count, checker->tokens);
     if (status != STATUS_OK)
         return status;

@@ -68,10 +68,11 @@ static enum status read_names(struct owned_directory *old)
 {
     struct dataset *dataset = NULL;
     if (dataset_open(old->path, &dataset) != STATUS_OK)
-        return owned_directory_refuse(STATUS_MISUSE);
+        return owned_directory_add_remedy(STATUS_MISUSE);
     char *names = dataset_names(dataset->shard_count);
     dataset_close(dataset);
-    enum status status = names ? owned_directory_set_names(old, names) : out_of_memory();
+    enum status status =
+        names ? owned_directory_set_manifest(old, names) : out_of_memory();
     free(names);
     return status;
 }
@@ -84,11 +85,11 @@ static enum status inspect_old(struct output *output)
     enum status status =
         owned_directory_open(output->path, false, maker, UNFINISHED_NAME, old);
     if (status == STATUS_OK)
-        status = owned_directory_read(old, &marked);
+        status = owned_directory_read_manifest(old, &marked);
     if (status == STATUS_OK && !marked && has_index(old))
         status = read_names(old);
     if (status == STATUS_OK && owned_directory_check(old) != STATUS_OK)
-        return owned_directory_refuse(STATUS_MISUSE);
+        return owned_directory_add_remedy(STATUS_MISUSE);
     return status;
 }
 
@@ -247,7 +248,7 @@ enum status output_publish(struct output *output)
     char *parent = path_directory(output->path);
     enum status status = parent ? output_sync(output->partial) : out_of_memory();
     if (status == STATUS_OK)
-        status = owned_directory_unmark(&output->making);
+        status = owned_directory_remove_marker(&output->making);
     if (status == STATUS_OK)
         status = rename_partial(output);
     if (status == STATUS_OK && fsync(output->making.descriptor) != 0 && errno != EINVAL)

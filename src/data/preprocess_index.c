@@ -7,7 +7,7 @@
 
 #include "schema.h"
 #include "base/file.h"
-#include "base/recorded_path.h"
+#include "base/path_escape.h"
 #include "h5/h5.h"
 
 static enum status out_of_memory(void)
@@ -33,7 +33,7 @@ static enum status write_settings(const struct preprocess *preprocess,
         *options = *preprocess->options;
         options->data.dataset[0] = '\0';
         options->data.memory_mb = 0;
-        char *base = path_to_recorded(path_base(options->data.split_file));
+        char *base = path_escape(path_base(options->data.split_file));
         if (base) {
             snprintf(options->data.split_file, sizeof options->data.split_file, "%s",
                      base);

@@ -16,7 +16,7 @@
 #include "base/array.h"
 #include "base/file.h"
 #include "base/progress.h"
-#include "base/recorded_path.h"
+#include "base/path_escape.h"
 #include "midi/midi.h"
 
 enum { LARGEST_BATCH = 16, BATCHES_PER_RANK = 8 };
@@ -57,7 +57,7 @@ static const char *without_path(const char *message, const char *path)
 static enum status skip_unreadable(struct reader *reader, struct record *record,
                                    const char *path)
 {
-    char *reason = path_to_recorded(without_path(status_message(), path));
+    char *reason = path_escape(without_path(status_message(), path));
     enum status status = reason ? set_reason(reader, record, FILE_SKIPPED, reason)
                                 : status_fail(STATUS_FAILED, "out of memory");
     free(reason);

@@ -118,7 +118,8 @@ static enum status write_table(struct writer *writer, const struct builder *shar
     uint64_t length = table_length(shard, table), chunk = h5_chunk_length(length);
     enum status status = STATUS_OK;
     for (int c = table.first; c < table.end && status == STATUS_OK; c++)
-        status = h5_make(shard->file, data_column(c)->name, data_column(c)->type, length);
+        status =
+            h5_create_1d(shard->file, data_column(c)->name, data_column(c)->type, length);
     uint64_t written = 0, filled = 0;
     for (size_t i = 0; i < shard->count; i++) {
         const struct record *piece = &shard->pieces[i];
@@ -291,7 +292,7 @@ static bool allocate_chunks(struct writer *writer)
 {
     bool complete = true;
     for (int c = 0; c < DATA_COLUMNS; c++) {
-        writer->chunks[c] = malloc(H5_CHUNK * element_size(c));
+        writer->chunks[c] = malloc(H5_MAX_CHUNK * element_size(c));
         complete &= writer->chunks[c] != NULL;
     }
     return complete;

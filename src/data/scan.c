@@ -18,7 +18,7 @@
 
 #include "base/array.h"
 #include "base/file.h"
-#include "base/recorded_path.h"
+#include "base/path_escape.h"
 #include "midi/midi.h"
 
 struct input { /* used until the labels are unique */
@@ -275,7 +275,7 @@ static enum status walk_directory(struct walk *walk, const char *absolute,
     for (int i = 0; i < count; i++) {
         if (status == STATUS_OK) {
             char *path = path_join(absolute, entries[i]->d_name);
-            char *name = path_to_recorded(entries[i]->d_name);
+            char *name = path_escape(entries[i]->d_name);
             char *record = name ? path_join(recorded, name) : NULL;
             status = path && record ? walk_entry(walk, entries[i], path, record)
                                     : out_of_memory();
@@ -337,7 +337,7 @@ static enum status walk_inputs(struct scan *scan, const struct input *inputs,
     enum status status = STATUS_OK;
     for (size_t i = 0; i < count && status == STATUS_OK; i++) {
         walk.input = (uint32_t)i;
-        char *label = path_to_recorded(inputs[i].label);
+        char *label = path_escape(inputs[i].label);
         status = label ? record_input(scan, &inputs[i], label) : out_of_memory();
         if (status == STATUS_OK)
             status = walk_input(&walk, &inputs[i], label);
@@ -412,7 +412,7 @@ char *scan_absolute(const struct scan *scan, size_t file)
 {
     const struct scan_file *row = &scan->files[file];
     const char *root = scan->text.bytes + scan->inputs[row->input].absolute;
-    char *below = path_from_recorded(scan_path(scan, file) + row->root_length);
+    char *below = path_unescape(scan_path(scan, file) + row->root_length);
     const char *name = below ? below + strspn(below, "/") : "";
     char *absolute = !below ? NULL : *name ? path_join(root, name) : strdup(root);
     free(below);

@@ -43,7 +43,7 @@ struct scan { /* zero-initialise; free with scan_free */
  * are searched recursively for names ending in .mid .midi .kar .rmi .smf (any case).
  * Symbolic links are followed; no directory is entered twice. A file given as an input is
  * accepted whatever its name. A recorded path is the input's own name and the path below
- * it, escaped where it is not text (recorded_path.h), so it depends neither on the
+ * it, escaped where it is not text (path_escape.h), so it depends neither on the
  * working directory nor on the location of the corpus. Inputs of equal name are
  * distinguished by as many of their parent directories as necessary. STATUS_MISUSE for a
  * missing input. */

@@ -16,7 +16,7 @@
 #include "dataset.h"
 #include "base/array.h"
 #include "base/file.h"
-#include "base/recorded_path.h"
+#include "base/path_escape.h"
 #include "base/text_file.h"
 
 /* Enough for a path of PATH_MAX bytes, all escaped, and the name of a split. */
@@ -71,7 +71,7 @@ static char *clean_path(char *path)
 static size_t find_joined(const struct scan *scan, const char *label, const char *slash,
                           const char *rest)
 {
-    char *escaped = path_to_recorded(rest);
+    char *escaped = path_escape(rest);
     char *as_text = path_format("%s%s%s", label, slash, rest);
     char *as_bytes = escaped ? path_format("%s%s%s", label, slash, escaped) : NULL;
     size_t file = as_text ? scan_find(scan, as_text) : SIZE_MAX;
@@ -184,7 +184,7 @@ static enum status find_partial(struct split_list *list, const char *path, bool 
                                 size_t files[2], int *count)
 {
     *count = 0;
-    char *escaped = path_to_recorded(path);
+    char *escaped = path_escape(path);
     char *suffixes[] = {path_format("/%s", path),
                         escaped ? path_format("/%s", escaped) : NULL};
     enum status status =
@@ -325,7 +325,7 @@ static enum status parse_line(struct split_list *list, size_t number, char *text
 static enum status read_lines(struct split_list *list, FILE *file)
 {
     struct text_lines lines = {
-        .file = file, .name = list->origin, .longest = LINE_MAX_BYTES};
+        .file = file, .name = list->origin, .max_bytes = LINE_MAX_BYTES};
     bool more = true;
     enum status status = STATUS_OK;
     while (status == STATUS_OK && more) {

@@ -100,11 +100,11 @@ static enum status check_chunks(const struct shard_file *file,
         return status_fail(STATUS_FAILED, "%s: /tokens: %zu (expected %llu)",
                            h5_path(file->file), chunks->length,
                            (unsigned long long)file->tokens);
-    if (chunks->chunk > H5_CHUNK)
+    if (chunks->chunk_length > H5_MAX_CHUNK)
         return status_fail(STATUS_FAILED,
                            "%s: /tokens: in chunks of %zu (at most %d expected): "
                            "preprocess again",
-                           h5_path(file->file), chunks->chunk, H5_CHUNK);
+                           h5_path(file->file), chunks->chunk_length, H5_MAX_CHUNK);
     return STATUS_OK;
 }
 
@@ -169,15 +169,16 @@ void token_cache_plan(struct token_cache *cache, uint64_t bytes)
 uint64_t token_cache_table_bytes(uint64_t tokens)
 {
     enum { PATH_BYTES = 128 }; /* approximately */
-    uint64_t chunks = tokens / H5_CHUNK + 2;
+    uint64_t chunks = tokens / H5_MAX_CHUNK + 2;
     return sizeof(struct cached_shard) + PATH_BYTES +
            chunks * (sizeof(uint64_t) + sizeof(uint32_t));
 }
 
 uint64_t token_cache_chunk_bytes(uint64_t tokens)
 {
-    struct h5_chunks chunks = {.chunk = tokens < H5_CHUNK ? (size_t)tokens : H5_CHUNK,
-                               .element = sizeof(token)};
+    struct h5_chunks chunks = {.chunk_length =
+                                   tokens < H5_MAX_CHUNK ? (size_t)tokens : H5_MAX_CHUNK,
+                               .element_size = sizeof(token)};
     return h5_chunk_buffer_size(&chunks) + sizeof(token) + sizeof(struct slot);
 }
 
@@ -318,9 +319,10 @@ static enum status load(struct token_cache *cache, size_t number, size_t chunk)
     struct cached_shard *shard = &cache->shards[number];
     size_t slot = evict_slot(cache);
     token *tokens = slot_tokens(cache, slot);
-    uint64_t first = (uint64_t)chunk * shard->chunks.chunk;
+    uint64_t first = (uint64_t)chunk * shard->chunks.chunk_length;
     uint64_t left = shard->chunks.length - first;
-    size_t count = left < shard->chunks.chunk ? (size_t)left : shard->chunks.chunk;
+    size_t count =
+        left < shard->chunks.chunk_length ? (size_t)left : shard->chunks.chunk_length;
     phase_progress(); /* a slow disk is not a hang */
     enum status status = open_shard(cache, shard);
     if (status == STATUS_OK)
@@ -352,7 +354,7 @@ static enum status find_chunk(struct token_cache *cache, size_t number, size_t c
 enum status token_cache_read(struct token_cache *cache, size_t number, uint64_t first,
                              size_t count, token *out)
 {
-    size_t size = cache->shards[number].chunks.chunk;
+    size_t size = cache->shards[number].chunks.chunk_length;
     while (count > 0) {
         const token *tokens = NULL;
         size_t chunk = (size_t)(first / size), offset = (size_t)(first % size);

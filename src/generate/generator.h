@@ -42,7 +42,7 @@ int generator_tempo(const struct primer *primer);
  * necessary. The path is an output (see file.h). */
 enum status generator_write(const char *path, const struct notes *notes, int tempo);
 
-/* The same for a numbered path chosen by the program: see file_write_own. */
+/* The same for a numbered path chosen by the program: see file_write_nofollow. */
 enum status generator_write_own(const char *path, const struct notes *notes, int tempo);
 
 #endif

@@ -44,7 +44,7 @@ static enum status write_attribute(struct h5_file *file, const char *name,
     if (id >= 0)
         H5Aclose(id);
     H5Oclose(object);
-    return status == STATUS_OK ? h5_disk_status(file) : status;
+    return status == STATUS_OK ? h5_write_status(file) : status;
 }
 
 static enum status write_scalar(struct h5_file *file, const char *name,
@@ -132,7 +132,7 @@ enum status h5_set_texts(struct h5_file *file, const char *name, const char *att
 
 /* ---- reading ---- */
 
-static const char *one_of(H5T_class_t class)
+static const char *class_name(H5T_class_t class)
 {
     return class == H5T_STRING    ? "text of fixed length"
            : class == H5T_INTEGER ? "integer"
@@ -140,11 +140,11 @@ static const char *one_of(H5T_class_t class)
 }
 
 /* True for one value of the class, no larger than the attributes written here. */
-static bool is_one(hid_t id, H5T_class_t class)
+static bool is_single_value(hid_t id, H5T_class_t class)
 {
     hid_t type = H5Aget_type(id), space = H5Aget_space(id);
-    size_t most = class == H5T_STRING ? ATTRIBUTE_BYTES : sizeof(uint64_t);
-    bool fits = H5Tget_class(type) == class && H5Tget_size(type) <= most &&
+    size_t limit = class == H5T_STRING ? ATTRIBUTE_BYTES : sizeof(uint64_t);
+    bool fits = H5Tget_class(type) == class && H5Tget_size(type) <= limit &&
                 (class != H5T_STRING || H5Tis_variable_str(type) == 0) &&
                 H5Sget_simple_extent_npoints(space) == 1;
     H5Sclose(space);
@@ -164,14 +164,14 @@ static enum status open_attribute(const struct h5_file *file, const char *name,
     hid_t id = exists > 0 ? H5Aopen(object, attribute, H5P_DEFAULT) : -1;
     H5Oclose(object);
     if (exists == 0)
-        return status_fail(STATUS_FAILED, "%s: %s: attribute %s: not there", file->path,
+        return status_fail(STATUS_FAILED, "%s: %s: attribute %s: missing", file->path,
                            name, attribute);
     if (id < 0)
         return attribute_fail(file, name, attribute, "can't open");
-    if (!is_one(id, class)) {
+    if (!is_single_value(id, class)) {
         H5Aclose(id);
         return status_fail(STATUS_FAILED, "%s: %s: attribute %s: not one %s", file->path,
-                           name, attribute, one_of(class));
+                           name, attribute, class_name(class));
     }
     *out = id;
     return STATUS_OK;

@@ -38,14 +38,14 @@ enum status h5_chunks_find(struct h5_file *file, const char *name, enum h5_type 
     *out = (struct h5_chunks){0};
     hid_t dataset;
     struct h5_storage storage;
-    enum status status = h5_open_dataset(file, name, &dataset, &storage);
+    enum status status = h5_open_checked(file, name, &dataset, &storage);
     if (status != STATUS_OK)
         return status;
     if (is_column(dataset, type, &storage)) {
         *out = (struct h5_chunks){.length = (size_t)storage.dims[0],
-                                  .chunk = (size_t)storage.chunk[0],
-                                  .element = storage.element,
-                                  .count = (size_t)storage.chunks,
+                                  .chunk_length = (size_t)storage.chunk_shape[0],
+                                  .element_size = storage.element_size,
+                                  .count = (size_t)storage.chunk_count,
                                   .offsets = storage.offsets};
     } else {
         h5_storage_free(&storage);
@@ -87,11 +87,11 @@ static uint32_t word_at(const uint8_t *bytes)
  * and n - i times in the lane's own. Runs are short enough not to overflow 32 bits. */
 static uint32_t fletcher32(const uint8_t *bytes, size_t size)
 {
-    enum { LANES = 32, LONGEST_RUN = 360 };
+    enum { LANES = 32, RUN_MAX = 360 };
     uint64_t sum = 0, sums = 0;
     size_t words = size / 2;
     while (words >= LANES) {
-        size_t run = words / LANES < LONGEST_RUN ? words / LANES : LONGEST_RUN;
+        size_t run = words / LANES < RUN_MAX ? words / LANES : RUN_MAX;
         uint32_t lane[LANES] = {0}, partial[LANES] = {0};
         for (size_t i = 0; i < run; i++, bytes += 2 * LANES) {
             uint16_t word[LANES];
@@ -118,7 +118,7 @@ static uint32_t fletcher32(const uint8_t *bytes, size_t size)
 }
 
 /* False with errno, which is 0 at end of file. */
-static bool read_all(int descriptor, uint64_t offset, uint8_t *bytes, size_t size)
+static bool read_fully(int descriptor, uint64_t offset, uint8_t *bytes, size_t size)
 {
     while (size > 0) {
         ssize_t got = pread(descriptor, bytes, size, (off_t)offset);
@@ -137,15 +137,15 @@ static bool read_all(int descriptor, uint64_t offset, uint8_t *bytes, size_t siz
 
 size_t h5_chunk_buffer_size(const struct h5_chunks *chunks)
 {
-    return chunks->chunk * chunks->element + H5_CHECKSUM;
+    return chunks->chunk_length * chunks->element_size + H5_CHECKSUM_SIZE;
 }
 
 enum status h5_chunk_read(const struct h5_chunks *chunks, size_t index, int descriptor,
                           const char *path, const char *name, void *bytes)
 {
-    size_t size = chunks->chunk * chunks->element;
+    size_t size = chunks->chunk_length * chunks->element_size;
     const uint8_t *stored = (const uint8_t *)bytes + size;
-    if (!read_all(descriptor, chunks->offsets[index], bytes, size + H5_CHECKSUM)) {
+    if (!read_fully(descriptor, chunks->offsets[index], bytes, size + H5_CHECKSUM_SIZE)) {
         if (errno)
             return status_fail_errno("%s: %s: can't read", path, name);
         return status_fail(STATUS_FAILED, "%s: %s: can't read: the file ends too early",
@@ -170,7 +170,7 @@ bool h5_is_whole_chunks(struct h5_span span)
            (span.count % chunk == 0 || span.first + span.count == span.length);
 }
 
-static enum status make_scratch(struct h5_file *file, const char *name, size_t size)
+static enum status reserve_scratch(struct h5_file *file, const char *name, size_t size)
 {
     if (size <= file->scratch_size)
         return STATUS_OK;
@@ -182,30 +182,30 @@ static enum status make_scratch(struct h5_file *file, const char *name, size_t s
     return STATUS_OK;
 }
 
-/* Makes a chunk as stored in the file: `used` bytes of values, zeros up to `size`, the
+/* Encodes a chunk as stored in the file: `used` bytes of values, zeros up to `size`, the
  * checksum. */
-static void make_chunk(uint8_t *to, size_t size, const void *values, size_t used)
+static void encode_chunk(uint8_t *to, size_t size, const void *values, size_t used)
 {
     memcpy(to, values, used);
     memset(to + used, 0, size - used);
     uint32_t sum = fletcher32(to, size);
-    for (int i = 0; i < H5_CHECKSUM; i++)
+    for (int i = 0; i < H5_CHECKSUM_SIZE; i++)
         to[size + (size_t)i] = (uint8_t)(sum >> 8 * i);
 }
 
 enum status h5_write_chunks(struct h5_file *file, const char *name, hid_t dataset,
-                            size_t element, struct h5_span span, const void *values)
+                            size_t element_size, struct h5_span span, const void *values)
 {
-    size_t chunk = h5_chunk_length(span.length), size = chunk * element;
-    enum status status = make_scratch(file, name, size + H5_CHECKSUM);
+    size_t chunk = h5_chunk_length(span.length), size = chunk * element_size;
+    enum status status = reserve_scratch(file, name, size + H5_CHECKSUM_SIZE);
     for (size_t done = 0; done < span.count && status == STATUS_OK; done += chunk) {
         size_t n = span.count - done < chunk ? span.count - done : chunk;
         hsize_t offset = span.first + done;
-        make_chunk(file->scratch, size, (const uint8_t *)values + done * element,
-                   n * element);
-        if (H5Dwrite_chunk(dataset, H5P_DEFAULT, 0, &offset, size + H5_CHECKSUM,
+        encode_chunk(file->scratch, size, (const uint8_t *)values + done * element_size,
+                     n * element_size);
+        if (H5Dwrite_chunk(dataset, H5P_DEFAULT, 0, &offset, size + H5_CHECKSUM_SIZE,
                            file->scratch) < 0)
             status = h5_fail(file, name, "can't write");
     }
-    return status == STATUS_OK ? h5_disk_status(file) : status;
+    return status == STATUS_OK ? h5_write_status(file) : status;
 }

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-herr_t h5_set_object(hid_t properties)
+herr_t h5_set_object_properties(hid_t properties)
 {
     if (H5Pset_obj_track_times(properties, false) < 0)
         return -1;
@@ -16,23 +16,23 @@ herr_t h5_set_object(hid_t properties)
 
 /* Links are also kept in the object header: HDF5 1.10 crashes when it lists "dense" links
  * in a damaged file. */
-herr_t h5_set_group(hid_t properties)
+herr_t h5_set_group_properties(hid_t properties)
 {
-    if (h5_set_object(properties) < 0)
+    if (h5_set_object_properties(properties) < 0)
         return -1;
     return H5Pset_link_phase_change(properties, UINT16_MAX, 0);
 }
 
-static enum status make_one_group(struct h5_file *file, const char *name, size_t length)
+static enum status create_group(struct h5_file *file, const char *name, size_t length)
 {
     char *prefix = strndup(name, length);
     if (!prefix)
         return status_fail(STATUS_FAILED, "%s: out of memory", file->path);
     hid_t creation = H5Pcreate(H5P_GROUP_CREATE);
-    h5_set_group(creation);
+    h5_set_group_properties(creation);
     hid_t group = H5Gcreate2(file->id, prefix, H5P_DEFAULT, creation, H5P_DEFAULT);
-    enum status status =
-        group < 0 ? h5_fail(file, prefix, "can't make the group") : h5_disk_status(file);
+    enum status status = group < 0 ? h5_fail(file, prefix, "can't create the group")
+                                   : h5_write_status(file);
     if (group >= 0)
         H5Gclose(group);
     H5Pclose(creation);
@@ -40,27 +40,28 @@ static enum status make_one_group(struct h5_file *file, const char *name, size_t
     return status;
 }
 
-static enum status make_groups(struct h5_file *file, const char *name, bool last_too)
+static enum status create_groups(struct h5_file *file, const char *name,
+                                 bool include_last)
 {
     enum status status = STATUS_OK;
     for (const char *end = h5_component_end(name); end && status == STATUS_OK;) {
         const char *next = h5_component_end(end);
-        if (!next && !last_too)
+        if (!next && !include_last)
             break;
         if (!h5_has_link(file, name, (size_t)(end - name)))
-            status = make_one_group(file, name, (size_t)(end - name));
+            status = create_group(file, name, (size_t)(end - name));
         end = next;
     }
     return status;
 }
 
-enum status h5_make_parents(struct h5_file *file, const char *name)
+enum status h5_create_parents(struct h5_file *file, const char *name)
 {
-    return make_groups(file, name, false);
+    return create_groups(file, name, false);
 }
 
 enum status h5_group(struct h5_file *file, const char *name)
 {
     H5_HOLD_LOCK;
-    return make_groups(file, name, true);
+    return create_groups(file, name, true);
 }

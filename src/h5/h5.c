@@ -3,11 +3,11 @@
  *   library.c      set-up of HDF5, messages         lock.c      the lock around it
  *   links.c        names and links                  groups.c    creating groups
  *   storage.c      checks of how data are stored    values.c    numbers
- *   parts.c        numbers, in parts                texts.c     strings
- *   chunks.c       chunks without the library       disk.c      the driver for writing
+ *   slices.c       numbers, in slices               texts.c     strings
+ *   chunks.c       chunks without the library       vfd.c       the driver for writing
  *   attributes.c   attributes                       verify.c    checks of a whole file
  *
- * A file is written through the driver in disk.c, because HDF5 1.10 does not survive a
+ * A file is written through the driver in vfd.c, because HDF5 1.10 does not survive a
  * full disk. It is locked while it is written, so two processes can't write one file; a
  * published file never changes, so reading takes no lock, and network file systems
  * without locks work.
@@ -23,7 +23,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/confine.h"
+#include "base/sandbox.h"
 #include "base/file.h"
 
 const char *h5_path(const struct h5_file *file)
@@ -33,7 +33,7 @@ const char *h5_path(const struct h5_file *file)
 
 uint64_t h5_size(const struct h5_file *file)
 {
-    return file->stored;
+    return file->max_value_bytes;
 }
 
 /* ---- opening ---- */
@@ -41,8 +41,8 @@ uint64_t h5_size(const struct h5_file *file)
 static void free_file(struct h5_file *file)
 {
     for (size_t i = 0; i < file->open_count; i++)
-        free(file->open[i].name);
-    free(file->open);
+        free(file->open_datasets[i].name);
+    free(file->open_datasets);
     free(file->scratch);
     free(file->path);
     free(file->partial);
@@ -60,7 +60,7 @@ static struct h5_file *new_file(const char *path)
         return NULL;
     }
     file->id = -1;
-    file->disk.descriptor = -1;
+    file->vfd.descriptor = -1;
     return file;
 }
 
@@ -83,21 +83,21 @@ static enum status check_signature(const char *path, int descriptor)
 /* O_NONBLOCK: open must not block on a pipe without a writer. */
 static enum status check_file(const char *path, uint64_t *size, uint64_t *stored)
 {
-    struct stat facts;
+    struct stat st;
     int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (descriptor < 0)
         return status_fail_errno("%s: can't open", path);
     enum status status = STATUS_OK;
-    if (fstat(descriptor, &facts) != 0)
+    if (fstat(descriptor, &st) != 0)
         status = status_fail_errno("%s: can't read", path);
-    else if (!S_ISREG(facts.st_mode))
+    else if (!S_ISREG(st.st_mode))
         status = status_fail(STATUS_FAILED, "%s: %s (expected an HDF5 file)", path,
-                             S_ISDIR(facts.st_mode)    ? "a directory"
-                             : S_ISFIFO(facts.st_mode) ? "a pipe"
-                                                       : "not a regular file");
+                             S_ISDIR(st.st_mode)    ? "a directory"
+                             : S_ISFIFO(st.st_mode) ? "a pipe"
+                                                    : "not a regular file");
     else
         status = check_signature(path, descriptor);
-    *size = status == STATUS_OK ? (uint64_t)facts.st_size : 0;
+    *size = status == STATUS_OK ? (uint64_t)st.st_size : 0;
     *stored = status == STATUS_OK ? file_stored_size(descriptor, *size) : 0;
     close(descriptor);
     return status;
@@ -120,8 +120,8 @@ static bool is_locked(const char *path)
  * the program; the lock does not. */
 static enum status open_failed(const char *path)
 {
-    char cause[H5_DESCRIPTION];
-    h5_describe(cause);
+    char cause[H5_ERROR_SIZE];
+    h5_error_text(cause);
     if (is_locked(path))
         return status_fail(STATUS_FAILED,
                            "%s: another program has it open for writing (it holds a lock "
@@ -146,7 +146,7 @@ static enum status open_failed(const char *path)
 enum status h5_open(const char *path, struct h5_file **out)
 {
     *out = NULL;
-    confine_opening(path);
+    sandbox_set_path(path);
     uint64_t size = 0, stored = 0;
     enum status status = check_file(path, &size, &stored);
     if (status != STATUS_OK)
@@ -155,7 +155,7 @@ enum status h5_open(const char *path, struct h5_file **out)
     if (!file)
         return STATUS_FAILED;
     file->size = size;
-    file->stored = stored;
+    file->max_value_bytes = stored;
     H5_HOLD_LOCK;
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     H5Pset_fapl_sec2(access); /* whatever driver the environment sets */
@@ -176,7 +176,7 @@ enum status h5_open(const char *path, struct h5_file **out)
 
 /* True if the locked file still has this name: the previous holder of the lock may have
  * published it, and then it must not be changed. */
-static bool still_named(int descriptor, const char *partial)
+static bool is_still_named(int descriptor, const char *partial)
 {
     struct stat held, named;
     return fstat(descriptor, &held) == 0 && stat(partial, &named) == 0 &&
@@ -185,14 +185,14 @@ static bool still_named(int descriptor, const char *partial)
 
 /* An entry of that name that is a link or a pipe, or has a second hard link, was not
  * created here: it is removed, not written to. */
-static int open_own(const char *partial)
+static int open_or_recreate(const char *partial)
 {
     const int flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC;
-    struct stat facts;
+    struct stat st;
     int descriptor = open(partial, flags, 0666);
     bool foreign = descriptor < 0 && errno == ELOOP;
-    if (descriptor >= 0 && fstat(descriptor, &facts) == 0)
-        foreign = !S_ISREG(facts.st_mode) || facts.st_nlink > 1;
+    if (descriptor >= 0 && fstat(descriptor, &st) == 0)
+        foreign = !S_ISREG(st.st_mode) || st.st_nlink > 1;
     if (!foreign)
         return descriptor;
     if (descriptor >= 0)
@@ -206,7 +206,7 @@ static int open_own(const char *partial)
 static enum status open_partial(struct h5_file *file)
 {
     for (;;) {
-        int descriptor = open_own(file->partial);
+        int descriptor = open_or_recreate(file->partial);
         if (descriptor < 0)
             return status_fail_errno("%s: can't write", file->path);
         int locked = flock(descriptor, LOCK_EX | LOCK_NB);
@@ -215,25 +215,25 @@ static enum status open_partial(struct h5_file *file)
             return status_fail(STATUS_FAILED, "%s: another process is writing it",
                                file->path);
         }
-        file->disk.descriptor = descriptor;
-        if (still_named(descriptor, file->partial))
+        file->vfd.descriptor = descriptor;
+        if (is_still_named(descriptor, file->partial))
             break;
         close(descriptor);
-        file->disk.descriptor = -1;
+        file->vfd.descriptor = -1;
     }
-    if (ftruncate(file->disk.descriptor, 0) != 0)
+    if (ftruncate(file->vfd.descriptor, 0) != 0)
         return status_fail_errno("%s: can't write", file->path);
     return STATUS_OK;
 }
 
-static enum status create_in(struct h5_file *file)
+static enum status create_library(struct h5_file *file)
 {
     H5_HOLD_LOCK;
-    hid_t access = disk_access(&file->disk);
+    hid_t access = h5_vfd_access(&file->vfd);
     hid_t creation = H5Pcreate(H5P_FILE_CREATE);
     H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);
     if (H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110) >= 0 &&
-        h5_set_group(creation) >= 0)
+        h5_set_group_properties(creation) >= 0)
         file->id = H5Fcreate(file->partial, H5F_ACC_TRUNC, creation, access);
     enum status status = file->id < 0 ? h5_fail(file, NULL, "can't create") : STATUS_OK;
     H5Pclose(creation);
@@ -242,11 +242,11 @@ static enum status create_in(struct h5_file *file)
 }
 
 /* No other process knows this name, so it needs no lock. */
-static enum status open_new(struct h5_file *file)
+static enum status open_unique(struct h5_file *file)
 {
-    file->disk.descriptor =
+    file->vfd.descriptor =
         open(file->partial, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
-    if (file->disk.descriptor < 0)
+    if (file->vfd.descriptor < 0)
         return status_fail_errno("%s: can't write", file->path);
     return STATUS_OK;
 }
@@ -266,7 +266,7 @@ static enum status create(const char *path, char *partial,
     enum status status =
         partial ? open_file(file) : status_fail(STATUS_FAILED, "%s: out of memory", path);
     if (status == STATUS_OK)
-        status = create_in(file);
+        status = create_library(file);
     if (status != STATUS_OK) {
         h5_abandon(file);
         return status;
@@ -282,13 +282,13 @@ enum status h5_create(const char *path, struct h5_file **out)
 
 enum status h5_create_unique(const char *path, struct h5_file **out)
 {
-    return create(path, file_temporary_name(path), open_new, out);
+    return create(path, file_temporary_name(path), open_unique, out);
 }
 
 void h5_inject_fault(struct h5_file *file, uint64_t bytes, int reason)
 {
-    file->disk.fail_after = bytes ? bytes : 1;
-    file->disk.break_reason = reason;
+    file->vfd.fail_after = bytes ? bytes : 1;
+    file->vfd.fault_errno = reason;
 }
 
 /* ---- closing ---- */
@@ -298,7 +298,7 @@ static enum status close_library(struct h5_file *file)
 {
     H5_HOLD_LOCK;
     for (size_t i = 0; i < file->open_count; i++)
-        H5Dclose(file->open[i].id);
+        H5Dclose(file->open_datasets[i].id);
     herr_t closed = file->id < 0 ? 0 : H5Fclose(file->id);
     enum status status = closed < 0 ? h5_fail(file, NULL, "can't close") : STATUS_OK;
     file->id = -1;
@@ -310,39 +310,40 @@ void h5_abandon(struct h5_file *file)
 {
     if (!file)
         return;
-    if (file->disk.descriptor >= 0 && !file->disk.reason)
-        file->disk.reason = ECANCELED; /* prevents further writes */
+    if (file->vfd.descriptor >= 0 && !file->vfd.write_errno)
+        file->vfd.write_errno = ECANCELED; /* prevents further writes */
     close_library(file);
-    if (file->disk.descriptor >= 0) {
+    if (file->vfd.descriptor >= 0) {
         unlink(file->partial);
-        close(file->disk.descriptor);
+        close(file->vfd.descriptor);
     }
     free_file(file);
 }
 
-static enum status rename_only(const char *partial, const char *path)
+static enum status publish_unsynced(const char *partial, const char *path)
 {
     if (rename(partial, path) == 0)
         return STATUS_OK;
     enum status status =
-        status_fail_errno("%s: can't give the finished file its name", path);
+        status_fail_errno("%s: can't rename the finished file to this name", path);
     unlink(partial);
     return status;
 }
 
 /* `publish` renames the complete file to its name, or removes it. */
-static enum status close_by(struct h5_file *file,
-                            enum status (*publish)(const char *partial, const char *path))
+static enum status close_and_publish(struct h5_file *file,
+                                     enum status (*publish)(const char *partial,
+                                                            const char *path))
 {
     enum status status = close_library(file);
     if (file->partial) {
         if (status == STATUS_OK)
-            status = h5_disk_status(file);
+            status = h5_write_status(file);
         if (status == STATUS_OK)
             status = publish(file->partial, file->path);
         else
             unlink(file->partial);
-        close(file->disk.descriptor); /* releases the lock */
+        close(file->vfd.descriptor); /* releases the lock */
     }
     free_file(file);
     return status;
@@ -350,10 +351,10 @@ static enum status close_by(struct h5_file *file,
 
 enum status h5_close(struct h5_file *file)
 {
-    return close_by(file, file_publish);
+    return close_and_publish(file, file_publish);
 }
 
 enum status h5_close_unsynced(struct h5_file *file)
 {
-    return close_by(file, rename_only);
+    return close_and_publish(file, publish_unsynced);
 }

@@ -45,7 +45,7 @@ size_t h5_type_size(enum h5_type type);
 
 enum { H5_MAX_RANK = 3 };
 
-enum { H5_CHUNK = 65536 }; /* elements of the largest chunk that is written */
+enum { H5_MAX_CHUNK = 65536 }; /* elements of the largest chunk that is written */
 
 /* Opens a file for reading. It must be a regular file, so that opening never blocks. */
 enum status h5_open(const char *path, struct h5_file **out);
@@ -106,20 +106,20 @@ enum status h5_read(const struct h5_file *file, const char *name, enum h5_type t
 enum status h5_shape(const struct h5_file *file, const char *name, int *rank,
                      size_t dims[H5_MAX_RANK]);
 
-/* A one-dimensional dataset in parts: created with its final length, then written and
+/* A one-dimensional dataset in slices: created with its final length, then written and
  * read as elements [first, first + count). It stays open until the file is closed, and
- * one chunk is buffered, so small parts are cheap. Parts of whole chunks
+ * one chunk is buffered, so small slices are cheap. Slices of whole chunks
  * (h5_chunk_length) are written directly, and their chunks are stored in the order of the
  * calls. A dataset can be read only if all its elements were written. */
-enum status h5_make(struct h5_file *file, const char *name, enum h5_type type,
-                    size_t length);
+enum status h5_create_1d(struct h5_file *file, const char *name, enum h5_type type,
+                         size_t length);
 enum status h5_write_slice(struct h5_file *file, const char *name, enum h5_type type,
                            size_t first, size_t count, const void *values);
-enum status h5_read_part(struct h5_file *file, const char *name, enum h5_type type,
-                         size_t first, size_t count, void *values);
+enum status h5_read_slice(struct h5_file *file, const char *name, enum h5_type type,
+                          size_t first, size_t count, void *values);
 
 /* Elements per chunk of a one-dimensional dataset, which has as few chunks of at most
- * H5_CHUNK elements as possible, all of equal length, so the last one has almost no
+ * H5_MAX_CHUNK elements as possible, all of equal length, so the last one has almost no
  * padding. */
 size_t h5_chunk_length(size_t length);
 
@@ -127,12 +127,12 @@ size_t h5_chunk_length(size_t length);
  * library: from any thread, without a lock, into the caller's memory. The dataset's type
  * must be exactly `type`. Without H5Dchunk_iter (HDF5 before 1.10.10) the time is
  * quadratic: 13 ms for 1000 chunks, 9 s for 20000. */
-struct h5_chunks {     /* zero-initialise; free with h5_chunks_free */
-    size_t length;     /* elements of the dataset */
-    size_t chunk;      /* elements of a chunk; the last one may be padded */
-    size_t element;    /* bytes of an element */
-    size_t count;      /* chunks */
-    uint64_t *offsets; /* [count], in the file */
+struct h5_chunks {       /* zero-initialise; free with h5_chunks_free */
+    size_t length;       /* elements of the dataset */
+    size_t chunk_length; /* elements of a chunk; the last one may be padded */
+    size_t element_size; /* bytes of an element */
+    size_t count;        /* chunks */
+    uint64_t *offsets;   /* [count], in the file */
 };
 enum status h5_chunks_find(struct h5_file *file, const char *name, enum h5_type type,
                            struct h5_chunks *out);
@@ -148,14 +148,15 @@ enum status h5_chunk_read(const struct h5_chunks *chunks, size_t index, int desc
                           const char *path, const char *name, void *bytes);
 
 /* One string (UTF-8, fixed length, so that fletcher32 covers it). A string longer than
- * H5_LONGEST_TEXT bytes is rejected before it is read. The caller frees *text. */
-enum { H5_LONGEST_TEXT = 1 << 20, H5_WIDEST_COLUMN = 1 << 15 };
+ * H5_MAX_TEXT bytes is rejected before it is read. The caller frees *text. */
+enum { H5_MAX_TEXT = 1 << 20, H5_MAX_COLUMN_WIDTH = 1 << 15 };
 enum status h5_write_text(struct h5_file *file, const char *name, const char *text);
 enum status h5_read_text(const struct h5_file *file, const char *name, char **text);
 
-/* A column of strings, zero-padded to the longest. A width of more than H5_WIDEST_COLUMN
- * bytes, which is enough for the longest path with every byte escaped, is rejected before
- * it is read. The caller frees *texts: one block, pointers first. */
+/* A column of strings, zero-padded to the longest. A width of more than
+ * H5_MAX_COLUMN_WIDTH bytes, which is enough for the longest path with every byte
+ * escaped, is rejected before it is read. The caller frees *texts: one block, pointers
+ * first. */
 enum status h5_write_texts(struct h5_file *file, const char *name, size_t count,
                            const char *const *texts);
 enum status h5_read_texts(const struct h5_file *file, const char *name, size_t *count,

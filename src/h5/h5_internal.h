@@ -1,20 +1,20 @@
 /* h5_internal: shared by src/h5. */
-#ifndef H5_INTERNAL_H
-#define H5_INTERNAL_H
+#ifndef TUTTI_H5_H5_INTERNAL_H
+#define TUTTI_H5_H5_INTERNAL_H
 
 #include <hdf5.h>
 
 #include "h5.h"
 
-/* A file that is being written: the state of the driver in disk.c. */
-struct disk {
+/* A file that is being written: the state of the driver in vfd.c. */
+struct h5_vfd {
     int descriptor;
-    int reason;          /* errno of the first write that failed; 0: none */
-    uint64_t end;        /* bytes in the file */
+    int write_errno;     /* errno of the first write that failed; 0: none */
+    uint64_t eof;        /* bytes in the file */
     uint64_t written;    /* bytes passed to the driver so far */
     uint64_t synced;     /* of these, synced */
     uint64_t fail_after; /* h5_inject_fault: bytes before the fault; 0: none */
-    int break_reason;
+    int fault_errno;     /* errno of that fault; 0: SIGKILL */
 };
 
 struct open_dataset {
@@ -25,19 +25,19 @@ struct open_dataset {
 struct h5_file {
     hid_t id;
     char *path;
-    char *partial;   /* the temporary name; NULL: opened for reading */
-    uint64_t size;   /* bytes, when it was opened for reading */
-    uint64_t stored; /* limit on the bytes of its values: file_stored_size */
-    bool verified;   /* by h5_verify: links and storage are as expected */
-    struct disk disk;
-    struct open_dataset *open; /* datasets used in parts */
+    char *partial;            /* the temporary name; NULL: opened for reading */
+    uint64_t size;            /* bytes, when it was opened for reading */
+    uint64_t max_value_bytes; /* file_stored_size */
+    bool verified;            /* by h5_verify: links and storage are as expected */
+    struct h5_vfd vfd;
+    struct open_dataset *open_datasets; /* used in slices */
     size_t open_count;
     uint8_t *scratch; /* a chunk to be written, with its checksum */
     size_t scratch_size;
 };
 
 /* Initialises the library for this thread; cheap after the first call. */
-void h5_start(void);
+void h5_init(void);
 
 /* The lock around the library; see lock.c. Every public function that calls HDF5 begins
  * with H5_HOLD_LOCK, which holds the lock until the end of the block. */
@@ -53,7 +53,7 @@ struct h5_hold {
 static inline struct h5_hold h5_hold(void)
 {
     h5_lock();
-    h5_start();
+    h5_init();
     return (struct h5_hold){true};
 }
 
@@ -66,15 +66,15 @@ static inline void h5_release(const struct h5_hold *hold)
 #define H5_HOLD_LOCK                                                                     \
     const struct h5_hold hold_ __attribute__((cleanup(h5_release), unused)) = h5_hold()
 
-/* A file access property list for the driver in disk.c, with state `disk`; below 0 on
+/* A file access property list for the driver in vfd.c, with state `vfd`; below 0 on
  * failure. */
-hid_t disk_access(struct disk *disk);
+hid_t h5_vfd_access(struct h5_vfd *vfd);
 
-enum { H5_DESCRIPTION = 256 };
+enum { H5_ERROR_SIZE = 256 };
 
-/* HDF5's description of the innermost error into text[H5_DESCRIPTION]; clears its error
+/* HDF5's description of the innermost error into text[H5_ERROR_SIZE]; clears its error
  * stack. */
-void h5_describe(char *text);
+void h5_error_text(char *text);
 
 /* STATUS_FAILED: "FILE: /name: WHAT: " and HDF5's description of the innermost error.
  * `name` may be NULL. Clears HDF5's error stack. After a failed write the message is
@@ -85,8 +85,8 @@ enum status h5_fail(const struct h5_file *file, const char *name, const char *wh
  * syncs, without the lock, so that closing a large file does not take long. */
 void h5_yield_and_sync(struct h5_file *file);
 
-/* STATUS_OK, or the error of a failed write, which disk.c hides from HDF5. */
-enum status h5_disk_status(const struct h5_file *file);
+/* STATUS_OK, or the error of a failed write, which vfd.c hides from HDF5. */
+enum status h5_write_status(const struct h5_file *file);
 
 /* ---- types.c ---- */
 
@@ -104,7 +104,7 @@ hid_t h5_create_dataset(struct h5_file *file, const char *name, hid_t type, int 
 /* Opens a dataset; below 0 on failure, with the message set. In a file opened for
  * reading, its storage is checked (h5_check_storage) unless h5_verify has already checked
  * it; in a file being written, this unit has created it. */
-hid_t h5_open_values(const struct h5_file *file, const char *name);
+hid_t h5_open_dataset(const struct h5_file *file, const char *name);
 
 /* Creates a dataset, writes it and closes it. */
 enum status h5_write_dataset(struct h5_file *file, const char *name,
@@ -135,10 +135,10 @@ struct h5_span {
  * partial. */
 bool h5_is_whole_chunks(struct h5_span span);
 
-/* Writes such a span, whose chunks must not have been written before. `element`: bytes
- * per element. */
+/* Writes such a span, whose chunks must not have been written before.
+ * `element_size`: bytes per element. */
 enum status h5_write_chunks(struct h5_file *file, const char *name, hid_t dataset,
-                            size_t element, struct h5_span span, const void *values);
+                            size_t element_size, struct h5_span span, const void *values);
 
 /* ---- links.c ---- */
 
@@ -173,15 +173,15 @@ void h5_members_free(struct h5_members *members);
 
 /* ---- storage.c ---- */
 
-enum { H5_CHECKSUM = 4 }; /* bytes of fletcher32, after a chunk's values */
+enum { H5_CHECKSUM_SIZE = 4 }; /* bytes of fletcher32, after a chunk's values */
 
 /* The storage of a dataset that passed h5_check_storage. Free with h5_storage_free. */
 struct h5_storage {
     int rank;
-    hsize_t dims[H5_MAX_RANK], chunk[H5_MAX_RANK];
-    size_t element;    /* bytes, in the file */
-    uint64_t chunks;   /* of chunk * element + H5_CHECKSUM bytes each */
-    uint64_t *offsets; /* [chunks], in the file, in the order of the values */
+    hsize_t dims[H5_MAX_RANK], chunk_shape[H5_MAX_RANK];
+    size_t element_size;  /* bytes, in the file */
+    uint64_t chunk_count; /* of chunk_shape elements and H5_CHECKSUM_SIZE bytes each */
+    uint64_t *offsets;    /* [chunk_count], in the file, in the order of the values */
 };
 
 /* STATUS_OK if the open dataset is stored as this unit stores datasets: numbers of at
@@ -194,7 +194,7 @@ void h5_storage_free(struct h5_storage *storage);
 
 /* Opens a dataset of a file opened for reading, after h5_check_links, and checks its
  * storage; the caller closes it and frees *storage. */
-enum status h5_open_dataset(const struct h5_file *file, const char *name, hid_t *out,
+enum status h5_open_checked(const struct h5_file *file, const char *name, hid_t *out,
                             struct h5_storage *storage);
 
 /* The chunk shape that this unit uses for a dataset of shape dims[rank]. */
@@ -203,14 +203,14 @@ void h5_chunk_shape(int rank, const hsize_t *dims, hsize_t *chunk);
 /* ---- groups.c ---- */
 
 /* Creates the groups above `name`. */
-enum status h5_make_parents(struct h5_file *file, const char *name);
+enum status h5_create_parents(struct h5_file *file, const char *name);
 
 /* Object header settings that all objects share: no time stamps, attributes in the
  * header. */
-herr_t h5_set_object(hid_t properties);
+herr_t h5_set_object_properties(hid_t properties);
 
 /* The same, and for groups: links in the header. */
-herr_t h5_set_group(hid_t properties);
+herr_t h5_set_group_properties(hid_t properties);
 
 /* ---- texts.c ---- */
 

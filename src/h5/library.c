@@ -10,7 +10,7 @@
 
 enum { SYNC_BYTES = 64 << 20 };
 
-void h5_start(void)
+void h5_init(void)
 {
     static _Thread_local bool started; /* in some builds the error stack is per thread */
     if (started)
@@ -44,50 +44,50 @@ static bool is_filter_failure(const H5E_error2_t *error)
 static herr_t copy_innermost(unsigned depth, const H5E_error2_t *error, void *text)
 {
     if (depth == 0 && error->desc)
-        snprintf(text, H5_DESCRIPTION, "%s%s",
+        snprintf(text, H5_ERROR_SIZE, "%s%s",
                  is_filter_failure(error) ? "the checksum is wrong: " : "", error->desc);
     return 0;
 }
 
-void h5_describe(char *text)
+void h5_error_text(char *text)
 {
-    snprintf(text, H5_DESCRIPTION, "unknown cause");
+    snprintf(text, H5_ERROR_SIZE, "unknown cause");
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, copy_innermost, text);
     H5Eclear2(H5E_DEFAULT);
 }
 
-enum status h5_disk_status(const struct h5_file *file)
+enum status h5_write_status(const struct h5_file *file)
 {
-    if (!file->disk.reason)
+    if (!file->vfd.write_errno)
         return STATUS_OK;
-    errno = file->disk.reason;
+    errno = file->vfd.write_errno;
     return status_fail_errno("%s: can't write", file->path);
 }
 
 void h5_yield_and_sync(struct h5_file *file)
 {
-    struct disk *disk = &file->disk;
-    if (disk->written - disk->synced < SYNC_BYTES) {
+    struct h5_vfd *vfd = &file->vfd;
+    if (vfd->written - vfd->synced < SYNC_BYTES) {
         h5_yield();
         return;
     }
     h5_unlock(); /* only this thread uses this file */
-    int result = fdatasync(disk->descriptor);
+    int result = fdatasync(vfd->descriptor);
     int reason = errno;
     h5_lock();
     phase_progress();
-    disk->synced = disk->written;
+    vfd->synced = vfd->written;
     /* not supported by some file systems */
-    if (result != 0 && reason != EINVAL && reason != ENOSYS && !disk->reason)
-        disk->reason = reason;
+    if (result != 0 && reason != EINVAL && reason != ENOSYS && !vfd->write_errno)
+        vfd->write_errno = reason;
 }
 
 enum status h5_fail(const struct h5_file *file, const char *name, const char *what)
 {
-    char cause[H5_DESCRIPTION];
-    h5_describe(cause);
-    if (file->disk.reason)
-        return h5_disk_status(file);
+    char cause[H5_ERROR_SIZE];
+    h5_error_text(cause);
+    if (file->vfd.write_errno)
+        return h5_write_status(file);
     const char *damaged = strstr(cause, "checksum") ? " (the file is damaged)" : "";
     return status_fail(STATUS_FAILED, "%s: %s%s%s: %s%s", file->path, name ? name : "",
                        name ? ": " : "", what, cause, damaged);

@@ -21,8 +21,8 @@ const char *h5_component_end(const char *at)
 
 /* True if the first `length` bytes of a path name a link; *kind is its type. The links to
  * all groups above it must be known to be hard. */
-static bool find_link(const struct h5_file *file, const char *name, size_t length,
-                      H5L_type_t *kind)
+static bool get_link_type(const struct h5_file *file, const char *name, size_t length,
+                          H5L_type_t *kind)
 {
     H5L_info_t info;
     char *prefix = strndup(name, length);
@@ -35,7 +35,7 @@ static bool find_link(const struct h5_file *file, const char *name, size_t lengt
 bool h5_has_link(const struct h5_file *file, const char *name, size_t length)
 {
     H5L_type_t kind;
-    return find_link(file, name, length, &kind);
+    return get_link_type(file, name, length, &kind);
 }
 
 /* Follows the path while its links are hard: stops at the first link that is missing or
@@ -46,7 +46,7 @@ static bool follow(const struct h5_file *file, const char *name, H5L_type_t *kin
     *kind = H5L_TYPE_HARD;
     for (const char *end = h5_component_end(name); end && found && *kind == H5L_TYPE_HARD;
          end = h5_component_end(end))
-        found = find_link(file, name, (size_t)(end - name), kind);
+        found = get_link_type(file, name, (size_t)(end - name), kind);
     H5Eclear2(H5E_DEFAULT);
     return found;
 }
@@ -58,8 +58,8 @@ bool h5_has(const struct h5_file *file, const char *name)
     return follow(file, name, &kind);
 }
 
-static enum status other_link(const struct h5_file *file, const char *name,
-                              H5L_type_t kind)
+static enum status refuse_link(const struct h5_file *file, const char *name,
+                               H5L_type_t kind)
 {
     return status_fail(STATUS_FAILED, "%s: %s: %s (expected a hard link)", file->path,
                        name,
@@ -73,7 +73,7 @@ enum status h5_check_links(const struct h5_file *file, const char *name)
     H5L_type_t kind;
     if (!follow(file, name, &kind))
         return status_fail(STATUS_FAILED, "%s: %s: not in the file", file->path, name);
-    return kind == H5L_TYPE_HARD ? STATUS_OK : other_link(file, name, kind);
+    return kind == H5L_TYPE_HARD ? STATUS_OK : refuse_link(file, name, kind);
 }
 
 /* ---- lists ---- */

@@ -11,25 +11,25 @@
 #include "h5_internal.h"
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t turn = PTHREAD_COND_INITIALIZER;
+static pthread_cond_t served = PTHREAD_COND_INITIALIZER;
 static uint64_t next_ticket, serving; /* the next to be issued; the one being served */
 static pthread_t owner;               /* valid if depth > 0 */
 static int depth;
 
-static void acquire(int times)
+static void acquire(int new_depth)
 {
     uint64_t ticket = next_ticket++;
     while (serving != ticket)
-        pthread_cond_wait(&turn, &mutex);
+        pthread_cond_wait(&served, &mutex);
     owner = pthread_self();
-    depth = times;
+    depth = new_depth;
 }
 
 static void release(void)
 {
     depth = 0;
     serving++;
-    pthread_cond_broadcast(&turn);
+    pthread_cond_broadcast(&served);
 }
 
 void h5_lock(void)
@@ -56,9 +56,9 @@ void h5_yield(void)
 {
     pthread_mutex_lock(&mutex);
     if (next_ticket > serving + 1) { /* another thread is waiting */
-        int times = depth;
+        int saved_depth = depth;
         release();
-        acquire(times);
+        acquire(saved_depth);
     }
     pthread_mutex_unlock(&mutex);
 }

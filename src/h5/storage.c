@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KIND_TEXT = 80, SPARE_CHUNKS = 256 };
+enum { TEXT_SIZE = 80, SPARE_CHUNKS = 256 };
 
 static enum status refuse(const struct h5_file *file, const char *name, const char *what,
                           const char *expected)
@@ -26,7 +26,7 @@ static enum status refuse(const struct h5_file *file, const char *name, const ch
 
 /* ---- type ---- */
 
-static const char *other_class(H5T_class_t class)
+static const char *class_description(H5T_class_t class)
 {
     switch (class) {
     case H5T_COMPOUND:
@@ -53,7 +53,7 @@ static const char *other_class(H5T_class_t class)
 }
 
 /* NULL for a type that this unit accepts; otherwise its description. */
-static const char *unusual_type(hid_t type)
+static const char *unsupported_type(hid_t type)
 {
     H5T_class_t class = H5Tget_class(type);
     size_t size = H5Tget_size(type);
@@ -61,24 +61,26 @@ static const char *unusual_type(hid_t type)
         return "values of a named type";
     if (class == H5T_STRING)
         return H5Tis_variable_str(type) == 0 ? NULL : "texts of variable length";
-    bool usual = false;
+    bool supported = false;
     if (class == H5T_INTEGER)
-        usual = size <= sizeof(uint64_t) && H5Tget_precision(type) == CHAR_BIT * size;
+        supported = size <= sizeof(uint64_t) && H5Tget_precision(type) == CHAR_BIT * size;
     else if (class == H5T_FLOAT)
-        usual = H5Tequal(type, H5T_IEEE_F32LE) > 0 || H5Tequal(type, H5T_IEEE_F64LE) > 0;
-    return usual ? NULL : other_class(class);
+        supported =
+            H5Tequal(type, H5T_IEEE_F32LE) > 0 || H5Tequal(type, H5T_IEEE_F64LE) > 0;
+    return supported ? NULL : class_description(class);
 }
 
 static enum status check_type(const struct h5_file *file, const char *name, hid_t type)
 {
-    const char *unusual = unusual_type(type);
-    return unusual ? refuse(file, name, unusual, "numbers, or texts of fixed length")
-                   : STATUS_OK;
+    const char *unsupported = unsupported_type(type);
+    return unsupported
+               ? refuse(file, name, unsupported, "numbers, or texts of fixed length")
+               : STATUS_OK;
 }
 
 /* ---- layout and filters ---- */
 
-static const char *other_layout(hid_t creation)
+static const char *unsupported_layout(hid_t creation)
 {
     switch (H5Pget_layout(creation)) {
     case H5D_CHUNKED:
@@ -97,10 +99,10 @@ static enum status check_layout(const struct h5_file *file, const char *name,
                                 hid_t creation)
 {
     static const char expected[] = "chunks with fletcher32";
-    char what[KIND_TEXT] = "a dataset without checksums";
+    char what[TEXT_SIZE] = "a dataset without checksums";
     unsigned flags;
     size_t values = 0;
-    const char *layout = other_layout(creation);
+    const char *layout = unsupported_layout(creation);
     if (layout)
         return refuse(file, name, layout, expected);
     int filters = H5Pget_nfilters(creation);
@@ -118,31 +120,31 @@ static enum status check_layout(const struct h5_file *file, const char *name,
 /* ---- sizes ---- */
 
 /* a * b, saturated at UINT64_MAX. */
-static uint64_t times(uint64_t a, uint64_t b)
+static uint64_t saturating_mul(uint64_t a, uint64_t b)
 {
     return a && b > UINT64_MAX / a ? UINT64_MAX : a * b;
 }
 
-static uint64_t product(int rank, const hsize_t *dims)
+static uint64_t element_count(int rank, const hsize_t *dims)
 {
     uint64_t all = 1;
     for (int d = 0; d < rank; d++)
-        all = times(all, dims[d]);
+        all = saturating_mul(all, dims[d]);
     return all;
 }
 
 /* The number of chunks of that shape that cover the dataset. */
-static uint64_t chunks_of(int rank, const hsize_t *dims, const hsize_t *chunk)
+static uint64_t count_chunks(int rank, const hsize_t *dims, const hsize_t *chunk)
 {
     uint64_t all = 1;
     for (int d = 0; d < rank; d++)
-        all = times(all, dims[d] / chunk[d] + (dims[d] % chunk[d] != 0));
+        all = saturating_mul(all, dims[d] / chunk[d] + (dims[d] % chunk[d] != 0));
     return all;
 }
 
 size_t h5_chunk_length(size_t length)
 {
-    size_t chunks = (length + H5_CHUNK - 1) / H5_CHUNK;
+    size_t chunks = (length + H5_MAX_CHUNK - 1) / H5_MAX_CHUNK;
     return chunks ? (length + chunks - 1) / chunks : 1;
 }
 
@@ -154,7 +156,7 @@ void h5_chunk_shape(int rank, const hsize_t *dims, hsize_t *chunk)
         chunk[0] = h5_chunk_length(dims[0]);
         return;
     }
-    hsize_t left = H5_CHUNK;
+    hsize_t left = H5_MAX_CHUNK;
     for (int d = rank - 1; d >= 0; d--) {
         chunk[d] = dims[d] < left ? dims[d] : left;
         if (chunk[d] == 0)
@@ -166,24 +168,28 @@ void h5_chunk_shape(int rank, const hsize_t *dims, hsize_t *chunk)
 static enum status check_sizes(const struct h5_file *file, const char *name,
                                const struct h5_storage *storage)
 {
-    hsize_t usual[H5_MAX_RANK];
-    uint64_t chunk = times(product(storage->rank, storage->chunk), storage->element);
-    uint64_t bytes = times(storage->chunks, chunk);
-    if (storage->element > file->stored || bytes > file->stored || chunk > file->stored)
-        return status_fail(STATUS_FAILED,
-                           "%s: %s: %llu elements of %zu bytes in %llu chunks: more than "
-                           "the file, of %llu bytes, can hold",
-                           file->path, name,
-                           (unsigned long long)product(storage->rank, storage->dims),
-                           storage->element, (unsigned long long)storage->chunks,
-                           (unsigned long long)file->stored);
-    h5_chunk_shape(storage->rank, storage->dims, usual);
-    uint64_t most = chunks_of(storage->rank, storage->dims, usual) + SPARE_CHUNKS;
-    if (storage->chunks <= most)
+    hsize_t default_shape[H5_MAX_RANK];
+    uint64_t chunk = saturating_mul(element_count(storage->rank, storage->chunk_shape),
+                                    storage->element_size);
+    uint64_t bytes = saturating_mul(storage->chunk_count, chunk);
+    if (storage->element_size > file->max_value_bytes || bytes > file->max_value_bytes ||
+        chunk > file->max_value_bytes)
+        return status_fail(
+            STATUS_FAILED,
+            "%s: %s: %llu elements of %zu bytes in %llu chunks: more than "
+            "the file, of %llu bytes, can hold",
+            file->path, name,
+            (unsigned long long)element_count(storage->rank, storage->dims),
+            storage->element_size, (unsigned long long)storage->chunk_count,
+            (unsigned long long)file->max_value_bytes);
+    h5_chunk_shape(storage->rank, storage->dims, default_shape);
+    uint64_t limit =
+        count_chunks(storage->rank, storage->dims, default_shape) + SPARE_CHUNKS;
+    if (storage->chunk_count <= limit)
         return STATUS_OK;
     return status_fail(STATUS_FAILED, "%s: %s: %llu chunks (at most %llu)", file->path,
-                       name, (unsigned long long)storage->chunks,
-                       (unsigned long long)most);
+                       name, (unsigned long long)storage->chunk_count,
+                       (unsigned long long)limit);
 }
 
 /* A chunk is read whole, so a text that is too long is rejected by the width of its
@@ -191,10 +197,10 @@ static enum status check_sizes(const struct h5_file *file, const char *name,
 static enum status check_width(const struct h5_file *file, const char *name, hid_t type)
 {
     size_t width = H5Tget_size(type);
-    if (H5Tget_class(type) != H5T_STRING || width <= H5_LONGEST_TEXT)
+    if (H5Tget_class(type) != H5T_STRING || width <= H5_MAX_TEXT)
         return STATUS_OK;
     return status_fail(STATUS_FAILED, "%s: %s: a text of %zu bytes (at most %d)",
-                       file->path, name, width, H5_LONGEST_TEXT);
+                       file->path, name, width, H5_MAX_TEXT);
 }
 
 /* ---- chunks ---- */
@@ -208,13 +214,13 @@ struct chunk_list { /* the chunks seen so far */
     bool valid;
 };
 
-static uint64_t chunk_number(const struct h5_storage *storage, const hsize_t *offset)
+static uint64_t chunk_index(const struct h5_storage *storage, const hsize_t *offset)
 {
-    uint64_t number = 0;
+    uint64_t index = 0;
     for (int d = 0; d < storage->rank; d++)
-        number = number * chunks_of(1, &storage->dims[d], &storage->chunk[d]) +
-                 offset[d] / storage->chunk[d];
-    return number;
+        index = index * count_chunks(1, &storage->dims[d], &storage->chunk_shape[d]) +
+                offset[d] / storage->chunk_shape[d];
+    return index;
 }
 
 /* Adds a chunk that is in the file; false if it is not stored as expected. */
@@ -226,10 +232,10 @@ static bool add_chunk(struct chunk_list *list, const hsize_t *offset, unsigned m
                   address <= list->file->size && size <= list->file->size - address;
     for (int d = 0; list->valid && d < storage->rank; d++)
         list->valid = offset[d] < storage->dims[d];
-    uint64_t number = list->valid ? chunk_number(storage, offset) : 0;
-    list->valid = list->valid && number < storage->chunks && !list->offsets[number];
+    uint64_t index = list->valid ? chunk_index(storage, offset) : 0;
+    list->valid = list->valid && index < storage->chunk_count && !list->offsets[index];
     if (list->valid) {
-        list->offsets[number] = address;
+        list->offsets[index] = address;
         list->seen++;
     }
     return list->valid;
@@ -251,8 +257,8 @@ static bool list_chunks(hid_t dataset, struct chunk_list *list)
 {
     hid_t space = H5Dget_space(dataset);
     hsize_t count = 0;
-    bool valid =
-        H5Dget_num_chunks(dataset, space, &count) >= 0 && count <= list->storage->chunks;
+    bool valid = H5Dget_num_chunks(dataset, space, &count) >= 0 &&
+                 count <= list->storage->chunk_count;
     for (hsize_t i = 0; valid && i < count; i++) {
         hsize_t offset[H5_MAX_RANK] = {0}, size = 0;
         haddr_t address = 0;
@@ -275,7 +281,7 @@ static int compare_offsets(const void *a, const void *b)
 /* With overlapping chunks a small file could contain a large dataset. */
 static enum status check_overlap(const struct chunk_list *list, const char *name)
 {
-    uint64_t count = list->storage->chunks;
+    uint64_t count = list->storage->chunk_count;
     uint64_t *sorted = malloc((count + 1) * sizeof *sorted);
     if (!sorted)
         return status_fail(STATUS_FAILED, "%s: %s: out of memory", list->file->path,
@@ -295,22 +301,23 @@ static enum status check_chunks(const struct h5_file *file, const char *name,
                                 hid_t dataset, const struct h5_storage *storage,
                                 uint64_t *offsets)
 {
-    struct chunk_list list = {
-        .file = file,
-        .storage = storage,
-        .size = product(storage->rank, storage->chunk) * storage->element + H5_CHECKSUM,
-        .offsets = offsets,
-        .valid = true};
+    struct chunk_list list = {.file = file,
+                              .storage = storage,
+                              .size = element_count(storage->rank, storage->chunk_shape) *
+                                          storage->element_size +
+                                      H5_CHECKSUM_SIZE,
+                              .offsets = offsets,
+                              .valid = true};
     bool listed = list_chunks(dataset, &list);
     H5Eclear2(H5E_DEFAULT);
-    if (listed && list.seen == storage->chunks)
+    if (listed && list.seen == storage->chunk_count)
         return check_overlap(&list, name);
     if (!list.valid)
         return refuse(file, name, "a chunk without its checksum, or misplaced",
                       "chunks with fletcher32");
     return status_fail(STATUS_FAILED, "%s: %s: %llu of its %llu chunks are in the file",
                        file->path, name, (unsigned long long)list.seen,
-                       (unsigned long long)storage->chunks);
+                       (unsigned long long)storage->chunk_count);
 }
 
 /* ---- the whole check ---- */
@@ -329,8 +336,8 @@ static enum status read_shape(const struct h5_file *file, const char *name, hid_
         return h5_fail(file, name, "can't read the shape of its chunks");
     out->rank = rank;
     memcpy(out->dims, dims, (size_t)rank * sizeof *dims);
-    memcpy(out->chunk, chunk, (size_t)rank * sizeof *chunk);
-    out->chunks = chunks_of(rank, dims, chunk);
+    memcpy(out->chunk_shape, chunk, (size_t)rank * sizeof *chunk);
+    out->chunk_count = count_chunks(rank, dims, chunk);
     return STATUS_OK;
 }
 
@@ -343,14 +350,14 @@ static enum status check_dataset(const struct h5_file *file, const char *name,
         status = check_layout(file, name, creation);
     if (status == STATUS_OK)
         status = read_shape(file, name, dataset, creation, out);
-    out->element = H5Tget_size(type);
+    out->element_size = H5Tget_size(type);
     if (status == STATUS_OK)
         status = check_sizes(file, name, out);
     if (status == STATUS_OK)
         status = check_width(file, name, type);
     if (status != STATUS_OK)
         return status;
-    out->offsets = calloc(out->chunks + 1, sizeof *out->offsets);
+    out->offsets = calloc(out->chunk_count + 1, sizeof *out->offsets);
     if (!out->offsets)
         return status_fail(STATUS_FAILED, "%s: %s: out of memory", file->path, name);
     return check_chunks(file, name, dataset, out, out->offsets);
@@ -379,7 +386,7 @@ void h5_storage_free(struct h5_storage *storage)
     storage->offsets = NULL;
 }
 
-enum status h5_open_dataset(const struct h5_file *file, const char *name, hid_t *out,
+enum status h5_open_checked(const struct h5_file *file, const char *name, hid_t *out,
                             struct h5_storage *storage)
 {
     *out = H5I_INVALID_HID;

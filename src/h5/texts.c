@@ -72,7 +72,7 @@ static enum status check_padding(const struct h5_file *file, const char *name,
 }
 
 /* The block that h5_read_texts returns: pointers, then the zero-terminated texts. */
-static char **spread_texts(const char *padded, size_t count, size_t width)
+static char **unpack_texts(const char *padded, size_t count, size_t width)
 {
     char **texts = malloc((count + 1) * sizeof *texts + count * (width + 1));
     if (!texts)
@@ -99,7 +99,7 @@ static enum status read_padded(const struct h5_file *file, const char *name,
         status = h5_fail(file, name, "can't read");
     if (status == STATUS_OK)
         status = check_padding(file, name, padded, count, width);
-    *texts = status == STATUS_OK ? spread_texts(padded, count, width) : NULL;
+    *texts = status == STATUS_OK ? unpack_texts(padded, count, width) : NULL;
     if (status == STATUS_OK && !*texts)
         status = status_fail(STATUS_FAILED, "%s: %s: out of memory", file->path, name);
     free(padded);
@@ -108,25 +108,26 @@ static enum status read_padded(const struct h5_file *file, const char *name,
 
 /* Columns that exceed these limits are rejected before they are read. */
 struct text_limits {
-    size_t widest, rows;
+    size_t width, rows;
 };
 
 static enum status check_limits(const struct h5_file *file, const char *name,
-                                const struct text_limits *most, size_t width, size_t rows)
+                                const struct text_limits *limits, size_t width,
+                                size_t rows)
 {
-    if (rows > most->rows)
+    if (rows > limits->rows)
         return status_fail(STATUS_FAILED, "%s: %s: %zu texts (expected %zu)", file->path,
-                           name, rows, most->rows);
-    if (width > most->widest)
+                           name, rows, limits->rows);
+    if (width > limits->width)
         return status_fail(STATUS_FAILED, "%s: %s: a text of %zu bytes (at most %zu)",
-                           file->path, name, width, most->widest);
+                           file->path, name, width, limits->width);
     return STATUS_OK;
 }
 
 /* Checks the column's type, shape and limits; *count is its number of texts. */
 static enum status count_texts(const struct h5_file *file, const char *name,
                                hid_t dataset, size_t width,
-                               const struct text_limits *most, size_t *count)
+                               const struct text_limits *limits, size_t *count)
 {
     size_t dims[H5_MAX_RANK];
     int rank = 0;
@@ -139,21 +140,22 @@ static enum status count_texts(const struct h5_file *file, const char *name,
         return status_fail(STATUS_FAILED, "%s: %s: not a column of texts", file->path,
                            name);
     *count = dims[0];
-    return check_limits(file, name, most, width, dims[0]);
+    return check_limits(file, name, limits, width, dims[0]);
 }
 
 static enum status read_column(const struct h5_file *file, const char *name,
-                               const struct text_limits *most, size_t *count,
+                               const struct text_limits *limits, size_t *count,
                                char ***texts)
 {
     H5_HOLD_LOCK;
     *texts = NULL;
     *count = 0;
-    hid_t dataset = h5_open_values(file, name);
+    hid_t dataset = h5_open_dataset(file, name);
     if (dataset < 0)
         return STATUS_FAILED;
     hid_t type = H5Dget_type(dataset);
-    enum status status = count_texts(file, name, dataset, H5Tget_size(type), most, count);
+    enum status status =
+        count_texts(file, name, dataset, H5Tget_size(type), limits, count);
     if (status == STATUS_OK)
         status = read_padded(file, name, dataset, type, *count, texts);
     if (status != STATUS_OK)
@@ -166,17 +168,17 @@ static enum status read_column(const struct h5_file *file, const char *name,
 enum status h5_read_texts(const struct h5_file *file, const char *name, size_t *count,
                           char ***texts)
 {
-    static const struct text_limits most = {H5_WIDEST_COLUMN, SIZE_MAX};
-    return read_column(file, name, &most, count, texts);
+    static const struct text_limits limits = {H5_MAX_COLUMN_WIDTH, SIZE_MAX};
+    return read_column(file, name, &limits, count, texts);
 }
 
 enum status h5_read_text(const struct h5_file *file, const char *name, char **text)
 {
-    static const struct text_limits most = {H5_LONGEST_TEXT, 1};
+    static const struct text_limits limits = {H5_MAX_TEXT, 1};
     *text = NULL;
     size_t count;
     char **texts;
-    enum status status = read_column(file, name, &most, &count, &texts);
+    enum status status = read_column(file, name, &limits, &count, &texts);
     if (status != STATUS_OK)
         return status;
     if (count != 1)

@@ -36,15 +36,15 @@ static const char *class_name(H5T_class_t class)
                                  : "another type";
 }
 
-/* ---- making datasets ---- */
+/* ---- creating datasets ---- */
 
 static hid_t dataset_properties(int rank, const hsize_t *dims)
 {
     hsize_t chunk[H5_MAX_RANK];
     h5_chunk_shape(rank, dims, chunk);
     hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
-    if (h5_set_object(creation) < 0 || H5Pset_chunk(creation, rank, chunk) < 0 ||
-        H5Pset_fletcher32(creation) < 0) {
+    if (h5_set_object_properties(creation) < 0 ||
+        H5Pset_chunk(creation, rank, chunk) < 0 || H5Pset_fletcher32(creation) < 0) {
         H5Pclose(creation);
         return -1;
     }
@@ -59,7 +59,7 @@ hid_t h5_create_dataset(struct h5_file *file, const char *name, hid_t type, int 
                     rank, H5_MAX_RANK);
         return -1;
     }
-    if (h5_make_parents(file, name) != STATUS_OK)
+    if (h5_create_parents(file, name) != STATUS_OK)
         return -1;
     hsize_t extent[H5_MAX_RANK];
     for (int d = 0; d < rank; d++)
@@ -69,7 +69,7 @@ hid_t h5_create_dataset(struct h5_file *file, const char *name, hid_t type, int 
     hid_t dataset =
         H5Dcreate2(file->id, name, type, space, H5P_DEFAULT, creation, H5P_DEFAULT);
     if (dataset < 0)
-        h5_fail(file, name, "can't make the dataset");
+        h5_fail(file, name, "can't create the dataset");
     H5Pclose(creation);
     H5Sclose(space);
     return dataset;
@@ -84,7 +84,7 @@ static size_t element_count(int rank, const size_t *dims)
 }
 
 /* Rows of the first dimension to write per call: whole chunks. */
-static hsize_t rows_at_once(int rank, const hsize_t *dims, size_t row_bytes)
+static hsize_t rows_per_write(int rank, const hsize_t *dims, size_t row_bytes)
 {
     hsize_t chunk[H5_MAX_RANK] = {1};
     h5_chunk_shape(rank, dims, chunk);
@@ -112,7 +112,7 @@ static enum status write_block(const struct h5_file *file, const char *name,
         status = h5_fail(file, name, "can't write");
     H5Sclose(memory);
     H5Sclose(space);
-    return status == STATUS_OK ? h5_disk_status(file) : status;
+    return status == STATUS_OK ? h5_write_status(file) : status;
 }
 
 static enum status write_all_rows(struct h5_file *file, const char *name, hid_t dataset,
@@ -126,7 +126,7 @@ static enum status write_all_rows(struct h5_file *file, const char *name, hid_t 
     for (int d = 0; d < rank; d++)
         block.dims[d] = dims[d];
     size_t row_bytes = element_count(rank, dims) / dims[0] * H5Tget_size(types.native);
-    hsize_t limit = rows_at_once(rank, block.dims, row_bytes);
+    hsize_t limit = rows_per_write(rank, block.dims, row_bytes);
     enum status status = STATUS_OK;
     for (hsize_t at = 0; at < dims[0] && status == STATUS_OK; at += limit) {
         const char *rows = (const char *)values + at * row_bytes;
@@ -150,7 +150,7 @@ enum status h5_write_dataset(struct h5_file *file, const char *name,
     enum status status = write_all_rows(file, name, dataset, types, rank, dims, values);
     if (H5Dclose(dataset) < 0 && status == STATUS_OK)
         status = h5_fail(file, name, "can't write");
-    return status == STATUS_OK ? h5_disk_status(file) : status;
+    return status == STATUS_OK ? h5_write_status(file) : status;
 }
 
 enum status h5_write(struct h5_file *file, const char *name, enum h5_type type, int rank,
@@ -163,12 +163,12 @@ enum status h5_write(struct h5_file *file, const char *name, enum h5_type type, 
 
 /* ---- reading ---- */
 
-hid_t h5_open_values(const struct h5_file *file, const char *name)
+hid_t h5_open_dataset(const struct h5_file *file, const char *name)
 {
     hid_t dataset = H5I_INVALID_HID;
     struct h5_storage storage;
     if (!file->partial && !file->verified) {
-        if (h5_open_dataset(file, name, &dataset, &storage) == STATUS_OK)
+        if (h5_open_checked(file, name, &dataset, &storage) == STATUS_OK)
             h5_storage_free(&storage);
         return dataset;
     }
@@ -199,7 +199,7 @@ enum status h5_shape(const struct h5_file *file, const char *name, int *rank,
                      size_t dims[H5_MAX_RANK])
 {
     H5_HOLD_LOCK;
-    hid_t dataset = h5_open_values(file, name);
+    hid_t dataset = h5_open_dataset(file, name);
     if (dataset < 0)
         return STATUS_FAILED;
     enum status status = h5_dataset_shape(file, name, dataset, rank, dims);
@@ -272,7 +272,7 @@ enum status h5_read(const struct h5_file *file, const char *name, enum h5_type t
                     int rank, const size_t *dims, void *values)
 {
     H5_HOLD_LOCK;
-    hid_t dataset = h5_open_values(file, name);
+    hid_t dataset = h5_open_dataset(file, name);
     if (dataset < 0)
         return STATUS_FAILED;
     enum status status =

@@ -22,7 +22,7 @@ struct address {
 
 struct walk {
     const struct h5_file *file;
-    struct address *seen; /* objects visited */
+    struct address *visited; /* objects */
     size_t count, capacity;
     uint64_t bytes; /* of all chunks so far */
 };
@@ -32,20 +32,20 @@ struct walk {
 struct rows {
     hsize_t count; /* of the first dimension */
     size_t bytes;  /* of one row */
-    hsize_t at_once;
+    hsize_t per_read;
 };
 
 /* Rows of the first dimension, and how many to read per call: at least those of one
  * chunk, because a chunk is read whole. */
 static struct rows count_rows(const struct h5_storage *storage)
 {
-    struct rows rows = {.count = storage->dims[0], .bytes = storage->element};
+    struct rows rows = {.count = storage->dims[0], .bytes = storage->element_size};
     for (int d = 1; d < storage->rank; d++)
         rows.bytes *= storage->dims[d];
-    rows.at_once = rows.bytes ? BLOCK_BYTES / rows.bytes : 1;
-    rows.at_once -= rows.at_once % storage->chunk[0];
-    if (rows.at_once < storage->chunk[0])
-        rows.at_once = storage->chunk[0];
+    rows.per_read = rows.bytes ? BLOCK_BYTES / rows.bytes : 1;
+    rows.per_read -= rows.per_read % storage->chunk_shape[0];
+    if (rows.per_read < storage->chunk_shape[0])
+        rows.per_read = storage->chunk_shape[0];
     return rows;
 }
 
@@ -80,29 +80,29 @@ static enum status read_all_rows(const struct dataset *dataset)
     struct rows rows = count_rows(dataset->storage);
     if (rows.count == 0 || rows.bytes == 0)
         return STATUS_OK;
-    hsize_t most = rows.count < rows.at_once ? rows.count : rows.at_once;
-    void *block = malloc(most * rows.bytes);
+    hsize_t limit = rows.count < rows.per_read ? rows.count : rows.per_read;
+    void *block = malloc(limit * rows.bytes);
     if (!block)
         return status_fail(STATUS_FAILED, "%s: %s: out of memory", dataset->file->path,
                            dataset->name);
     enum status status = STATUS_OK;
-    for (hsize_t at = 0; at < rows.count && status == STATUS_OK; at += most) {
+    for (hsize_t at = 0; at < rows.count && status == STATUS_OK; at += limit) {
         hsize_t left = rows.count - at;
         h5_yield();
-        status = read_rows(dataset, at, left < most ? left : most, block);
+        status = read_rows(dataset, at, left < limit ? left : limit, block);
     }
     free(block);
     return status;
 }
 
 /* All chunks are in the file, so without overlap their total can't exceed its size. */
-static enum status count_bytes(struct walk *walk, const char *name,
-                               const struct h5_storage *storage)
+static enum status add_chunk_bytes(struct walk *walk, const char *name,
+                                   const struct h5_storage *storage)
 {
-    uint64_t chunk = storage->element;
+    uint64_t chunk = storage->element_size;
     for (int d = 0; d < storage->rank; d++)
-        chunk *= storage->chunk[d];
-    walk->bytes += storage->chunks * (chunk + H5_CHECKSUM);
+        chunk *= storage->chunk_shape[d];
+    walk->bytes += storage->chunk_count * (chunk + H5_CHECKSUM_SIZE);
     if (walk->bytes <= walk->file->size)
         return STATUS_OK;
     return status_fail(STATUS_FAILED, "%s: %s: its chunks overlap those of others",
@@ -116,7 +116,7 @@ static enum status check_dataset(struct walk *walk, const char *name, hid_t data
     if (status != STATUS_OK)
         return status;
     hid_t type = H5Dget_type(dataset);
-    status = count_bytes(walk, name, &storage);
+    status = add_chunk_bytes(walk, name, &storage);
     if (status == STATUS_OK)
         status =
             read_all_rows(&(struct dataset){walk->file, name, dataset, type, &storage});
@@ -152,19 +152,19 @@ static enum status record_object(struct walk *walk, const char *name,
                                  const struct h5_member *member)
 {
     for (size_t i = 0; i < walk->count; i++)
-        if (memcmp(walk->seen[i].bytes, member->address, H5_ADDRESS) == 0)
+        if (memcmp(walk->visited[i].bytes, member->address, H5_ADDRESS) == 0)
             return status_fail(STATUS_FAILED,
                                "%s: %s: a second link to an object (expected one each)",
                                walk->file->path, name);
     if (walk->count == OBJECTS_MAX)
         return status_fail(STATUS_FAILED, "%s: %s: more than %d objects",
                            walk->file->path, name, OBJECTS_MAX);
-    struct address *seen =
-        array_reserve(walk->seen, &walk->capacity, walk->count + 1, sizeof *seen);
-    if (!seen)
+    struct address *grown =
+        array_reserve(walk->visited, &walk->capacity, walk->count + 1, sizeof *grown);
+    if (!grown)
         return STATUS_FAILED;
-    walk->seen = seen;
-    memcpy(seen[walk->count++].bytes, member->address, H5_ADDRESS);
+    walk->visited = grown;
+    memcpy(grown[walk->count++].bytes, member->address, H5_ADDRESS);
     return STATUS_OK;
 }
 
@@ -202,7 +202,7 @@ enum status h5_verify(struct h5_file *file)
     H5_HOLD_LOCK;
     struct walk walk = {.file = file};
     enum status status = check_group(&walk, "/", 0);
-    free(walk.seen);
+    free(walk.visited);
     file->verified = status == STATUS_OK;
     return status;
 }

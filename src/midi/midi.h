@@ -229,7 +229,7 @@ const char *midi_repair_text(midi_repairs repairs, char *text, size_t size);
 enum status midi_write(const char *path, const struct notes *notes, int ticks_per_beat,
                        int tempo);
 
-/* The same at a path chosen by the program; see file_write_own. */
+/* The same at a path chosen by the program; see file_write_nofollow. */
 enum status midi_write_own(const char *path, const struct notes *notes,
                            int ticks_per_beat, int tempo);
 

@@ -243,5 +243,5 @@ enum status midi_write(const char *path, const struct notes *notes, int ticks_pe
 enum status midi_write_own(const char *path, const struct notes *notes,
                            int ticks_per_beat, int tempo)
 {
-    return write_notes(path, notes, ticks_per_beat, tempo, file_write_own);
+    return write_notes(path, notes, ticks_per_beat, tempo, file_write_nofollow);
 }

@@ -5,7 +5,7 @@
  *   /state/...                 epoch, step, stream rows and cursors, hidden states,
  *                              schedule
  *   /config                    the resolved settings, INI text; bytes of paths that are
- *                              not UTF-8 are escaped as in recorded_path.h
+ *                              not UTF-8 are escaped as in path_escape.h
  *   /vocabulary/{names, hash}  token names in order
  *   /history/...               one column per metric, one row per epoch
  *   /pairs/{first, second, count}   how often token `second` comes after `first` in the

@@ -36,7 +36,7 @@ extern const struct io_field io_history_fields[]; /* struct history_row: /histor
 
 extern const char IO_FORMAT[]; /* attribute `format` of the root group */
 
-/* The attribute of /config if it is escaped as in recorded_path.h. Older files contain
+/* The attribute of /config if it is escaped as in path_escape.h. Older files contain
  * the raw bytes and lack the attribute. */
 extern const char IO_ESCAPES[];
 

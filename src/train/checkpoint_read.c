@@ -7,7 +7,7 @@
 #include "checkpoint_check.h"
 #include "checkpoint_internal.h"
 #include "base/hash.h"
-#include "base/recorded_path.h"
+#include "base/path_escape.h"
 
 /* ---- values ---- */
 
@@ -153,7 +153,7 @@ static void get_recorded(struct checkpoint_io *from, const char *name,
 {
     char recorded[4 * CHECKPOINT_TEXT];
     get_text(from, name, attribute, recorded, sizeof recorded);
-    char *original = io_ok(from) ? path_from_recorded(recorded) : NULL;
+    char *original = io_ok(from) ? path_unescape(recorded) : NULL;
     if (io_ok(from) && !original)
         io_no_memory(from);
     if (original)
@@ -169,8 +169,7 @@ static void read_config(struct checkpoint_io *from, struct options *options)
         from->status = h5_read_text(from->file, "/config", &recorded);
     bool escaped = io_ok(from) && h5_get_text(from->file, "/config", IO_ESCAPES, origin,
                                               sizeof origin) == STATUS_OK;
-    if (io_ok(from) &&
-        !(text = escaped ? path_from_recorded(recorded) : strdup(recorded)))
+    if (io_ok(from) && !(text = escaped ? path_unescape(recorded) : strdup(recorded)))
         io_no_memory(from);
     free(recorded);
     if (io_ok(from)) {

@@ -8,7 +8,7 @@
 #include "checkpoint_internal.h"
 #include "base/hash.h"
 #include "base/inject.h"
-#include "base/recorded_path.h"
+#include "base/path_escape.h"
 #include "comm/comm.h"
 #include "nn/cell.h"
 
@@ -52,7 +52,7 @@ static void set_text(struct checkpoint_io *to, const char *name, const char *att
 static void set_recorded(struct checkpoint_io *to, const char *name,
                          const char *attribute, const char *text)
 {
-    char *recorded = path_to_recorded(text);
+    char *recorded = path_escape(text);
     if (!recorded)
         io_no_memory(to);
     set_text(to, name, attribute, recorded);
@@ -169,7 +169,7 @@ static void write_state(struct checkpoint_io *to, const struct checkpoint *check
 static void write_config(struct checkpoint_io *to, const struct options *options)
 {
     char *text = options_text(options, SECTION_ALL);
-    char *recorded = text ? lines_to_recorded(text) : NULL;
+    char *recorded = text ? path_escape_lines(text) : NULL;
     if (!recorded)
         io_no_memory(to);
     if (io_ok(to))
@@ -273,11 +273,11 @@ static void inject(struct checkpoint_io *to, const struct checkpoint *checkpoint
 {
     size_t blocks = checkpoint->state.optimizer.second ? 3 : 2;
     uint64_t half = blocks * checkpoint->params.total * sizeof(float) / 2;
-    if (inject_due(FAULT_FULL_DISK, checkpoint->state.step))
+    if (inject_triggered(FAULT_FULL_DISK, checkpoint->state.step))
         h5_inject_fault(to->file, half, ENOSPC);
-    else if (inject_due(FAULT_IO_ERROR, checkpoint->state.step))
+    else if (inject_triggered(FAULT_IO_ERROR, checkpoint->state.step))
         h5_inject_fault(to->file, half, EIO);
-    else if (inject_due(FAULT_KILL_SAVE, checkpoint->state.step))
+    else if (inject_triggered(FAULT_KILL_SAVE, checkpoint->state.step))
         h5_inject_fault(to->file, half, 0);
 }
 

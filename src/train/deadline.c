@@ -104,7 +104,7 @@ static void read_environment(struct deadline *deadline)
     struct tm local;
     int64_t ends;
     time_t ended;
-    if (slurm_job_is_past(&ended)) {
+    if (slurm_end_time_passed(&ended)) {
         if (localtime_r(&ended, &local))
             strftime(how, sizeof how, "ended on %Y-%m-%d %H:%M", &local);
         warn_expired(deadline, how[0] ? how : "has ended");

@@ -40,9 +40,9 @@ static bool is_own(const struct text_lines *lines)
     static const char by_step[] = "{\"step\":", by_epoch[] = "{\"epoch\":";
     size_t length = strlen(lines->text);
     size_t as_step = strlen(by_step), as_epoch = strlen(by_epoch);
-    if (!lines->ended && length < as_step)
+    if (!lines->terminated && length < as_step)
         as_step = length;
-    if (!lines->ended && length < as_epoch)
+    if (!lines->terminated && length < as_epoch)
         as_epoch = length;
     return strncmp(lines->text, by_step, as_step) == 0 ||
            strncmp(lines->text, by_epoch, as_epoch) == 0;
@@ -75,7 +75,7 @@ static bool write_lines(FILE *to, struct cut *cut)
     bool fine = true;
     metrics_lines_rewind(&cut->old);
     while (fine && metrics_lines_next(&cut->old))
-        if (line->ended && belongs(line->text, cut->step, cut->epoch))
+        if (line->terminated && belongs(line->text, cut->step, cut->epoch))
             fine = fprintf(to, "%s\n", line->text) > 0;
     return fine && !metrics_lines_broken(&cut->old);
 }
@@ -99,14 +99,14 @@ static enum status cut(const char *path, int64_t step, int64_t epoch)
 {
     struct cut cut = {.step = step, .epoch = epoch};
     if (!file_exists(path))
-        return file_write_own(path, "", 0);
+        return file_write_nofollow(path, "", 0);
     enum status status = metrics_lines_open(path, &cut.old);
     if (status != STATUS_OK)
         return status;
     status = keep_foreign(path, &cut.old);
     if (status == STATUS_OK)
-        status = step > 0 ? file_write_own_by(path, write_kept, &cut)
-                          : file_write_own(path, "", 0);
+        status = step > 0 ? file_write_nofollow_callback(path, write_kept, &cut)
+                          : file_write_nofollow(path, "", 0);
     metrics_lines_close(&cut.old);
     return status;
 }

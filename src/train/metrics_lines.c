@@ -18,8 +18,8 @@ static enum status check_kind(int descriptor, const char *path)
 
 enum status metrics_lines_open(const char *path, struct metrics_lines *out)
 {
-    *out =
-        (struct metrics_lines){.lines = {.name = path, .longest = METRICS_LONGEST_LINE}};
+    *out = (struct metrics_lines){
+        .lines = {.name = path, .max_bytes = METRICS_LONGEST_LINE}};
     int descriptor = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (descriptor < 0)
         return status_fail_errno("%s: can't open", path);

@@ -14,7 +14,7 @@
 enum { METRICS_LONGEST_LINE = 1 << 16 };
 
 struct metrics_lines {
-    struct text_lines lines; /* .text: the last line; .ended: it is complete */
+    struct text_lines lines; /* .text: the last line; .terminated: it is complete */
     enum status status;      /* STATUS_FAILED: the file could not be read to its end */
 };
 

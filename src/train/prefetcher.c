@@ -88,7 +88,7 @@ static enum status read_window(const struct prefetcher *prefetcher, struct windo
 {
     enum status status = STATUS_OK;
     int64_t step = prefetcher->step + prefetcher->made;
-    if (inject_due(FAULT_READ, step)) {
+    if (inject_triggered(FAULT_READ, step)) {
         errno = EIO;
         status = status_fail_errno("reading for step %" PRId64 " (--inject)", step);
     }

@@ -192,7 +192,7 @@ enum status run_checkpoints_write(const struct run_directory *run,
         status = run_claim_still_holds(run->claim);
     if (status == STATUS_OK) {
         run_link(run, "latest", name);
-        if (inject_due(FAULT_TORN, checkpoint->state.step))
+        if (inject_triggered(FAULT_TORN, checkpoint->state.step))
             tear(path);
     }
     free(path);

@@ -194,7 +194,8 @@ enum status run_claim_save(struct run_claim *claim)
 {
     if (!claim->unsaved)
         return STATUS_OK;
-    enum status status = file_write_own(claim->path, claim->text, strlen(claim->text));
+    enum status status =
+        file_write_nofollow(claim->path, claim->text, strlen(claim->text));
     claim->unsaved = status != STATUS_OK;
     return status;
 }

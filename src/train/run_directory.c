@@ -173,7 +173,7 @@ enum status run_directory_write_settings(const struct run_directory *run,
     if (status == STATUS_OK)
         status = run_claim_save(run->claim);
     if (status == STATUS_OK)
-        status = file_write_own(path, text, strlen(text));
+        status = file_write_nofollow(path, text, strlen(text));
     free(path);
     return status;
 }

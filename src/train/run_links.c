@@ -42,7 +42,7 @@ bool run_links_work(const char *checkpoints)
 static enum status make_link(const struct run_directory *run, const char *link,
                              const char *path, const char *name)
 {
-    enum status status = file_link(name, path);
+    enum status status = file_symlink(name, path);
     if (status == STATUS_OK && !is_linked(run->checkpoints, link, name))
         status = status_fail(STATUS_FAILED, "%s: is not the link just created", path);
     return status;

@@ -142,7 +142,7 @@ static enum status set_clock(struct comm *comm, double *offset)
     double error;
     enum status status = comm_clock_offset(comm, clock_seconds, offset, &error);
     if (status == STATUS_OK)
-        status = trace_clock(clock_seconds(), *offset);
+        status = trace_add_clock_offset(clock_seconds(), *offset);
     return comm_agree(comm, status);
 }
 

@@ -93,7 +93,7 @@ static void add_gradient(void *context, int microbatch,
         .first = block->first, .rows = 1, .width = 1, .values = &nan};
     phase_enter(PHASE_ALLREDUCE);
     gradient_sum_add(&engine->sum, microbatch == 0 ? EXACT_PUT : EXACT_ADD, block);
-    if (microbatch == 0 && inject_due(FAULT_NAN, engine->step))
+    if (microbatch == 0 && inject_triggered(FAULT_NAN, engine->step))
         gradient_sum_add(&engine->sum, EXACT_ADD, &injected);
     phase_enter(PHASE_BACKWARD);
 }

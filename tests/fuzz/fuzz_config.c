@@ -8,7 +8,7 @@
 #include "fuzz.h"
 #include "base/file.h"
 #include "base/options.h"
-#include "base/recorded_path.h"
+#include "base/path_escape.h"
 #include "encode/encoding.h"
 
 enum { SETTING = 1 };
@@ -69,8 +69,8 @@ static void check_file_round_trip(const char *text)
 
 static void check_path_round_trip(const char *text)
 {
-    char *recorded = lines_to_recorded(text);
-    char *back = recorded ? path_from_recorded(recorded) : NULL;
+    char *recorded = path_escape_lines(text);
+    char *back = recorded ? path_unescape(recorded) : NULL;
     FUZZ_REQUIRE(back && strcmp(back, text) == 0);
     free(back);
     free(recorded);

@@ -1,12 +1,12 @@
 /* For LD_PRELOAD: makes the HDF5 library behave as a crafted file could make it behave.
- * CONFINE_FAULT selects what happens when a file is opened:
+ * SANDBOX_FAULT selects what happens when a file is opened:
  *   null, abort, kill, spin   crashes, or loops forever
  *   memory                    raises the limit and reports whether 2 GiB can be allocated
  *   sandbox                   attempts operations that reading does not need; prints
  *                             "NAME: refused" or "NAME: allowed" for each; allowed ones
  *                             take effect in the current folder
  *   secret                    reports whether the file "secret" and others can be read
- * Used by test_confine.sh. HDF5's header is not included; its hid_t is int64_t here.
+ * Used by test_sandbox.sh. HDF5's header is not included; its hid_t is int64_t here.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -146,7 +146,7 @@ int64_t H5Fopen(const char *name, unsigned flags, int64_t access)
     static bool injected;
     int64_t (*next)(const char *, unsigned, int64_t);
     void *symbol = dlsym(RTLD_NEXT, "H5Fopen");
-    const char *how = getenv("CONFINE_FAULT");
+    const char *how = getenv("SANDBOX_FAULT");
     memcpy(&next, &symbol, sizeof next);
     if (how && !injected) {
         injected = true;

@@ -1,56 +1,56 @@
-/* parts: writes and reads one-dimensional datasets of numbers in parts.
+/* slices: writes and reads one-dimensional datasets of numbers in slices.
  *
- * Datasets used in parts stay open until the file is closed: closing one would write its
- * cached chunk, and the next part would read it again.
+ * Datasets used in slices stay open until the file is closed: closing one would write its
+ * cached chunk, and the next slice would read it again.
  */
 #include "h5_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static enum status keep_open(struct h5_file *file, const char *name, hid_t dataset)
+static enum status add_open_dataset(struct h5_file *file, const char *name, hid_t dataset)
 {
-    struct open_dataset *list =
-        realloc(file->open, (file->open_count + 1) * sizeof *file->open);
+    struct open_dataset *list = realloc(
+        file->open_datasets, (file->open_count + 1) * sizeof *file->open_datasets);
     if (list)
-        file->open = list;
+        file->open_datasets = list;
     char *copy = strdup(name);
     if (!list || !copy) {
         free(copy);
         H5Dclose(dataset);
         return status_fail(STATUS_FAILED, "%s: %s: out of memory", file->path, name);
     }
-    file->open[file->open_count++] = (struct open_dataset){copy, dataset};
+    file->open_datasets[file->open_count++] = (struct open_dataset){copy, dataset};
     return STATUS_OK;
 }
 
-static hid_t kept_dataset(struct h5_file *file, const char *name)
+static hid_t find_or_open(struct h5_file *file, const char *name)
 {
     for (size_t i = 0; i < file->open_count; i++)
-        if (strcmp(file->open[i].name, name) == 0)
-            return file->open[i].id;
-    hid_t dataset = h5_open_values(file, name);
-    if (dataset >= 0 && keep_open(file, name, dataset) != STATUS_OK)
+        if (strcmp(file->open_datasets[i].name, name) == 0)
+            return file->open_datasets[i].id;
+    hid_t dataset = h5_open_dataset(file, name);
+    if (dataset >= 0 && add_open_dataset(file, name, dataset) != STATUS_OK)
         return -1;
     return dataset;
 }
 
-enum status h5_make(struct h5_file *file, const char *name, enum h5_type type,
-                    size_t length)
+enum status h5_create_1d(struct h5_file *file, const char *name, enum h5_type type,
+                         size_t length)
 {
     H5_HOLD_LOCK;
     hid_t dataset = h5_create_dataset(file, name, h5_types_of(type).stored, 1, &length);
     if (dataset < 0)
         return STATUS_FAILED;
-    enum status status = keep_open(file, name, dataset);
-    return status == STATUS_OK ? h5_disk_status(file) : status;
+    enum status status = add_open_dataset(file, name, dataset);
+    return status == STATUS_OK ? h5_write_status(file) : status;
 }
 
 /* Opens the dataset and checks that [first, first + count) lies in its *length. */
-static enum status find_part(struct h5_file *file, const char *name, enum h5_type type,
-                             size_t first, size_t count, hid_t *dataset, size_t *length)
+static enum status open_slice(struct h5_file *file, const char *name, enum h5_type type,
+                              size_t first, size_t count, hid_t *dataset, size_t *length)
 {
-    *dataset = kept_dataset(file, name);
+    *dataset = find_or_open(file, name);
     if (*dataset < 0)
         return STATUS_FAILED;
     size_t dims[H5_MAX_RANK] = {0};
@@ -70,7 +70,7 @@ static enum status find_part(struct h5_file *file, const char *name, enum h5_typ
     return STATUS_OK;
 }
 
-static hid_t part_space(hid_t dataset, size_t first, size_t count)
+static hid_t slice_space(hid_t dataset, size_t first, size_t count)
 {
     hsize_t start = first, extent = count;
     hid_t space = H5Dget_space(dataset);
@@ -84,7 +84,7 @@ enum status h5_write_slice(struct h5_file *file, const char *name, enum h5_type 
     H5_HOLD_LOCK;
     hid_t dataset;
     size_t length = 0;
-    enum status status = find_part(file, name, type, first, count, &dataset, &length);
+    enum status status = open_slice(file, name, type, first, count, &dataset, &length);
     if (status != STATUS_OK || count == 0)
         return status;
     struct h5_types types = h5_types_of(type);
@@ -93,26 +93,26 @@ enum status h5_write_slice(struct h5_file *file, const char *name, enum h5_type 
         return h5_write_chunks(file, name, dataset, h5_type_size(type), span, values);
     hsize_t extent = count;
     hid_t memory = H5Screate_simple(1, &extent, NULL);
-    hid_t space = part_space(dataset, first, count);
+    hid_t space = slice_space(dataset, first, count);
     if (H5Dwrite(dataset, types.native, memory, space, H5P_DEFAULT, values) < 0)
         status = h5_fail(file, name, "can't write");
     H5Sclose(space);
     H5Sclose(memory);
-    return status == STATUS_OK ? h5_disk_status(file) : status;
+    return status == STATUS_OK ? h5_write_status(file) : status;
 }
 
-enum status h5_read_part(struct h5_file *file, const char *name, enum h5_type type,
-                         size_t first, size_t count, void *values)
+enum status h5_read_slice(struct h5_file *file, const char *name, enum h5_type type,
+                          size_t first, size_t count, void *values)
 {
     H5_HOLD_LOCK;
     hid_t dataset;
     size_t length = 0;
-    enum status status = find_part(file, name, type, first, count, &dataset, &length);
+    enum status status = open_slice(file, name, type, first, count, &dataset, &length);
     if (status != STATUS_OK || count == 0)
         return status;
     hsize_t extent = count;
     hid_t memory = H5Screate_simple(1, &extent, NULL);
-    hid_t space = part_space(dataset, first, count);
+    hid_t space = slice_space(dataset, first, count);
     status = h5_read_selection(file, name, dataset, type, memory, space, values);
     H5Sclose(space);
     H5Sclose(memory);

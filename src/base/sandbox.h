@@ -1,4 +1,4 @@
-/* confine: processes untrusted files in a sandboxed child process.
+/* sandbox: processes untrusted files in a sandboxed child process.
  *
  * A crafted file can crash the HDF5 library, and a crash can sometimes be exploited. So
  * `inspect`, `generate` and `evaluate` read checkpoints and datasets in a child process,
@@ -7,7 +7,7 @@
  *   inspect    runs entirely in the child, and prints from there.
  *   generate   reads and samples in the child, which returns only notes; the parent
  *              checks them as it writes the MIDI files.
- *   evaluate   needs MPI, whose sockets and shared files can't be confined. A child of
+ *   evaluate   needs MPI, whose sockets and shared files can't be sandboxed. A child of
  *              the first rank reads everything that the ranks will read, before MPI
  *              starts; if it succeeds, the ranks read the same bytes themselves. That
  *              turns a crash into one message, but does not contain an exploit that does
@@ -29,8 +29,8 @@
  *
  * The child may still write to the user's standard output and error.
  */
-#ifndef TUTTI_BASE_CONFINE_H
-#define TUTTI_BASE_CONFINE_H
+#ifndef TUTTI_BASE_SANDBOX_H
+#define TUTTI_BASE_SANDBOX_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -40,45 +40,45 @@
 #include "status.h"
 
 /* Files, and directories of runs or datasets, that the child reads. paths[0] is used in
- * messages until confine_opening has named a file. A file of a dataset, and `latest` and
+ * messages until sandbox_set_path has named a file. A file of a dataset, and `latest` and
  * `best`, stand for their whole directory. Links in a directory are followed if they are
  * named like a file of a run or dataset and point to a file, or if the link is
  * `checkpoints`. */
-struct confine_inputs {
+struct sandbox_inputs {
     const char *const *paths;
     size_t count;  /* at least 1 */
     bool computes; /* computation follows: shared libraries may be loaded from the
-                      loader's directories, and confine_computing lifts limits */
+                      loader's directories, and sandbox_begin_computing lifts limits */
 };
 
-/* Runs in the child. The parent receives the bytes written to `reply`; confine_run
+/* Runs in the child. The parent receives the bytes written to `reply`; sandbox_run
  * returns the status and sets the message. */
-typedef enum status confine_work(void *context, FILE *reply);
+typedef enum status sandbox_work(void *context, FILE *reply);
 
 /* Bytes from the child, untrusted. The caller frees `bytes`. */
-struct confine_reply {
+struct sandbox_reply {
     uint8_t *bytes;
     size_t size;
 };
 
-/* Runs `work` in a confined child and waits for it. STATUS_FAILED for a crash ("FILE:
+/* Runs `work` in a sandboxed child and waits for it. STATUS_FAILED for a crash ("FILE:
  * damaged: reading it ended in signal 11 (SIGSEGV) ..."), and if the child can't be
  * started. If the child is ended by a signal that does not indicate a fault (SIGINT,
  * SIGPIPE, ...), this process ends by the same signal. If this process ends, the child is
  * killed. On failure *reply is empty; `reply` may be NULL if the work writes nothing to
  * it. The process must have no other threads. */
-enum status confine_run(const struct confine_inputs *inputs, confine_work *work,
-                        void *context, struct confine_reply *reply);
+enum status sandbox_run(const struct sandbox_inputs *inputs, sandbox_work *work,
+                        void *context, struct sandbox_reply *reply);
 
 /* Names the file that the child reads from now on, for messages. No effect in a process
- * that isn't confined. */
-void confine_opening(const char *path);
+ * that isn't sandboxed. */
+void sandbox_set_path(const char *path);
 
 /* Marks the end of reading: lifts the limits on memory and processor time, if
- * inputs->computes. No effect in a process that isn't confined. The work of `generate`
+ * inputs->computes. No effect in a process that isn't sandboxed. The work of `generate`
  * stays bounded: tokens per second of music are limited (see sampler.h), the length of
  * the music is at most 600 s unless the user requests more, and a token costs at most one
  * pass over the weights stored in the file. */
-void confine_computing(void);
+void sandbox_begin_computing(void);
 
 #endif

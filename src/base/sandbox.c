@@ -1,11 +1,11 @@
-/* confine: the child process, and how the parent interprets its exit status. The
- * restrictions are in confine_calls.c and confine_files.c.
+/* sandbox: the child process, and how the parent interprets its exit status. The
+ * restrictions are in sandbox_syscalls.c and sandbox_files.c.
  *
  * The outcome passes through a shared page, so that the parent knows which file was being
  * read even if the child crashes; the reply passes through a pipe. The parent trusts
  * neither.
  */
-#include "confine_internal.h"
+#include "sandbox_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -47,19 +47,19 @@ struct report {
 };
 
 /* Set in the child; NULL in every other process. */
-static struct report *own_report;
+static struct report *child_report;
 
 /* ---- in the child ---- */
 
-void confine_opening(const char *path)
+void sandbox_set_path(const char *path)
 {
-    if (own_report)
-        snprintf(own_report->path, sizeof own_report->path, "%s", path);
+    if (child_report)
+        snprintf(child_report->path, sizeof child_report->path, "%s", path);
 }
 
-/* Lowers the soft limit; if `permanent`, the hard limit too, so that confine_computing
- * can't raise it again. */
-static void limit(int resource, uint64_t value, bool permanent)
+/* Lowers the soft limit; if `permanent`, the hard limit too, so that
+ * sandbox_begin_computing can't raise it again. */
+static void lower_limit(int resource, uint64_t value, bool permanent)
 {
     struct rlimit limits;
     if (getrlimit((__rlimit_resource_t)resource, &limits) != 0 ||
@@ -71,7 +71,7 @@ static void limit(int resource, uint64_t value, bool permanent)
     setrlimit((__rlimit_resource_t)resource, &limits);
 }
 
-static void lift(int resource)
+static void raise_limit(int resource)
 {
     struct rlimit limits;
     if (getrlimit((__rlimit_resource_t)resource, &limits) != 0)
@@ -80,84 +80,84 @@ static void lift(int resource)
     setrlimit((__rlimit_resource_t)resource, &limits);
 }
 
-void confine_computing(void)
+void sandbox_begin_computing(void)
 {
-    if (!own_report)
+    if (!child_report)
         return;
-    own_report->computing = true;
+    child_report->computing = true;
     if (SANITIZED)
         return;
-    lift(RLIMIT_DATA);
-    lift(RLIMIT_CPU);
+    raise_limit(RLIMIT_DATA);
+    raise_limit(RLIMIT_CPU);
 }
 
 static bool is_file(int descriptor)
 {
-    struct stat facts;
-    return fstat(descriptor, &facts) == 0 && S_ISREG(facts.st_mode);
+    struct stat st;
+    return fstat(descriptor, &st) == 0 && S_ISREG(st.st_mode);
 }
 
-static void limit_resources(const struct confine_inputs *inputs)
+static void limit_resources(const struct sandbox_inputs *inputs)
 {
-    uint64_t stored = confine_stored_bytes(inputs);
-    limit(RLIMIT_DATA, base_memory + memory_per_byte * stored, !inputs->computes);
-    limit(RLIMIT_CPU, base_seconds + stored / bytes_per_second, !inputs->computes);
+    uint64_t stored = sandbox_input_bytes(inputs);
+    lower_limit(RLIMIT_DATA, base_memory + memory_per_byte * stored, !inputs->computes);
+    lower_limit(RLIMIT_CPU, base_seconds + stored / bytes_per_second, !inputs->computes);
     if (!is_file(STDOUT_FILENO) && !is_file(STDERR_FILENO)) /* no output to files */
         setrlimit(RLIMIT_FSIZE, &(struct rlimit){0, 0});
 }
 
 /* A library that is already loaded (UCX, by some MPIs) may report crashes itself. */
-static void crash_silently(void)
+static void reset_crash_handlers(void)
 {
     static const int numbers[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGTRAP};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         signal(numbers[i], SIG_DFL);
 }
 
-static void enter(const struct confine_inputs *inputs)
+static void restrict_process(const struct sandbox_inputs *inputs)
 {
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
     if (SANITIZED)
         return;
-    crash_silently();
+    reset_crash_handlers();
     limit_resources(inputs);
     prctl(PR_SET_DUMPABLE, 0); /* no core dump through a pipe either */
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    confine_files(inputs);
-    confine_calls(inputs->computes);
+    sandbox_restrict_files(inputs);
+    sandbox_restrict_syscalls(inputs->computes);
 }
 
 /* Skips exit handlers, because libraries may be in any state; except in sanitizer builds,
  * whose leak check is an exit handler. */
-static _Noreturn void leave(void)
+static _Noreturn void exit_child(void)
 {
     if (SANITIZED)
         exit(0);
     _exit(0);
 }
 
-static _Noreturn void be_child(const struct confine_inputs *inputs, confine_work *work,
-                               void *context, struct report *report, int pipe)
+static _Noreturn void child_main(const struct sandbox_inputs *inputs, sandbox_work *work,
+                                 void *context, struct report *report, int pipe)
 {
-    own_report = report;
-    enter(inputs);
+    child_report = report;
+    restrict_process(inputs);
     FILE *reply = fdopen(pipe, "wb");
     enum status status =
         reply ? work(context, reply)
               : status_fail(STATUS_FAILED, "%s: out of memory", inputs->paths[0]);
     if (reply && fclose(reply) != 0 && status == STATUS_OK)
-        status = status_fail_errno("%s: can't pass on what was read", inputs->paths[0]);
+        status = status_fail_errno("%s: can't send what was read", inputs->paths[0]);
     fflush(stdout);
     report->status = (int)status;
     snprintf(report->message, sizeof report->message, "%s", status_message());
     report->complete = true;
-    leave();
+    exit_child();
 }
 
 /* ---- in the parent ---- */
 
 /* Reads until end of file. Valid replies are far smaller than REPLY_MAX. */
-static enum status receive(int pipe, struct confine_reply *reply)
+static enum status read_reply(int pipe, struct sandbox_reply *reply)
 {
     enum { BLOCK = 1 << 16, REPLY_MAX = 1 << 30 };
     size_t capacity = 0;
@@ -173,7 +173,7 @@ static enum status receive(int pipe, struct confine_reply *reply)
             return STATUS_OK;
         reply->size += got > 0 ? (size_t)got : 0;
         if (reply->size > REPLY_MAX)
-            return status_fail(STATUS_FAILED, "what was read comes to more than %d MiB",
+            return status_fail(STATUS_FAILED, "what was read exceeds %d MiB",
                                REPLY_MAX >> 20);
     }
 }
@@ -198,7 +198,7 @@ static const char *fault_name(int number)
     return NULL;
 }
 
-static enum status ended_by(const char *path, bool computing, int number)
+static enum status signal_status(const char *path, bool computing, int number)
 {
     const char *name = fault_name(number);
     if (computing)
@@ -221,7 +221,7 @@ static enum status ended_by(const char *path, bool computing, int number)
 }
 
 /* Ends this process by the signal that ended the child: Ctrl-C, a closed pipe, ... */
-static void raise_default(int number)
+static void raise_with_default_action(int number)
 {
     sigset_t set;
     sigemptyset(&set);
@@ -232,18 +232,19 @@ static void raise_default(int number)
 }
 
 /* The report is untrusted. */
-static enum status outcome(struct report *report, const char *first_path, int state)
+static enum status child_status(struct report *report, const char *first_path,
+                                int wait_status)
 {
     report->path[sizeof report->path - 1] = '\0';
     report->message[sizeof report->message - 1] = '\0';
     const char *path = report->path[0] ? report->path : first_path;
-    if (WIFSIGNALED(state) && !fault_name(WTERMSIG(state)))
-        raise_default(WTERMSIG(state));
-    if (WIFSIGNALED(state))
-        return ended_by(path, report->computing, WTERMSIG(state));
-    if (!report->complete || WEXITSTATUS(state) != 0)
+    if (WIFSIGNALED(wait_status) && !fault_name(WTERMSIG(wait_status)))
+        raise_with_default_action(WTERMSIG(wait_status));
+    if (WIFSIGNALED(wait_status))
+        return signal_status(path, report->computing, WTERMSIG(wait_status));
+    if (!report->complete || WEXITSTATUS(wait_status) != 0)
         return status_fail(STATUS_FAILED, "%s: reading it ended with exit code %d", path,
-                           WEXITSTATUS(state));
+                           WEXITSTATUS(wait_status));
     if (report->status == STATUS_OK)
         return STATUS_OK;
     return status_fail(report->status == STATUS_MISUSE ? STATUS_MISUSE : STATUS_FAILED,
@@ -251,29 +252,29 @@ static enum status outcome(struct report *report, const char *first_path, int st
 }
 
 static enum status wait_for_child(pid_t child, int pipe, struct report *report,
-                                  const char *first_path, struct confine_reply *reply)
+                                  const char *first_path, struct sandbox_reply *reply)
 {
-    int state = 0;
-    enum status received = reply ? receive(pipe, reply) : STATUS_OK;
+    int wait_status = 0;
+    enum status received = reply ? read_reply(pipe, reply) : STATUS_OK;
     close(pipe); /* ends a child that still writes to it */
-    while (waitpid(child, &state, 0) < 0 && errno == EINTR) {
+    while (waitpid(child, &wait_status, 0) < 0 && errno == EINTR) {
     }
     if (received != STATUS_OK)
         return received;
-    return outcome(report, first_path, state);
+    return child_status(report, first_path, wait_status);
 }
 
 /* Makes the child end with its parent, even if the parent has already ended. */
-static void die_with(pid_t parent)
+static void set_parent_death_signal(pid_t parent)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(1);
 }
 
-static enum status start(const struct confine_inputs *inputs, confine_work *work,
-                         void *context, struct report *report,
-                         struct confine_reply *reply)
+static enum status start_child(const struct sandbox_inputs *inputs, sandbox_work *work,
+                               void *context, struct report *report,
+                               struct sandbox_reply *reply)
 {
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) != 0)
@@ -281,36 +282,37 @@ static enum status start(const struct confine_inputs *inputs, confine_work *work
     fflush(NULL); /* otherwise both processes would print it */
     pid_t parent = getpid(), child = fork();
     if (child == 0) {
-        die_with(parent);
+        set_parent_death_signal(parent);
         close(ends[0]);
-        be_child(inputs, work, context, report, ends[1]);
+        child_main(inputs, work, context, report, ends[1]);
     }
     close(ends[1]);
     if (child > 0)
         return wait_for_child(child, ends[0], report, inputs->paths[0], reply);
     enum status status =
-        status_fail_errno("%s: no process can be started to read it", inputs->paths[0]);
+        status_fail_errno("%s: can't start a process to read it", inputs->paths[0]);
     close(ends[0]);
     return status;
 }
 
-enum status confine_run(const struct confine_inputs *inputs, confine_work *work,
-                        void *context, struct confine_reply *reply)
+enum status sandbox_run(const struct sandbox_inputs *inputs, sandbox_work *work,
+                        void *context, struct sandbox_reply *reply)
 {
-    struct sigaction standard = {.sa_handler = SIG_DFL}, before;
+    struct sigaction default_action = {.sa_handler = SIG_DFL}, previous;
     if (reply)
-        *reply = (struct confine_reply){0};
+        *reply = (struct sandbox_reply){0};
     struct report *report = mmap(NULL, sizeof *report, PROT_READ | PROT_WRITE,
                                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (report == MAP_FAILED)
         return status_fail_errno("%s: can't be read", inputs->paths[0]);
-    sigaction(SIGCHLD, &standard, &before); /* SIG_IGN would lose the exit status */
-    enum status status = start(inputs, work, context, report, reply);
-    sigaction(SIGCHLD, &before, NULL);
+    sigaction(SIGCHLD, &default_action,
+              &previous); /* SIG_IGN would lose the exit status */
+    enum status status = start_child(inputs, work, context, report, reply);
+    sigaction(SIGCHLD, &previous, NULL);
     munmap(report, sizeof *report);
     if (reply && status != STATUS_OK) {
         free(reply->bytes);
-        *reply = (struct confine_reply){0};
+        *reply = (struct sandbox_reply){0};
     }
     return status;
 }

@@ -1,8 +1,8 @@
-/* confine_files: the inputs on disk: their stored size, and the Landlock rules for them.
+/* sandbox_files: the inputs on disk: their stored size, and the Landlock rules for them.
  *
  * A rule refers to a file, or to a directory with everything below it, by an open
  * descriptor, so later links and renames don't change what is allowed. */
-#include "confine_internal.h"
+#include "sandbox_internal.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -16,16 +16,16 @@
 
 /* Files of runs and datasets. Nothing else in a directory is read, so links of other
  * names are not followed: an untrusted archive may contain links to anywhere. */
-static bool is_member(const char *name)
+static bool is_known_name(const char *name)
 {
     static const char *const names[] = {"index.h5", "metrics.jsonl", "settings.conf",
                                         "latest", "best"};
-    static const char *const beginnings[] = {"shard-", "epoch-", "step-"};
+    static const char *const prefixes[] = {"shard-", "epoch-", "step-"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(name, names[i]) == 0)
             return true;
-    for (size_t i = 0; i < sizeof beginnings / sizeof *beginnings; i++)
-        if (strncmp(name, beginnings[i], strlen(beginnings[i])) == 0)
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)
+        if (strncmp(name, prefixes[i], strlen(prefixes[i])) == 0)
             return true;
     return false;
 }
@@ -33,14 +33,14 @@ static bool is_member(const char *name)
 /* ---- sizes ---- */
 
 /* 0 if the path is not a regular file. */
-static uint64_t size_of(const char *path)
+static uint64_t stored_size(const char *path)
 {
-    struct stat facts;
+    struct stat st;
     int descriptor = path ? open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) : -1;
     if (descriptor < 0)
         return 0;
-    bool is_file = fstat(descriptor, &facts) == 0 && S_ISREG(facts.st_mode);
-    uint64_t size = is_file ? file_stored_size(descriptor, (uint64_t)facts.st_size) : 0;
+    bool is_file = fstat(descriptor, &st) == 0 && S_ISREG(st.st_mode);
+    uint64_t size = is_file ? file_stored_size(descriptor, (uint64_t)st.st_size) : 0;
     close(descriptor);
     return size;
 }
@@ -48,17 +48,17 @@ static uint64_t size_of(const char *path)
 /* A run's metrics are read line by line, so their size does not affect memory use. */
 static bool takes_memory(const char *name)
 {
-    return is_member(name) && strcmp(name, "metrics.jsonl") != 0;
+    return is_known_name(name) && strcmp(name, "metrics.jsonl") != 0;
 }
 
-static uint64_t stored_in(const char *folder)
+static uint64_t directory_bytes(const char *folder)
 {
     uint64_t bytes = 0;
     DIR *list = folder ? opendir(folder) : NULL;
     for (struct dirent *entry; list && (entry = readdir(list));) {
         char *path =
             takes_memory(entry->d_name) ? path_join(folder, entry->d_name) : NULL;
-        bytes += size_of(path);
+        bytes += stored_size(path);
         free(path);
     }
     if (list)
@@ -66,7 +66,7 @@ static uint64_t stored_in(const char *folder)
     return bytes;
 }
 
-uint64_t confine_stored_bytes(const struct confine_inputs *inputs)
+uint64_t sandbox_input_bytes(const struct sandbox_inputs *inputs)
 {
     uint64_t bytes = 0;
     for (size_t i = 0; i < inputs->count; i++) {
@@ -74,7 +74,8 @@ uint64_t confine_stored_bytes(const struct confine_inputs *inputs)
         bool is_folder = file_is_directory(path);
         char *folder = is_folder ? strdup(path) : path_directory(path);
         char *checkpoints = is_folder ? path_join(path, "checkpoints") : NULL;
-        bytes += size_of(path) + stored_in(folder) + stored_in(checkpoints);
+        bytes +=
+            stored_size(path) + directory_bytes(folder) + directory_bytes(checkpoints);
         free(folder);
         free(checkpoints);
     }
@@ -88,7 +89,7 @@ enum {
     CREATE_RULESET = 444, /* system calls, on every architecture */
     ADD_RULE = 445,
     RESTRICT_SELF = 446,
-    ASK_VERSION = 1,
+    GET_VERSION = 1,
     PATH_BENEATH = 1,
     READ_FILE = 1 << 2,
     READ_DIRECTORY = 1 << 3,
@@ -104,58 +105,59 @@ struct path_rule {
 
 /* Allows reading a file; for a directory, everything below it or only the names of its
  * entries. */
-static void allow(int rules, const char *path, bool below)
+static void add_rule(int ruleset, const char *path, bool recursive)
 {
-    struct stat facts;
+    struct stat st;
     int descriptor = path ? open(path, O_PATH | O_CLOEXEC) : -1;
     if (descriptor < 0)
         return;
     struct path_rule rule = {.allowed = READ_FILE, .descriptor = descriptor};
-    if (fstat(descriptor, &facts) == 0 && S_ISDIR(facts.st_mode))
-        rule.allowed = READ_DIRECTORY | (below ? READ_FILE : 0);
-    syscall(ADD_RULE, rules, PATH_BENEATH, &rule, 0);
+    if (fstat(descriptor, &st) == 0 && S_ISDIR(st.st_mode))
+        rule.allowed = READ_DIRECTORY | (recursive ? READ_FILE : 0);
+    syscall(ADD_RULE, ruleset, PATH_BENEATH, &rule, 0);
     close(descriptor);
 }
 
-/* `whole`: the directory is allowed with everything in it, so only a link needs a
+/* `recursive`: the directory is allowed with everything in it, so only a link needs a
  * rule. */
-static void allow_member(int rules, const char *folder, const char *name, bool whole)
+static void allow_member(int ruleset, const char *folder, const char *name,
+                         bool recursive)
 {
     char *path = path_join(folder, name);
-    if (path && (!whole || path_is_link(path)) && size_of(path) > 0)
-        allow(rules, path, false);
+    if (path && (!recursive || path_is_link(path)) && stored_size(path) > 0)
+        add_rule(ruleset, path, false);
     free(path);
 }
 
 /* The directory, and the targets of links among its files, which may be stored elsewhere.
  * In a directory reached through a link that the user hasn't `named`, only the files of a
  * run are allowed. */
-static void allow_folder(int rules, const char *folder, bool named)
+static void allow_folder(int ruleset, const char *folder, bool named)
 {
-    bool whole = named || !path_is_link(folder);
-    allow(rules, folder, whole);
+    bool recursive = named || !path_is_link(folder);
+    add_rule(ruleset, folder, recursive);
     DIR *list = opendir(folder);
     for (struct dirent *entry; list && (entry = readdir(list));)
-        if (is_member(entry->d_name))
-            allow_member(rules, folder, entry->d_name, whole);
+        if (is_known_name(entry->d_name))
+            allow_member(ruleset, folder, entry->d_name, recursive);
     if (list)
         closedir(list);
 }
 
 /* A run's metrics are beside its directory of checkpoints. */
-static void allow_metrics_beside(int rules, const char *folder)
+static void allow_metrics(int ruleset, const char *folder)
 {
-    allow_member(rules, folder, "../metrics.jsonl", false);
+    allow_member(ruleset, folder, "../metrics.jsonl", false);
 }
 
-static bool stands_for_its_folder(const char *path)
+static bool implies_directory(const char *path)
 {
     const char *name = path_base(path);
     return strcmp(name, "index.h5") == 0 || strncmp(name, "shard-", 6) == 0 ||
            strcmp(name, "latest") == 0 || strcmp(name, "best") == 0;
 }
 
-static void allow_input(int rules, const char *path)
+static void allow_input(int ruleset, const char *path)
 {
     bool is_folder = file_is_directory(path);
     char *folder = is_folder ? strdup(path) : path_directory(path);
@@ -164,12 +166,12 @@ static void allow_input(int rules, const char *path)
         free(folder);
         return;
     }
-    allow(rules, path, is_folder);
-    allow_metrics_beside(rules, folder);
-    if (is_folder || stands_for_its_folder(path)) {
-        allow_folder(rules, folder, true);
-        allow_folder(rules, checkpoints, false);
-        allow_metrics_beside(rules, checkpoints);
+    add_rule(ruleset, path, is_folder);
+    allow_metrics(ruleset, folder);
+    if (is_folder || implies_directory(path)) {
+        allow_folder(ruleset, folder, true);
+        allow_folder(ruleset, checkpoints, false);
+        allow_metrics(ruleset, checkpoints);
     }
     free(checkpoints);
     free(folder);
@@ -177,50 +179,50 @@ static void allow_input(int rules, const char *path)
 
 /* The dynamic loader's directories and files, and the files from which OpenBLAS detects
  * the processor. */
-static void allow_libraries(int rules)
+static void allow_libraries(int ruleset)
 {
     static const char *const paths[] = {
         "/lib",          "/lib32",        "/lib64",         "/usr/lib",
         "/usr/lib32",    "/usr/lib64",    "/usr/local/lib", "/etc/ld.so.cache",
         "/proc/cpuinfo", "/proc/meminfo", "/proc/self",     "/sys/devices/system"};
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
-        allow(rules, paths[i], true);
+        add_rule(ruleset, paths[i], true);
     char *library = path_directory(TUTTI_OPENBLAS);
-    allow(rules, library, true);
+    add_rule(ruleset, library, true);
     free(library);
     const char *more = getenv("LD_LIBRARY_PATH");
     char *list = more ? strdup(more) : NULL, *rest = NULL;
     for (char *at = list ? strtok_r(list, ":;", &rest) : NULL; at;
          at = strtok_r(NULL, ":;", &rest))
-        allow(rules, at, true);
+        add_rule(ruleset, at, true);
     free(list);
 }
 
 /* The accesses that this kernel can deny. Reading file attributes can't be denied, and is
  * harmless. */
-static uint64_t deniable(long version)
+static uint64_t handled_accesses(long version)
 {
-    uint64_t denied = ALL_OF_VERSION_1;
+    uint64_t handled = ALL_OF_VERSION_1;
     if (version >= 2)
-        denied |= REFER;
+        handled |= REFER;
     if (version >= 3)
-        denied |= TRUNCATE_FILE;
-    return denied;
+        handled |= TRUNCATE_FILE;
+    return handled;
 }
 
-void confine_files(const struct confine_inputs *inputs)
+void sandbox_restrict_files(const struct sandbox_inputs *inputs)
 {
-    long version = syscall(CREATE_RULESET, NULL, 0, ASK_VERSION);
+    long version = syscall(CREATE_RULESET, NULL, 0, GET_VERSION);
     if (version < 1)
         return;
-    uint64_t denied = deniable(version);
-    int rules = (int)syscall(CREATE_RULESET, &denied, sizeof denied, 0);
-    if (rules < 0)
+    uint64_t handled = handled_accesses(version);
+    int ruleset = (int)syscall(CREATE_RULESET, &handled, sizeof handled, 0);
+    if (ruleset < 0)
         return;
     for (size_t i = 0; i < inputs->count; i++)
-        allow_input(rules, inputs->paths[i]);
+        allow_input(ruleset, inputs->paths[i]);
     if (inputs->computes)
-        allow_libraries(rules);
-    syscall(RESTRICT_SELF, rules, 0);
-    close(rules);
+        allow_libraries(ruleset);
+    syscall(RESTRICT_SELF, ruleset, 0);
+    close(ruleset);
 }

@@ -1,9 +1,9 @@
 #!/bin/bash
-# Files that crash the HDF5 library or take control of it (simulated by confine_fault.c)
-# lead to one message, and the confined process can access nothing else. Then: uses that
-# must work despite the confinement.
+# Files that crash the HDF5 library or take control of it (simulated by sandbox_fault.c)
+# lead to one message, and the sandboxed process can access nothing else. Then: uses that
+# must work in the sandbox.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-shim=$programs/libconfine_fault.so
+shim=$programs/libsandbox_fault.so
 [ -e "$shim" ] || fail "$shim is missing"
 make_run lstm
 newest=runs/first/checkpoints/epoch-0002.h5
@@ -13,7 +13,7 @@ echo secret >secret
 # with_fault HOW COMMAND...: runs the command with this fault on opening an HDF5 file
 with_fault() { (exec_with_fault "$@"); }
 exec_with_fault() {
-    exec env LD_PRELOAD="$shim" CONFINE_FAULT="$1" \
+    exec env LD_PRELOAD="$shim" SANDBOX_FAULT="$1" \
         ASAN_OPTIONS="${ASAN_OPTIONS:-}:verify_asan_link_order=0" "${@:2}"
 }
 reads=("inspect runs/first" "inspect corpus.tutti --verify" "generate runs/first -o new.mid"
@@ -45,7 +45,7 @@ for how in "kill" ${sanitized:-null}; do
 done
 echo "ok: crashes"
 
-# ---- confinement ----
+# ---- restrictions ----
 if [ "$sanitized" != no ]; then
     for command in "${reads[@]:0:4}"; do
         # shellcheck disable=SC2086

@@ -1,6 +1,6 @@
-/* owned_names: matches paths against the list of a marker; see owned_directory.h. Numbers
- * are matched as ranges, because a pattern such as step-*.h5 would match the user's own
- * files. */
+/* owned_manifest: matches paths against the manifest; see owned_directory.h.
+ * Numbers are matched as ranges, because a pattern such as step-*.h5 would match the
+ * user's own files. */
 #include "owned_directory.h"
 
 #include <ctype.h>
@@ -68,20 +68,20 @@ static bool matches(const char *line, size_t length, const char *path)
 static enum owned_kind line_kind(const char *line, size_t *length)
 {
     char last = *length > 0 ? line[*length - 1] : '\0';
-    enum owned_kind kind = last == '/'   ? OWNED_FOLDER
+    enum owned_kind kind = last == '/'   ? OWNED_DIRECTORY
                            : last == '@' ? OWNED_LINK
                                          : OWNED_FILE;
     *length -= kind != OWNED_FILE;
     return kind;
 }
 
-static bool is_listed(const char *names, const char *path, enum owned_kind kind)
+static bool is_listed(const char *manifest, const char *path, enum owned_kind kind)
 {
-    while (*names) {
-        size_t length = strcspn(names, "\n"), bare = length;
-        if (line_kind(names, &bare) == kind && matches(names, bare, path))
+    while (*manifest) {
+        size_t length = strcspn(manifest, "\n"), bare = length;
+        if (line_kind(manifest, &bare) == kind && matches(manifest, bare, path))
             return true;
-        names += length + (names[length] == '\n');
+        manifest += length + (manifest[length] == '\n');
     }
     return false;
 }
@@ -99,30 +99,31 @@ static const char *final_name(const char *name, size_t *length, bool is_folder)
 }
 
 /* The path with all temporary names replaced by their final ones; the caller frees it. */
-static char *finished_path(const char *path, enum owned_kind kind)
+static char *final_path(const char *path, enum owned_kind kind)
 {
-    char *finished = malloc(strlen(path) + 1), *to = finished;
-    while (finished && *path) {
+    char *final = malloc(strlen(path) + 1), *to = final;
+    while (final && *path) {
         size_t length = strcspn(path, "/"), kept = length;
         bool is_last = path[length] == '\0';
-        const char *name = final_name(path, &kept, !is_last || kind == OWNED_FOLDER);
+        const char *name = final_name(path, &kept, !is_last || kind == OWNED_DIRECTORY);
         memcpy(to, name ? name : path, name ? kept : length);
         to += name ? kept : length;
         path += length;
         if (*path)
             *to++ = *path++;
     }
-    if (finished)
+    if (final)
         *to = '\0';
-    return finished;
+    return final;
 }
 
-bool owned_names_contain(const char *names, const char *path, enum owned_kind kind)
+bool owned_manifest_contains(const char *manifest, const char *path, enum owned_kind kind)
 {
-    if (is_listed(names, path, kind))
+    if (is_listed(manifest, path, kind))
         return true;
-    char *final = finished_path(path, kind);
-    bool has = final && strcmp(final, path) != 0 && is_listed(names, final, kind);
+    char *final = final_path(path, kind);
+    bool contained =
+        final && strcmp(final, path) != 0 && is_listed(manifest, final, kind);
     free(final);
-    return has;
+    return contained;
 }

@@ -1,4 +1,4 @@
-/* confine_calls: the allowed system calls, as a seccomp filter.
+/* sandbox_syscalls: the allowed system calls, as a seccomp filter.
  *
  * The list has the calls that glibc, HDF5, OpenBLAS and this program use to read, compute
  * and print. Everything else fails: with ENOSYS, as on an older kernel, if the call is
@@ -10,7 +10,7 @@
  * continue with the next block. The kernel caches which calls are always allowed, so the
  * filter's length does not slow down frequent calls.
  */
-#include "confine_internal.h"
+#include "sandbox_internal.h"
 
 #if defined(__x86_64__) || (defined(__aarch64__) && defined(__AARCH64EL__))
 
@@ -33,12 +33,13 @@ static const unsigned architecture = AUDIT_ARCH_AARCH64;
 #endif
 
 enum {
-    FIRST_OF_ALL_ARCHITECTURES = 424,  /* same numbers on all from here on */
-    NAME_ANONYMOUS_MEMORY = 0x53564d41 /* PR_SET_VMA, which glibc's malloc uses */
+    FIRST_OF_ALL_ARCHITECTURES = 424, /* same numbers on all from here on */
+    SET_VMA = 0x53564d41              /* PR_SET_VMA, which glibc's malloc uses */
 };
 
 /* Flags of open() that write or create. */
-static const unsigned writes = O_ACCMODE | O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY);
+static const unsigned write_flags =
+    O_ACCMODE | O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY);
 
 enum condition { ALWAYS, EQUAL, WITHOUT, WITH };
 
@@ -59,7 +60,7 @@ static const struct entry entries[] = {
     {.call = SYS_lseek},
     {.call = SYS_write},
     {.call = SYS_writev},
-    {.call = SYS_openat, WITHOUT, 2, writes},
+    {.call = SYS_openat, WITHOUT, 2, write_flags},
     {.call = SYS_close},
     {.call = SYS_fstat},
     {.call = SYS_newfstatat},
@@ -105,7 +106,7 @@ static const struct entry entries[] = {
     {.call = SYS_sched_setaffinity, EQUAL, 0, 0},
     {.call = SYS_getcpu},
     {.call = SYS_prctl, EQUAL, 0, PR_SET_NAME},
-    {.call = SYS_prctl, EQUAL, 0, NAME_ANONYMOUS_MEMORY},
+    {.call = SYS_prctl, EQUAL, 0, SET_VMA},
     /* signals of this process: raise() and abort() */
     {.call = SYS_rt_sigaction},
     {.call = SYS_rt_sigprocmask},
@@ -135,7 +136,7 @@ static const struct entry entries[] = {
     {.call = SYS_rseq},
 #endif
 #ifdef __x86_64__ /* absent on newer architectures */
-    {.call = SYS_open, WITHOUT, 1, writes},
+    {.call = SYS_open, WITHOUT, 1, write_flags},
     {.call = SYS_stat},
     {.call = SYS_lstat},
     {.call = SYS_access},
@@ -148,80 +149,83 @@ static const struct entry entries[] = {
     {.call = SYS_arch_prctl}, /* thread-local storage, AMX */
 #endif
 };
-enum { ENTRIES = sizeof entries / sizeof *entries, BLOCK = 5, AROUND = 16 };
+enum { ENTRIES = sizeof entries / sizeof *entries, BLOCK = 5, EXTRA = 16 };
 
 struct filter {
-    struct sock_filter code[BLOCK * (ENTRIES + 2) + AROUND];
+    struct sock_filter code[BLOCK * (ENTRIES + 2) + EXTRA];
     unsigned short length;
 };
 
-static void add(struct filter *filter, struct sock_filter instruction)
+static void add_instruction(struct filter *filter, struct sock_filter instruction)
 {
     filter->code[filter->length++] = instruction;
 }
 
-static void load(struct filter *filter, size_t offset)
+static void add_load(struct filter *filter, size_t offset)
 {
-    add(filter, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (unsigned)offset));
+    add_instruction(
+        filter, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (unsigned)offset));
 }
 
 /* If the loaded word passes `test` (a BPF jump) against value, skips `yes` instructions,
  * else `no`. */
-static void jump(struct filter *filter, unsigned short test, unsigned value,
-                 unsigned char yes, unsigned char no)
+static void add_jump(struct filter *filter, unsigned short test, unsigned value,
+                     unsigned char yes, unsigned char no)
 {
-    add(filter, (struct sock_filter)BPF_JUMP(BPF_JMP | test | BPF_K, value, yes, no));
+    add_instruction(filter,
+                    (struct sock_filter)BPF_JUMP(BPF_JMP | test | BPF_K, value, yes, no));
 }
 
-static void leave(struct filter *filter, unsigned action)
+static void add_return(struct filter *filter, unsigned action)
 {
-    add(filter, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, action));
+    add_instruction(filter, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, action));
 }
 
 static void add_entry(struct filter *filter, const struct entry *entry)
 {
     const size_t arguments = offsetof(struct seccomp_data, args);
-    load(filter, offsetof(struct seccomp_data, nr));
+    add_load(filter, offsetof(struct seccomp_data, nr));
     if (entry->condition == ALWAYS) {
-        jump(filter, BPF_JEQ, (unsigned)entry->call, 0, 1);
+        add_jump(filter, BPF_JEQ, (unsigned)entry->call, 0, 1);
     } else {
         bool without = entry->condition == WITHOUT;
-        jump(filter, BPF_JEQ, (unsigned)entry->call, 0, 3);
-        load(filter, arguments + entry->argument * sizeof(uint64_t)); /* little-endian */
-        jump(filter, entry->condition == EQUAL ? BPF_JEQ : BPF_JSET, entry->value,
-             without ? 1 : 0, without ? 0 : 1);
+        add_jump(filter, BPF_JEQ, (unsigned)entry->call, 0, 3);
+        add_load(filter,
+                 arguments + entry->argument * sizeof(uint64_t)); /* little-endian */
+        add_jump(filter, entry->condition == EQUAL ? BPF_JEQ : BPF_JSET, entry->value,
+                 without ? 1 : 0, without ? 0 : 1);
     }
-    leave(filter, SECCOMP_RET_ALLOW);
+    add_return(filter, SECCOMP_RET_ALLOW);
 }
 
-void confine_calls(bool limits)
+void sandbox_restrict_syscalls(bool may_set_limits)
 {
-    const unsigned refuse = SECCOMP_RET_ERRNO | EPERM,
-                   unknown = SECCOMP_RET_ERRNO | ENOSYS;
-    const struct entry own_threads = {SYS_tgkill, EQUAL, 0, (unsigned)getpid()};
-    const struct entry own_limits = {SYS_prlimit64, EQUAL, 0, 0};
-    const struct entry no_new_limits = {SYS_prlimit64, EQUAL, 2, 0};
+    const unsigned deny = SECCOMP_RET_ERRNO | EPERM,
+                   not_implemented = SECCOMP_RET_ERRNO | ENOSYS;
+    const struct entry tgkill_self = {SYS_tgkill, EQUAL, 0, (unsigned)getpid()};
+    const struct entry prlimit_self = {SYS_prlimit64, EQUAL, 0, 0};
+    const struct entry prlimit_read = {SYS_prlimit64, EQUAL, 2, 0};
     struct filter filter = {.length = 0};
-    load(&filter, offsetof(struct seccomp_data, arch));
-    jump(&filter, BPF_JEQ, architecture, 1, 0);
-    leave(&filter, refuse);
+    add_load(&filter, offsetof(struct seccomp_data, arch));
+    add_jump(&filter, BPF_JEQ, architecture, 1, 0);
+    add_return(&filter, deny);
     for (size_t i = 0; i < ENTRIES; i++)
         add_entry(&filter, &entries[i]);
-    add_entry(&filter, &own_threads);
-    add_entry(&filter, limits ? &own_limits : &no_new_limits);
-    load(&filter, offsetof(struct seccomp_data, nr));
-    jump(&filter, BPF_JGE, FIRST_OF_ALL_ARCHITECTURES, 0, 1);
-    leave(&filter, unknown);
-    leave(&filter, refuse);
+    add_entry(&filter, &tgkill_self);
+    add_entry(&filter, may_set_limits ? &prlimit_self : &prlimit_read);
+    add_load(&filter, offsetof(struct seccomp_data, nr));
+    add_jump(&filter, BPF_JGE, FIRST_OF_ALL_ARCHITECTURES, 0, 1);
+    add_return(&filter, not_implemented);
+    add_return(&filter, deny);
     const struct sock_fprog program = {filter.length, filter.code};
     prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program); /* without seccomp: no effect */
 }
 
 #else
 
-void confine_calls(bool limits)
+void sandbox_restrict_syscalls(bool may_set_limits)
 {
-    (void)limits;
+    (void)may_set_limits;
 }
 
 #endif

@@ -1,5 +1,5 @@
-/* recorded_path: see the header. */
-#include "recorded_path.h"
+/* path_escape: see the header. */
+#include "path_escape.h"
 
 #include <ctype.h>
 #include <stdbool.h>
@@ -17,15 +17,16 @@ static bool is_escape(const char *at)
            isxdigit((unsigned char)at[3]);
 }
 
-/* `kept`: a control character that is not escaped. */
-static char *escape(const char *text, uint32_t kept)
+/* `unescaped`: a control character that is not escaped. */
+static char *escape(const char *text, uint32_t unescaped)
 {
-    char *recorded = malloc(4 * strlen(text) + 1), *to = recorded;
-    while (recorded && *text) {
+    char *escaped = malloc(4 * strlen(text) + 1), *to = escaped;
+    while (escaped && *text) {
         uint32_t character;
         size_t length = utf8_character(text, &character);
-        bool breaks = length && !printable_character(character) && character != kept;
-        if (length == 0 || breaks || is_escape(text)) {
+        bool unprintable =
+            length && !printable_character(character) && character != unescaped;
+        if (length == 0 || unprintable || is_escape(text)) {
             length = length ? length : 1;
             to = printable_escape(to, text, length);
         } else {
@@ -34,23 +35,23 @@ static char *escape(const char *text, uint32_t kept)
         }
         text += length;
     }
-    if (recorded)
+    if (escaped)
         *to = '\0';
-    return recorded;
+    return escaped;
 }
 
-char *path_to_recorded(const char *path)
+char *path_escape(const char *path)
 {
     return escape(path, 0);
 }
 
-char *lines_to_recorded(const char *lines)
+char *path_escape_lines(const char *lines)
 {
     return escape(lines, '\n');
 }
 
 /* "\x00" is never written; it would end the text. */
-static bool is_zero(const char *escape)
+static bool is_zero_byte(const char *escape)
 {
     return escape[2] == '0' && escape[3] == '0';
 }
@@ -60,15 +61,15 @@ static int digit_value(char digit)
     return isdigit((unsigned char)digit) ? digit - '0' : (digit & 0x5F) - 'A' + 10;
 }
 
-char *path_from_recorded(const char *recorded)
+char *path_unescape(const char *escaped)
 {
-    char *path = malloc(strlen(recorded) + 1), *to = path;
-    while (path && *recorded) {
-        if (is_escape(recorded) && !is_zero(recorded)) {
-            *to++ = (char)(digit_value(recorded[2]) << 4 | digit_value(recorded[3]));
-            recorded += 4;
+    char *path = malloc(strlen(escaped) + 1), *to = path;
+    while (path && *escaped) {
+        if (is_escape(escaped) && !is_zero_byte(escaped)) {
+            *to++ = (char)(digit_value(escaped[2]) << 4 | digit_value(escaped[3]));
+            escaped += 4;
         } else {
-            *to++ = *recorded++;
+            *to++ = *escaped++;
         }
     }
     if (path)
