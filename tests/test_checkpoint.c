@@ -163,7 +163,7 @@ static bool equal(const struct checkpoint *a, const struct checkpoint *b)
     return equal_model(a, b) && equal_options(a, b) && equal_training(a, b);
 }
 
-static void comes_back(int cell, int optimizer, int dense)
+static void check_round_trip(int cell, int optimizer, int dense)
 {
     struct checkpoint made, read;
     fill(&made, cell, optimizer, dense);
@@ -182,17 +182,17 @@ static void comes_back(int cell, int optimizer, int dense)
     checkpoint_free(&made);
 }
 
-static void every_kind_comes_back(void **state)
+static void round_trips_every_cell_and_optimizer(void **state)
 {
     (void)state;
-    comes_back(CELL_LSTM, OPTIMIZER_ADAM, 0);
-    comes_back(CELL_LSTM, OPTIMIZER_SGD, 5);
-    comes_back(CELL_GRU, OPTIMIZER_ADAMW, 0);
-    comes_back(CELL_GRU, OPTIMIZER_SGD, 3);
+    check_round_trip(CELL_LSTM, OPTIMIZER_ADAM, 0);
+    check_round_trip(CELL_LSTM, OPTIMIZER_SGD, 5);
+    check_round_trip(CELL_GRU, OPTIMIZER_ADAMW, 0);
+    check_round_trip(CELL_GRU, OPTIMIZER_SGD, 3);
 }
 
 /* Older programs wrote checkpoints without the counts of pairs. */
-static void comes_back_without_pairs(void **state)
+static void round_trips_without_pairs(void **state)
 {
     (void)state;
     struct checkpoint made, read;
@@ -207,7 +207,7 @@ static void comes_back_without_pairs(void **state)
     checkpoint_free(&made);
 }
 
-static void equal_content_is_equal_bytes(void **state)
+static void equal_states_give_equal_files(void **state)
 {
     (void)state;
     struct checkpoint made;
@@ -227,7 +227,7 @@ static void equal_content_is_equal_bytes(void **state)
 
 /* ---- damage ---- */
 
-enum outcome { REFUSED, UNCHANGED, SILENT, DIED };
+enum outcome { REJECTED, INTACT, UNDETECTED, CRASHED };
 
 /* Reads in a child process, as HDF5 may leak or crash on damaged metadata. */
 static enum outcome read_in_child(const char *file, const struct checkpoint *expected)
@@ -238,12 +238,13 @@ static enum outcome read_in_child(const char *file, const struct checkpoint *exp
         struct checkpoint read;
         alarm(20);
         if (checkpoint_read(file, CHECKPOINT_TO_TRAIN, &read) != STATUS_OK)
-            _exit(strstr(status_message(), file) == status_message() ? REFUSED : DIED);
-        _exit(equal(expected, &read) ? UNCHANGED : SILENT);
+            _exit(strstr(status_message(), file) == status_message() ? REJECTED
+                                                                     : CRASHED);
+        _exit(equal(expected, &read) ? INTACT : UNDETECTED);
     }
     int status = 0;
     assert_true(child > 0 && waitpid(child, &status, 0) == child);
-    return WIFEXITED(status) ? (enum outcome)WEXITSTATUS(status) : DIED;
+    return WIFEXITED(status) ? (enum outcome)WEXITSTATUS(status) : CRASHED;
 }
 
 static void write_bytes(const char *file, const uint8_t *bytes, size_t size)
@@ -254,7 +255,7 @@ static void write_bytes(const char *file, const uint8_t *bytes, size_t size)
     assert_int_equal(fclose(out), 0);
 }
 
-static uint8_t *whole_file(struct checkpoint *made, size_t *size)
+static uint8_t *write_and_read_bytes(struct checkpoint *made, size_t *size)
 {
     uint8_t *bytes = NULL;
     fill(made, CELL_LSTM, OPTIMIZER_ADAM, 0);
@@ -263,13 +264,13 @@ static uint8_t *whole_file(struct checkpoint *made, size_t *size)
     return bytes;
 }
 
-static void flipped_bits_are_found(void **state)
+static void detects_flipped_bits(void **state)
 {
     (void)state;
     enum { FLIPS = 200 };
     struct checkpoint made;
     size_t size = 0, count[4] = {0};
-    uint8_t *bytes = whole_file(&made, &size);
+    uint8_t *bytes = write_and_read_bytes(&made, &size);
     const char *text = getenv("TUTTI_TEST_SEED");
     uint64_t seed = text ? (uint64_t)strtoull(text, NULL, 10) : (uint64_t)getpid();
     print_message("TUTTI_TEST_SEED=%llu\n", (unsigned long long)seed);
@@ -278,35 +279,35 @@ static void flipped_bits_are_found(void **state)
         bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
         write_bytes(path, bytes, size);
         enum outcome outcome = read_in_child(path, &made);
-        if (outcome == SILENT || outcome == DIED)
+        if (outcome == UNDETECTED || outcome == CRASHED)
             print_error("bit %llu: %s\n", (unsigned long long)bit,
-                        outcome == SILENT ? "not found" : "died");
+                        outcome == UNDETECTED ? "not detected" : "crashed");
         count[outcome]++;
         bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
     }
-    print_message("%zu refused, %zu in bytes without meaning\n", count[REFUSED],
-                  count[UNCHANGED]);
-    assert_int_equal(count[SILENT], 0);
-    assert_int_equal(count[DIED], 0);
-    assert_true(count[REFUSED] > FLIPS / 2);
+    print_message("%zu rejected, %zu in bytes without meaning\n", count[REJECTED],
+                  count[INTACT]);
+    assert_int_equal(count[UNDETECTED], 0);
+    assert_int_equal(count[CRASHED], 0);
+    assert_true(count[REJECTED] > FLIPS / 2);
     write_bytes(path, bytes, size);
-    assert_int_equal(read_in_child(path, &made), UNCHANGED);
+    assert_int_equal(read_in_child(path, &made), INTACT);
     free(bytes);
     checkpoint_free(&made);
 }
 
-static void torn_files_are_refused(void **state)
+static void rejects_truncated_files(void **state)
 {
     (void)state;
     struct checkpoint made;
     size_t size = 0;
-    uint8_t *bytes = whole_file(&made, &size);
+    uint8_t *bytes = write_and_read_bytes(&made, &size);
     for (uint64_t i = 0; i < 24; i++) {
         size_t length = i == 0   ? 0
                         : i == 1 ? size - 1
                                  : rng_below(size, 4, RNG_TEST, i, 0, 0);
         write_bytes(path, bytes, length);
-        assert_int_equal(read_in_child(path, &made), REFUSED);
+        assert_int_equal(read_in_child(path, &made), REJECTED);
     }
     free(bytes);
     checkpoint_free(&made);
@@ -314,7 +315,7 @@ static void torn_files_are_refused(void **state)
 
 /* ---- refusals ---- */
 
-static void expect_refusal(const char *pattern)
+static void expect_read_failure(const char *pattern)
 {
     struct checkpoint read;
     assert_int_equal(checkpoint_read(path, CHECKPOINT_TO_TRAIN, &read), STATUS_FAILED);
@@ -325,76 +326,77 @@ static void expect_refusal(const char *pattern)
     assert_null(strchr(status_message(), '\n'));
 }
 
-static void strangers_are_refused(void **state)
+static void rejects_files_of_other_formats(void **state)
 {
     (void)state;
     struct h5_file *file = NULL;
     unlink(path);
-    expect_refusal("");
+    expect_read_failure("");
     write_bytes(path, (const uint8_t *)"no checkpoint", 13);
-    expect_refusal("");
+    expect_read_failure("");
     assert_int_equal(h5_create(path, &file), STATUS_OK);
     assert_int_equal(h5_set_text(file, "/", "format", "tutti dataset"), STATUS_OK);
     assert_int_equal(h5_close(file), STATUS_OK);
-    expect_refusal("not a tutti checkpoint");
+    expect_read_failure("not a tutti checkpoint");
     assert_int_equal(h5_create(path, &file), STATUS_OK);
     assert_int_equal(h5_set_text(file, "/", "format", "tutti checkpoint"), STATUS_OK);
     assert_int_equal(h5_set_i64(file, "/", "format_version", 2), STATUS_OK);
     assert_int_equal(h5_close(file), STATUS_OK);
-    expect_refusal("newer tutti");
+    expect_read_failure("newer tutti");
 }
 
 /* A file whose parts are intact but inconsistent. */
-static void misfits_are_refused(void **state)
+static void rejects_inconsistent_config(void **state)
 {
     (void)state;
     struct checkpoint made;
     fill(&made, CELL_LSTM, OPTIMIZER_ADAM, 0);
     made.options.model.hidden++;
     assert_int_equal(checkpoint_write(path, &made), STATUS_OK);
-    expect_refusal("/model/lstm0/weight_ih");
+    expect_read_failure("/model/lstm0/weight_ih");
     made.options.model.hidden--;
     made.options.train.microbatches = 4;
     assert_int_equal(checkpoint_write(path, &made), STATUS_OK);
-    expect_refusal("/state/cursors");
+    expect_read_failure("/state/cursors");
     made.options.train.microbatches = 3; /* does not divide the batch */
     assert_int_equal(checkpoint_write(path, &made), STATUS_OK);
-    expect_refusal("/config");
+    expect_read_failure("/config");
     made.options.train.microbatches = 2;
     made.options.data.encoding = ENCODING_PIANOROLL;
     assert_int_equal(checkpoint_write(path, &made), STATUS_OK);
-    expect_refusal("vocabulary");
+    expect_read_failure("vocabulary");
     checkpoint_free(&made);
 }
 
 /* ---- values that no run reaches ---- */
 
-static void refuse(struct checkpoint *made, const char *pattern)
+static void expect_rejected(struct checkpoint *made, const char *pattern)
 {
     assert_int_equal(checkpoint_write(path, made), STATUS_OK);
-    expect_refusal(pattern);
+    expect_read_failure(pattern);
 }
 
 /* Replaces one integer by several others: each must be refused, with the pattern in the
  * message. */
-static void refuse_integers(struct checkpoint *made, int64_t *at, size_t count,
-                            const int64_t *values, const char *pattern)
+static void expect_integers_rejected(struct checkpoint *made, int64_t *at, size_t count,
+                                     const int64_t *values, const char *pattern)
 {
     int64_t before = *at;
     for (size_t i = 0; i < count; i++) {
         *at = values[i];
-        refuse(made, pattern);
+        expect_rejected(made, pattern);
     }
     *at = before;
 }
 
-static void refuse_doubles(struct checkpoint *made, double *at, const char *pattern)
+static void expect_doubles_rejected(struct checkpoint *made, double *at,
+                                    const char *pattern)
 {
     static const double values[] = {(double)NAN, -HUGE_VAL, 1e300, -5};
     double before = *at;
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
         *at = values[i];
-        refuse(made, pattern);
+        expect_rejected(made, pattern);
     }
     *at = before;
 }
@@ -403,7 +405,7 @@ static const int64_t extremes[] = {-1, INT64_MIN, INT64_MAX, (INT64_C(1) << 53) 
                                    INT64_C(1) << 40};
 enum { EXTREMES = sizeof extremes / sizeof *extremes };
 
-static void counters_beyond_their_ranges_are_refused(void **state)
+static void rejects_counters_out_of_range(void **state)
 {
     (void)state;
     struct checkpoint made;
@@ -430,22 +432,24 @@ static void counters_beyond_their_ranges_are_refused(void **state)
         {&made.streams.rows[1].offset, "/state/rows/offset: "},
     };
     for (size_t i = 0; i < sizeof counters / sizeof *counters; i++)
-        refuse_integers(&made, counters[i].at, EXTREMES, extremes, counters[i].pattern);
-    refuse_integers(&made, &made.streams.rows[1].piece, EXTREMES - 1, extremes + 1,
-                    "/state/rows/piece: "); /* -1 is none yet */
-    refuse_integers(&made, &made.pairs[0], 1, &extremes[2], "/pairs/count: ");
-    refuse_integers(&made, &made.state.epoch_step, 1, &(int64_t){4},
-                    "epoch_step: 4 (expected");
+        expect_integers_rejected(&made, counters[i].at, EXTREMES, extremes,
+                                 counters[i].pattern);
+    expect_integers_rejected(&made, &made.streams.rows[1].piece, EXTREMES - 1,
+                             extremes + 1, "/state/rows/piece: "); /* -1 is none yet */
+    expect_integers_rejected(&made, &made.pairs[0], 1, &extremes[2], "/pairs/count: ");
+    expect_integers_rejected(&made, &made.state.epoch_step, 1, &(int64_t){4},
+                             "epoch_step: 4 (expected");
     made.state.epoch_correct = 0;
-    refuse_integers(&made, &made.state.epoch_targets, 1, &(int64_t){4},
-                    "epoch_targets: 4 (expected 5 to "); /* a step has one or more */
+    expect_integers_rejected(
+        &made, &made.state.epoch_targets, 1, &(int64_t){4},
+        "epoch_targets: 4 (expected 5 to "); /* a step has one or more */
     made.state.epoch_correct = 60;
-    refuse_integers(&made, &made.state.optimizer.updates, 1, &(int64_t){122},
-                    "updates: 122");
+    expect_integers_rejected(&made, &made.state.optimizer.updates, 1, &(int64_t){122},
+                             "updates: 122");
     checkpoint_free(&made);
 }
 
-static void figures_that_are_none_are_refused(void **state)
+static void rejects_metrics_out_of_range(void **state)
 {
     (void)state;
     struct checkpoint made, read;
@@ -453,7 +457,7 @@ static void figures_that_are_none_are_refused(void **state)
     const struct {
         double *at;
         const char *pattern;
-    } figures[] = {
+    } metrics[] = {
         {&made.state.epoch_loss, "/state: attribute epoch_loss: "},
         {&made.state.schedule.best_valid, "/state: attribute best_valid: "},
         {&made.state.schedule.factor, "/state: attribute factor: "},
@@ -463,10 +467,10 @@ static void figures_that_are_none_are_refused(void **state)
         {&made.state.history[0].seconds, "/history/seconds: "},
         {&made.state.history[0].tokens_per_second, "/history/tokens_per_second: "},
     };
-    for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
-        refuse_doubles(&made, figures[i].at, figures[i].pattern);
+    for (size_t i = 0; i < sizeof metrics / sizeof *metrics; i++)
+        expect_doubles_rejected(&made, metrics[i].at, metrics[i].pattern);
     made.state.history[0].valid_loss = -5;
-    refuse(&made, "/history/valid_loss: -5 in row 0");
+    expect_rejected(&made, "/history/valid_loss: -5 in row 0");
     made.state.history[0].valid_loss = 0.7;
     made.state.history[1].valid_loss = (double)NAN; /* no validation split */
     made.state.schedule.bad_epochs = 0;
@@ -478,33 +482,35 @@ static void figures_that_are_none_are_refused(void **state)
 }
 
 /* Each value is within its range, but inconsistent with losses and weights. */
-static void what_does_not_follow_from_the_history_is_refused(void **state)
+static void rejects_state_inconsistent_with_history(void **state)
 {
     (void)state;
     struct checkpoint made, read;
     fill(&made, CELL_LSTM, OPTIMIZER_ADAM, 0);
-    refuse_integers(&made, &made.state.schedule.best_epoch, 2, (int64_t[]){0, 2},
-                    "/state: attribute best_epoch: ");
-    refuse_integers(&made, &made.state.schedule.bad_epochs, 2, (int64_t[]){0, 2},
-                    "/state: attribute bad_epochs: ");
+    expect_integers_rejected(&made, &made.state.schedule.best_epoch, 2, (int64_t[]){0, 2},
+                             "/state: attribute best_epoch: ");
+    expect_integers_rejected(&made, &made.state.schedule.bad_epochs, 2, (int64_t[]){0, 2},
+                             "/state: attribute bad_epochs: ");
     made.state.schedule.best_valid = nextafter(0.7, 1);
-    refuse(&made, "/state: attribute best_valid: 0.7 (expected 0.7, by /history)");
+    expect_rejected(&made,
+                    "/state: attribute best_valid: 0.7 (expected 0.7, by /history)");
     made.state.schedule.best_valid = 0.7;
     made.state.schedule.plateau_wait = 1;
-    refuse(&made, "/state: attribute plateau_wait: 1 (expected 0, by /history)");
+    expect_rejected(&made, "/state: attribute plateau_wait: 1 (expected 0, by /history)");
     made.state.schedule.plateau_wait = 0;
     made.state.schedule.factor = 1;
-    refuse(&made, "/state: attribute factor: 1 (expected 0.25, by /history)");
+    expect_rejected(&made, "/state: attribute factor: 1 (expected 0.25, by /history)");
     made.state.history[0].valid_loss = made.state.history[1].valid_loss = (double)NAN;
-    refuse(&made, "/state: attribute best_epoch: 1 (expected 0, by /history)");
+    expect_rejected(&made, "/state: attribute best_epoch: 1 (expected 0, by /history)");
     made.state.schedule = (struct schedule_state){0.7, 0, 0, 0, 1};
-    refuse(&made, "/state: attribute best_valid: 0.7 (expected inf, by /history)");
+    expect_rejected(&made,
+                    "/state: attribute best_valid: 0.7 (expected inf, by /history)");
     made.state.schedule.best_valid = (double)INFINITY;
     made.state.epoch_step = made.state.epoch_targets = made.state.epoch_correct = 0;
     made.state.history[1].step = made.state.step;
-    refuse(&made, "/state: attribute epoch_loss: 0.333333 (expected 0 to 0)");
+    expect_rejected(&made, "/state: attribute epoch_loss: 0.333333 (expected 0 to 0)");
     made.state.epoch_loss = 0;
-    refuse(&made, "/history/weights_hash: ffffffffffffffff in row 1 (expected ");
+    expect_rejected(&made, "/history/weights_hash: ffffffffffffffff in row 1 (expected ");
     made.state.history[1].weights_hash = params_hash(&made.params, made.weights);
     assert_int_equal(checkpoint_write(path, &made), STATUS_OK);
     assert_int_equal(checkpoint_read(path, CHECKPOINT_TO_TRAIN, &read), STATUS_OK);
@@ -512,7 +518,7 @@ static void what_does_not_follow_from_the_history_is_refused(void **state)
     checkpoint_free(&made);
 }
 
-static void values_that_are_not_finite_are_refused(void **state)
+static void rejects_values_that_are_not_finite(void **state)
 {
     (void)state;
     struct checkpoint made, read;
@@ -531,43 +537,43 @@ static void values_that_are_not_finite_are_refused(void **state)
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
         float before = *values[i].at;
         *values[i].at = values[i].value;
-        refuse(&made, values[i].pattern);
+        expect_rejected(&made, values[i].pattern);
         *values[i].at = before;
     }
     made.weights[7] = NAN;
-    refuse(&made, "/model/embedding/weight: value 7 is nan");
+    expect_rejected(&made, "/model/embedding/weight: value 7 is nan");
     assert_int_equal(checkpoint_read(path, CHECKPOINT_TO_PREDICT, &read), STATUS_FAILED);
-    assert_int_equal(checkpoint_read(path, CHECKPOINT_TO_SHOW, &read), STATUS_OK);
+    assert_int_equal(checkpoint_read(path, CHECKPOINT_TO_INSPECT, &read), STATUS_OK);
     checkpoint_free(&read);
     checkpoint_free(&made);
 }
 
 /* A small file whose metadata claims a large model, or a table of a million rows. */
-static void sizes_beyond_the_file_are_refused(void **state)
+static void rejects_sizes_beyond_the_file(void **state)
 {
     (void)state;
     struct checkpoint made;
     fill(&made, CELL_LSTM, OPTIMIZER_ADAM, 0);
     made.options.model.hidden = 16384;
-    refuse(&made, "can hold");
+    expect_rejected(&made, "can hold");
     made.options.model.hidden = 8;
     made.options.train.batch = 1000000;
-    refuse(&made, "/state/rows/epoch: 4 rows of 1 (expected 1000000");
+    expect_rejected(&made, "/state/rows/epoch: 4 rows of 1 (expected 1000000");
     checkpoint_free(&made);
 }
 
-static void a_failed_write_keeps_the_old_file(void **state)
+static void failed_write_keeps_the_old_file(void **state)
 {
     (void)state;
     struct checkpoint made, read;
     fill(&made, CELL_GRU, OPTIMIZER_SGD, 0);
     assert_int_equal(checkpoint_write(path, &made), STATUS_OK);
     made.state.step++;
-    struct rlimit before, little;
+    struct rlimit before, small;
     signal(SIGXFSZ, SIG_IGN);
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
-    little = (struct rlimit){.rlim_cur = 4096, .rlim_max = before.rlim_max};
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &little), 0);
+    small = (struct rlimit){.rlim_cur = 4096, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
     assert_int_equal(checkpoint_write(path, &made), STATUS_FAILED);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
     assert_int_equal(checkpoint_read(path, CHECKPOINT_TO_TRAIN, &read), STATUS_OK);
@@ -577,7 +583,7 @@ static void a_failed_write_keeps_the_old_file(void **state)
 }
 
 /* The predictable temporary name of older programs is not used. */
-static void planted_files_are_left_alone(void **state)
+static void ignores_a_planted_temporary_name(void **state)
 {
     (void)state;
     struct checkpoint made;
@@ -613,20 +619,20 @@ static int remove_directory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_kind_comes_back),
-        cmocka_unit_test(comes_back_without_pairs),
-        cmocka_unit_test(equal_content_is_equal_bytes),
-        cmocka_unit_test(flipped_bits_are_found),
-        cmocka_unit_test(torn_files_are_refused),
-        cmocka_unit_test(strangers_are_refused),
-        cmocka_unit_test(misfits_are_refused),
-        cmocka_unit_test(counters_beyond_their_ranges_are_refused),
-        cmocka_unit_test(figures_that_are_none_are_refused),
-        cmocka_unit_test(what_does_not_follow_from_the_history_is_refused),
-        cmocka_unit_test(values_that_are_not_finite_are_refused),
-        cmocka_unit_test(sizes_beyond_the_file_are_refused),
-        cmocka_unit_test(a_failed_write_keeps_the_old_file),
-        cmocka_unit_test(planted_files_are_left_alone),
+        cmocka_unit_test(round_trips_every_cell_and_optimizer),
+        cmocka_unit_test(round_trips_without_pairs),
+        cmocka_unit_test(equal_states_give_equal_files),
+        cmocka_unit_test(detects_flipped_bits),
+        cmocka_unit_test(rejects_truncated_files),
+        cmocka_unit_test(rejects_files_of_other_formats),
+        cmocka_unit_test(rejects_inconsistent_config),
+        cmocka_unit_test(rejects_counters_out_of_range),
+        cmocka_unit_test(rejects_metrics_out_of_range),
+        cmocka_unit_test(rejects_state_inconsistent_with_history),
+        cmocka_unit_test(rejects_values_that_are_not_finite),
+        cmocka_unit_test(rejects_sizes_beyond_the_file),
+        cmocka_unit_test(failed_write_keeps_the_old_file),
+        cmocka_unit_test(ignores_a_planted_temporary_name),
     };
     return cmocka_run_group_tests(tests, make_directory, remove_directory);
 }

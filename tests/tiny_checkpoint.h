@@ -29,9 +29,9 @@ static inline void tiny_options(struct options *options, int encoding, uint64_t 
 }
 
 /* Derives the schedule's state and the last row's hash from history and weights. */
-static inline void tiny_outcome(struct checkpoint *made)
+static inline void tiny_derive_state(struct checkpoint *made)
 {
-    schedule_start(&made->state.schedule);
+    schedule_init(&made->state.schedule);
     for (size_t i = 0; i < made->state.history_count; i++)
         if (!isnan(made->state.history[i].valid_loss))
             schedule_epoch(&made->state.schedule, &made->options,
@@ -65,7 +65,7 @@ static inline enum status tiny_state(struct checkpoint *made)
                                                       .step = 10 * (i + 1),
                                                       .train_loss = 3.5 - i,
                                                       .valid_loss = 4.5 - i};
-    tiny_outcome(made);
+    tiny_derive_state(made);
     enum status status =
         optimizer_create(&made->options, made->params.total, &made->state.optimizer);
     made->state.optimizer.updates = made->state.step;
