@@ -169,18 +169,18 @@ static void ignores_other_names(void **state)
 
 static void resumes_an_unmarked_folder_with_checkpoints(void **state)
 {
-    struct checkpoint made;
+    struct checkpoint checkpoint;
     char *path = new_folder();
     (void)state;
     write_text(path, "settings.conf", "mine");
     write_text(path, "checkpoints/epoch-0002.h5", "no checkpoint");
-    assert_ok(tiny_checkpoint(&made, ENCODING_PERFORMANCE, 5));
-    assert_ok(checkpoint_write(path_in(path, "checkpoints/epoch-0001.h5"), &made));
+    assert_ok(tiny_checkpoint(&checkpoint, ENCODING_PERFORMANCE, 5));
+    assert_ok(checkpoint_write(path_in(path, "checkpoints/epoch-0001.h5"), &checkpoint));
     assert_ok(run_check(path, RUN_RESUMED));
     assert_misuse(path, RUN_NEW, "add --resume");
     assert_int_equal(unlink(path_in(path, "checkpoints/epoch-0001.h5")), 0);
     assert_misuse(path, RUN_RESUMED, "settings.conf");
-    checkpoint_free(&made);
+    checkpoint_free(&checkpoint);
     free(path);
 }
 

@@ -120,35 +120,36 @@ static struct writer_result save(struct fixture *fixture, int64_t step, bool bes
     return result;
 }
 
-static void assert_is_step(const struct checkpoint *read, int64_t step)
+static void assert_is_step(const struct checkpoint *loaded, int64_t step)
 {
-    assert_int_equal(read->state.step, step);
-    assert_int_equal(read->state.epoch, step / 10);
-    assert_int_equal(read->state.optimizer.updates, step);
-    assert_true(read->state.history[0].train_loss == (double)step);
-    for (size_t i = 0; i < read->params.total; i++) {
+    assert_int_equal(loaded->state.step, step);
+    assert_int_equal(loaded->state.epoch, step / 10);
+    assert_int_equal(loaded->state.optimizer.updates, step);
+    assert_true(loaded->state.history[0].train_loss == (double)step);
+    for (size_t i = 0; i < loaded->params.total; i++) {
         float weight = (float)step + (float)(i % 1000) / 1024;
-        assert_true(read->weights[i] == weight);
-        assert_true(read->state.optimizer.first[i] == weight + 1);
-        assert_true(read->state.optimizer.second[i] == weight + 2);
+        assert_true(loaded->weights[i] == weight);
+        assert_true(loaded->state.optimizer.first[i] == weight + 1);
+        assert_true(loaded->state.optimizer.second[i] == weight + 2);
     }
-    for (size_t i = 0; i < read->streams.microbatches * read->streams.hidden_size; i++)
-        assert_true(read->streams.hidden[i] == (float)(step + (int64_t)i));
-    for (size_t i = 0; i < read->streams.row_count; i++)
-        assert_int_equal(read->streams.rows[i].offset, step);
+    for (size_t i = 0; i < loaded->streams.microbatches * loaded->streams.hidden_size;
+         i++)
+        assert_true(loaded->streams.hidden[i] == (float)(step + (int64_t)i));
+    for (size_t i = 0; i < loaded->streams.row_count; i++)
+        assert_int_equal(loaded->streams.rows[i].offset, step);
 }
 
 /* The newest intact checkpoint must be the one of this step; 0: there is none. */
 static void assert_newest(const struct fixture *fixture, int64_t step)
 {
     char name[CHECKPOINT_NAME];
-    struct checkpoint read;
-    enum status status = run_checkpoints_read_newest(&fixture->run, name, &read);
+    struct checkpoint loaded;
+    enum status status = run_checkpoints_read_newest(&fixture->run, name, &loaded);
     assert_int_equal(status, step ? STATUS_OK : STATUS_FAILED);
     if (!step)
         return;
-    assert_is_step(&read, step);
-    checkpoint_free(&read);
+    assert_is_step(&loaded, step);
+    checkpoint_free(&loaded);
 }
 
 static bool exists(const struct fixture *fixture, const char *name)

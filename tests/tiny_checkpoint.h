@@ -29,71 +29,76 @@ static inline void tiny_options(struct options *options, int encoding, uint64_t 
 }
 
 /* Derives the schedule's state and the last row's hash from history and weights. */
-static inline void tiny_derive_state(struct checkpoint *made)
+static inline void tiny_derive_state(struct checkpoint *checkpoint)
 {
-    schedule_init(&made->state.schedule);
-    for (size_t i = 0; i < made->state.history_count; i++)
-        if (!isnan(made->state.history[i].valid_loss))
-            schedule_epoch(&made->state.schedule, &made->options,
-                           made->state.history[i].epoch,
-                           made->state.history[i].valid_loss);
-    if (made->state.history_count > 0)
-        made->state.history[made->state.history_count - 1].weights_hash =
-            params_hash(&made->params, made->weights);
+    schedule_init(&checkpoint->state.schedule);
+    for (size_t i = 0; i < checkpoint->state.history_count; i++)
+        if (!isnan(checkpoint->state.history[i].valid_loss))
+            schedule_epoch(&checkpoint->state.schedule, &checkpoint->options,
+                           checkpoint->state.history[i].epoch,
+                           checkpoint->state.history[i].valid_loss);
+    if (checkpoint->state.history_count > 0)
+        checkpoint->state.history[checkpoint->state.history_count - 1].weights_hash =
+            params_hash(&checkpoint->params, checkpoint->weights);
 }
 
-static inline enum status tiny_state(struct checkpoint *made)
+static inline enum status tiny_state(struct checkpoint *checkpoint)
 {
-    made->streams.row_count = (size_t)made->options.train.batch;
-    made->streams.microbatches = (size_t)made->options.train.microbatches;
-    made->streams.hidden_size = checkpoint_hidden_size(
-        &made->shape, made->streams.row_count / made->streams.microbatches);
-    made->streams.rows = calloc(made->streams.row_count, sizeof *made->streams.rows);
-    made->streams.cursors =
-        calloc(made->streams.microbatches, sizeof *made->streams.cursors);
-    made->streams.hidden = calloc(made->streams.microbatches * made->streams.hidden_size,
-                                  sizeof *made->streams.hidden);
-    made->state.history_count = TINY_EPOCHS;
-    made->state.history = calloc(TINY_EPOCHS, sizeof *made->state.history);
-    if (!made->streams.rows || !made->streams.cursors || !made->streams.hidden ||
-        !made->state.history)
+    checkpoint->streams.row_count = (size_t)checkpoint->options.train.batch;
+    checkpoint->streams.microbatches = (size_t)checkpoint->options.train.microbatches;
+    checkpoint->streams.hidden_size =
+        checkpoint_hidden_size(&checkpoint->shape, checkpoint->streams.row_count /
+                                                       checkpoint->streams.microbatches);
+    checkpoint->streams.rows =
+        calloc(checkpoint->streams.row_count, sizeof *checkpoint->streams.rows);
+    checkpoint->streams.cursors =
+        calloc(checkpoint->streams.microbatches, sizeof *checkpoint->streams.cursors);
+    checkpoint->streams.hidden =
+        calloc(checkpoint->streams.microbatches * checkpoint->streams.hidden_size,
+               sizeof *checkpoint->streams.hidden);
+    checkpoint->state.history_count = TINY_EPOCHS;
+    checkpoint->state.history = calloc(TINY_EPOCHS, sizeof *checkpoint->state.history);
+    if (!checkpoint->streams.rows || !checkpoint->streams.cursors ||
+        !checkpoint->streams.hidden || !checkpoint->state.history)
         return status_fail(STATUS_FAILED, "no memory");
-    for (size_t i = 0; i < made->streams.microbatches; i++)
-        made->streams.cursors[i].next = 1;
+    for (size_t i = 0; i < checkpoint->streams.microbatches; i++)
+        checkpoint->streams.cursors[i].next = 1;
     for (int i = 0; i < TINY_EPOCHS; i++)
-        made->state.history[i] = (struct history_row){.epoch = i + 1,
-                                                      .step = 10 * (i + 1),
-                                                      .train_loss = 3.5 - i,
-                                                      .valid_loss = 4.5 - i};
-    tiny_derive_state(made);
-    enum status status =
-        optimizer_create(&made->options, made->params.total, &made->state.optimizer);
-    made->state.optimizer.updates = made->state.step;
+        checkpoint->state.history[i] = (struct history_row){.epoch = i + 1,
+                                                            .step = 10 * (i + 1),
+                                                            .train_loss = 3.5 - i,
+                                                            .valid_loss = 4.5 - i};
+    tiny_derive_state(checkpoint);
+    enum status status = optimizer_create(&checkpoint->options, checkpoint->params.total,
+                                          &checkpoint->state.optimizer);
+    checkpoint->state.optimizer.updates = checkpoint->state.step;
     return status;
 }
 
-/* Fills *made, which checkpoint_free frees. */
-static inline enum status tiny_checkpoint(struct checkpoint *made, int encoding,
+/* Fills *checkpoint, which checkpoint_free frees. */
+static inline enum status tiny_checkpoint(struct checkpoint *checkpoint, int encoding,
                                           uint64_t seed)
 {
-    *made = (struct checkpoint){.state = {.epoch = TINY_EPOCHS, .step = 20},
-                                .provenance = {.ranks = 1}};
-    tiny_options(&made->options, encoding, seed);
-    enum status status = encoding_of_options(&made->options, &made->encoding);
+    *checkpoint = (struct checkpoint){.state = {.epoch = TINY_EPOCHS, .step = 20},
+                                      .provenance = {.ranks = 1}};
+    tiny_options(&checkpoint->options, encoding, seed);
+    enum status status = encoding_of_options(&checkpoint->options, &checkpoint->encoding);
     if (status != STATUS_OK)
         return status;
-    made->shape = model_shape_of(&made->options, made->encoding->vocabulary);
-    made->vocabulary_hash = encoding_hash(made->encoding);
-    status = params_layout(&made->shape, &made->params);
+    checkpoint->shape =
+        model_shape_of(&checkpoint->options, checkpoint->encoding->vocabulary);
+    checkpoint->vocabulary_hash = encoding_hash(checkpoint->encoding);
+    status = params_layout(&checkpoint->shape, &checkpoint->params);
     if (status != STATUS_OK)
         return status;
-    made->weights = malloc(made->params.total * sizeof *made->weights);
-    if (!made->weights)
+    checkpoint->weights = malloc(checkpoint->params.total * sizeof *checkpoint->weights);
+    if (!checkpoint->weights)
         return status_fail(STATUS_FAILED, "no memory");
-    params_initialise(&made->shape, &made->params, seed, made->weights);
-    snprintf(made->provenance.host, sizeof made->provenance.host, "here");
-    snprintf(made->provenance.numerics, sizeof made->provenance.numerics, "any");
-    return tiny_state(made);
+    params_initialise(&checkpoint->shape, &checkpoint->params, seed, checkpoint->weights);
+    snprintf(checkpoint->provenance.host, sizeof checkpoint->provenance.host, "here");
+    snprintf(checkpoint->provenance.numerics, sizeof checkpoint->provenance.numerics,
+             "any");
+    return tiny_state(checkpoint);
 }
 
 #endif

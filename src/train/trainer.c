@@ -74,13 +74,13 @@ enum { REASON_TEXT = 40 };
  * some ranks, and only rank 0 knows the time limit. Collective. */
 static void describe_stop(const struct trainer *trainer, char reason[REASON_TEXT])
 {
-    bool late = comm_max_i64(trainer->comm, trainer->stop_policy.out_of_time) > 0;
+    bool out_of_time = comm_max_i64(trainer->comm, trainer->stop_policy.out_of_time) > 0;
     const char *name = stop_signal_name((int)comm_max_i64(trainer->comm, stop_signal()));
     snprintf(reason, REASON_TEXT, "%s%s",
-             late   ? "before the time limit"
-             : name ? "by "
-                    : "on request",
-             name && !late ? name : "");
+             out_of_time ? "before the time limit"
+             : name      ? "by "
+                         : "on request",
+             name && !out_of_time ? name : "");
 }
 
 /* For a run whose last state is not on disk; the message names the checkpoint that is. */

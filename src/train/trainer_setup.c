@@ -67,7 +67,7 @@ static enum status open_local(struct trainer *trainer)
     return status;
 }
 
-/* ---- the same kernels everywhere ---- */
+/* ---- equal numerics on all ranks ---- */
 
 enum { HOST_TEXT = 64 };
 
@@ -111,7 +111,7 @@ static enum status check_numerics(struct comm *comm, const char *numerics,
     return comm_agree(comm, status);
 }
 
-/* ---- from a checkpoint, or anew ---- */
+/* ---- resumed or initial state ---- */
 
 /* The contents that all checkpoints of this run share, whatever it was resumed from. */
 static void init_checkpoint(struct trainer *trainer)
