@@ -23,73 +23,76 @@
 static char directory[] = "/tmp/tutti-checkpoint-XXXXXX";
 static char path[256];
 
-static float number(size_t i)
+static float random_float(size_t i)
 {
     return (float)rng_normal(8, RNG_TEST, i, 0, 0);
 }
 
 /* A checkpoint in which every member has a different value. */
-static void fill(struct checkpoint *made, int cell, int optimizer, int dense)
+static void fill_checkpoint(struct checkpoint *original, int cell, int optimizer,
+                            int dense)
 {
-    assert_int_equal(tiny_checkpoint(made, ENCODING_PERFORMANCE, 3), STATUS_OK);
-    free(made->weights);
-    free(made->streams.hidden);
-    optimizer_free(&made->state.optimizer);
-    made->options.model.cell = cell;
-    made->options.model.dense = dense;
-    made->options.train.optimizer = optimizer;
-    made->options.train.learning_rate = 0.1; /* not a binary fraction */
-    snprintf(made->options.run.dir, sizeof made->options.run.dir,
+    assert_int_equal(tiny_checkpoint(original, ENCODING_PERFORMANCE, 3), STATUS_OK);
+    free(original->weights);
+    free(original->streams.hidden);
+    optimizer_free(&original->state.optimizer);
+    original->options.model.cell = cell;
+    original->options.model.dense = dense;
+    original->options.train.optimizer = optimizer;
+    original->options.train.learning_rate = 0.1; /* not a binary fraction */
+    snprintf(original->options.run.dir, sizeof original->options.run.dir,
              "a run # with \"odd\" name");
-    made->shape = model_shape_of(&made->options, made->encoding->vocabulary);
-    assert_int_equal(params_layout(&made->shape, &made->params), STATUS_OK);
-    assert_int_equal(
-        optimizer_create(&made->options, made->params.total, &made->state.optimizer),
-        STATUS_OK);
-    made->weights = malloc(made->params.total * sizeof *made->weights);
-    made->streams.hidden_size = checkpoint_hidden_size(
-        &made->shape, made->streams.row_count / made->streams.microbatches);
-    made->streams.hidden = malloc(made->streams.microbatches * made->streams.hidden_size *
-                                  sizeof *made->streams.hidden);
-    assert_true(made->weights && made->streams.hidden);
-    for (size_t i = 0; i < made->params.total; i++) {
-        made->weights[i] = number(3 * i);
-        made->state.optimizer.first[i] = number(3 * i + 1);
-        if (made->state.optimizer.second)
-            made->state.optimizer.second[i] = fabsf(number(3 * i + 2));
+    original->shape = model_shape_of(&original->options, original->encoding->vocabulary);
+    assert_int_equal(params_layout(&original->shape, &original->params), STATUS_OK);
+    assert_int_equal(optimizer_create(&original->options, original->params.total,
+                                      &original->state.optimizer),
+                     STATUS_OK);
+    original->weights = malloc(original->params.total * sizeof *original->weights);
+    original->streams.hidden_size = checkpoint_hidden_size(
+        &original->shape, original->streams.row_count / original->streams.microbatches);
+    original->streams.hidden =
+        malloc(original->streams.microbatches * original->streams.hidden_size *
+               sizeof *original->streams.hidden);
+    assert_true(original->weights && original->streams.hidden);
+    for (size_t i = 0; i < original->params.total; i++) {
+        original->weights[i] = random_float(3 * i);
+        original->state.optimizer.first[i] = random_float(3 * i + 1);
+        if (original->state.optimizer.second)
+            original->state.optimizer.second[i] = fabsf(random_float(3 * i + 2));
     }
-    for (size_t i = 0; i < made->streams.microbatches * made->streams.hidden_size; i++)
-        made->streams.hidden[i] = number(9000000 + i);
-    size_t v = made->encoding->vocabulary;
-    made->pairs = calloc(v * v, sizeof *made->pairs);
-    assert_non_null(made->pairs);
+    for (size_t i = 0; i < original->streams.microbatches * original->streams.hidden_size;
+         i++)
+        original->streams.hidden[i] = random_float(9000000 + i);
+    size_t v = original->encoding->vocabulary;
+    original->pairs = calloc(v * v, sizeof *original->pairs);
+    assert_non_null(original->pairs);
     for (size_t i = 0; i < v * v; i += 1 + i % 997)
-        made->pairs[i] = (int64_t)(i * i + 1);
-    made->pairs[v * v - 1] = INT64_C(1) << 52;
-    made->baselines = (struct baselines){1.25, 0.5};
-    made->state.optimizer.updates = 123;
-    made->state.step = 123;
-    made->state.epoch_step = 5;
-    made->state.history[0].step = 59;
-    made->state.history[1].step = 118;
-    made->state.epoch_loss = 1.0 / 3;
-    made->state.epoch_targets = 600;
-    made->state.epoch_correct = 60;
-    made->state.history[0].valid_loss = 0.7;
-    made->state.history[1].valid_loss = 0.9;
-    made->options.train.schedule = SCHEDULE_PLATEAU;
-    made->options.train.plateau_factor = 0.25;
-    made->options.train.plateau_patience = 1;
-    made->state.schedule = (struct schedule_state){0.7, 1, 1, 0, 0.25};
-    made->dataset_hash = 0x0123456789abcdef;
-    made->provenance.ranks = 3;
-    for (size_t i = 0; i < made->streams.row_count; i++)
-        made->streams.rows[i] = (struct stream_row){(int64_t)i, 10 + (int64_t)i, 7};
-    for (size_t i = 0; i < made->streams.microbatches; i++)
-        made->streams.cursors[i] =
+        original->pairs[i] = (int64_t)(i * i + 1);
+    original->pairs[v * v - 1] = INT64_C(1) << 52;
+    original->baselines = (struct baselines){1.25, 0.5};
+    original->state.optimizer.updates = 123;
+    original->state.step = 123;
+    original->state.epoch_step = 5;
+    original->state.history[0].step = 59;
+    original->state.history[1].step = 118;
+    original->state.epoch_loss = 1.0 / 3;
+    original->state.epoch_targets = 600;
+    original->state.epoch_correct = 60;
+    original->state.history[0].valid_loss = 0.7;
+    original->state.history[1].valid_loss = 0.9;
+    original->options.train.schedule = SCHEDULE_PLATEAU;
+    original->options.train.plateau_factor = 0.25;
+    original->options.train.plateau_patience = 1;
+    original->state.schedule = (struct schedule_state){0.7, 1, 1, 0, 0.25};
+    original->dataset_hash = 0x0123456789abcdef;
+    original->provenance.ranks = 3;
+    for (size_t i = 0; i < original->streams.row_count; i++)
+        original->streams.rows[i] = (struct stream_row){(int64_t)i, 10 + (int64_t)i, 7};
+    for (size_t i = 0; i < original->streams.microbatches; i++)
+        original->streams.cursors[i] =
             (struct stream_cursor){20 + (int64_t)i, 30 + (int64_t)i};
-    made->state.history[1].weights_hash = UINT64_MAX;
-    made->state.history[1].valid_accuracy = (double)NAN;
+    original->state.history[1].weights_hash = UINT64_MAX;
+    original->state.history[1].valid_accuracy = (double)NAN;
 }
 
 static bool equal_bytes(const void *a, const void *b, size_t size)
@@ -163,71 +166,72 @@ static bool equal(const struct checkpoint *a, const struct checkpoint *b)
     return equal_model(a, b) && equal_options(a, b) && equal_training(a, b);
 }
 
-static void comes_back(int cell, int optimizer, int dense)
+static void check_round_trip(int cell, int optimizer, int dense)
 {
-    struct checkpoint made, read;
-    fill(&made, cell, optimizer, dense);
-    assert_int_equal(checkpoint_write(path, &made), STATUS_OK);
-    assert_int_equal(made.weights_hash, params_hash(&made.params, made.weights));
-    assert_int_equal(checkpoint_read(path, CHECKPOINT_TO_TRAIN, &read), STATUS_OK);
-    assert_true(equal(&made, &read));
-    made.streams.hidden[1] += 1; /* proves that the comparison can fail */
-    assert_false(equal(&made, &read));
-    checkpoint_free(&read);
-    assert_int_equal(checkpoint_read(path, CHECKPOINT_TO_PREDICT, &read), STATUS_OK);
-    assert_true(equal_model(&made, &read));
-    assert_null(read.state.optimizer.first);
-    assert_null(read.streams.hidden);
-    checkpoint_free(&read);
-    checkpoint_free(&made);
+    struct checkpoint original, loaded;
+    fill_checkpoint(&original, cell, optimizer, dense);
+    assert_int_equal(checkpoint_write(path, &original), STATUS_OK);
+    assert_int_equal(original.weights_hash,
+                     params_hash(&original.params, original.weights));
+    assert_int_equal(checkpoint_read(path, CHECKPOINT_TO_TRAIN, &loaded), STATUS_OK);
+    assert_true(equal(&original, &loaded));
+    original.streams.hidden[1] += 1; /* proves that the comparison can fail */
+    assert_false(equal(&original, &loaded));
+    checkpoint_free(&loaded);
+    assert_int_equal(checkpoint_read(path, CHECKPOINT_TO_PREDICT, &loaded), STATUS_OK);
+    assert_true(equal_model(&original, &loaded));
+    assert_null(loaded.state.optimizer.first);
+    assert_null(loaded.streams.hidden);
+    checkpoint_free(&loaded);
+    checkpoint_free(&original);
 }
 
-static void every_kind_comes_back(void **state)
+static void round_trips_every_cell_and_optimizer(void **state)
 {
     (void)state;
-    comes_back(CELL_LSTM, OPTIMIZER_ADAM, 0);
-    comes_back(CELL_LSTM, OPTIMIZER_SGD, 5);
-    comes_back(CELL_GRU, OPTIMIZER_ADAMW, 0);
-    comes_back(CELL_GRU, OPTIMIZER_SGD, 3);
+    check_round_trip(CELL_LSTM, OPTIMIZER_ADAM, 0);
+    check_round_trip(CELL_LSTM, OPTIMIZER_SGD, 5);
+    check_round_trip(CELL_GRU, OPTIMIZER_ADAMW, 0);
+    check_round_trip(CELL_GRU, OPTIMIZER_SGD, 3);
 }
 
 /* Older programs wrote checkpoints without the counts of pairs. */
-static void comes_back_without_pairs(void **state)
+static void round_trips_without_pairs(void **state)
 {
     (void)state;
-    struct checkpoint made, read;
-    fill(&made, CELL_LSTM, OPTIMIZER_ADAM, 0);
-    free(made.pairs);
-    made.pairs = NULL;
-    assert_int_equal(checkpoint_write(path, &made), STATUS_OK);
-    assert_int_equal(checkpoint_read(path, CHECKPOINT_TO_TRAIN, &read), STATUS_OK);
-    assert_null(read.pairs);
-    assert_true(equal(&made, &read));
-    checkpoint_free(&read);
-    checkpoint_free(&made);
+    struct checkpoint original, loaded;
+    fill_checkpoint(&original, CELL_LSTM, OPTIMIZER_ADAM, 0);
+    free(original.pairs);
+    original.pairs = NULL;
+    assert_int_equal(checkpoint_write(path, &original), STATUS_OK);
+    assert_int_equal(checkpoint_read(path, CHECKPOINT_TO_TRAIN, &loaded), STATUS_OK);
+    assert_null(loaded.pairs);
+    assert_true(equal(&original, &loaded));
+    checkpoint_free(&loaded);
+    checkpoint_free(&original);
 }
 
-static void equal_content_is_equal_bytes(void **state)
+static void equal_states_give_equal_files(void **state)
 {
     (void)state;
-    struct checkpoint made;
+    struct checkpoint original;
     uint8_t *first = NULL, *second = NULL;
     size_t first_size = 0, second_size = 0;
-    fill(&made, CELL_LSTM, OPTIMIZER_ADAM, 0);
-    assert_int_equal(checkpoint_write(path, &made), STATUS_OK);
+    fill_checkpoint(&original, CELL_LSTM, OPTIMIZER_ADAM, 0);
+    assert_int_equal(checkpoint_write(path, &original), STATUS_OK);
     assert_int_equal(file_read(path, 0, &first, &first_size), STATUS_OK);
-    assert_int_equal(checkpoint_write(path, &made), STATUS_OK);
+    assert_int_equal(checkpoint_write(path, &original), STATUS_OK);
     assert_int_equal(file_read(path, 0, &second, &second_size), STATUS_OK);
     assert_int_equal(first_size, second_size);
     assert_memory_equal(first, second, first_size);
     free(first);
     free(second);
-    checkpoint_free(&made);
+    checkpoint_free(&original);
 }
 
 /* ---- damage ---- */
 
-enum outcome { REFUSED, UNCHANGED, SILENT, DIED };
+enum outcome { REJECTED, INTACT, UNDETECTED, CRASHED };
 
 /* Reads in a child process, as HDF5 may leak or crash on damaged metadata. */
 static enum outcome read_in_child(const char *file, const struct checkpoint *expected)
@@ -235,15 +239,16 @@ static enum outcome read_in_child(const char *file, const struct checkpoint *exp
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
-        struct checkpoint read;
+        struct checkpoint loaded;
         alarm(20);
-        if (checkpoint_read(file, CHECKPOINT_TO_TRAIN, &read) != STATUS_OK)
-            _exit(strstr(status_message(), file) == status_message() ? REFUSED : DIED);
-        _exit(equal(expected, &read) ? UNCHANGED : SILENT);
+        if (checkpoint_read(file, CHECKPOINT_TO_TRAIN, &loaded) != STATUS_OK)
+            _exit(strstr(status_message(), file) == status_message() ? REJECTED
+                                                                     : CRASHED);
+        _exit(equal(expected, &loaded) ? INTACT : UNDETECTED);
     }
     int status = 0;
     assert_true(child > 0 && waitpid(child, &status, 0) == child);
-    return WIFEXITED(status) ? (enum outcome)WEXITSTATUS(status) : DIED;
+    return WIFEXITED(status) ? (enum outcome)WEXITSTATUS(status) : CRASHED;
 }
 
 static void write_bytes(const char *file, const uint8_t *bytes, size_t size)
@@ -254,22 +259,22 @@ static void write_bytes(const char *file, const uint8_t *bytes, size_t size)
     assert_int_equal(fclose(out), 0);
 }
 
-static uint8_t *whole_file(struct checkpoint *made, size_t *size)
+static uint8_t *write_and_read_bytes(struct checkpoint *original, size_t *size)
 {
     uint8_t *bytes = NULL;
-    fill(made, CELL_LSTM, OPTIMIZER_ADAM, 0);
-    assert_int_equal(checkpoint_write(path, made), STATUS_OK);
+    fill_checkpoint(original, CELL_LSTM, OPTIMIZER_ADAM, 0);
+    assert_int_equal(checkpoint_write(path, original), STATUS_OK);
     assert_int_equal(file_read(path, 0, &bytes, size), STATUS_OK);
     return bytes;
 }
 
-static void flipped_bits_are_found(void **state)
+static void detects_flipped_bits(void **state)
 {
     (void)state;
     enum { FLIPS = 200 };
-    struct checkpoint made;
+    struct checkpoint original;
     size_t size = 0, count[4] = {0};
-    uint8_t *bytes = whole_file(&made, &size);
+    uint8_t *bytes = write_and_read_bytes(&original, &size);
     const char *text = getenv("TUTTI_TEST_SEED");
     uint64_t seed = text ? (uint64_t)strtoull(text, NULL, 10) : (uint64_t)getpid();
     print_message("TUTTI_TEST_SEED=%llu\n", (unsigned long long)seed);
@@ -277,47 +282,47 @@ static void flipped_bits_are_found(void **state)
         uint64_t bit = rng_below(8 * size, seed, RNG_TEST, i, 0, 0);
         bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
         write_bytes(path, bytes, size);
-        enum outcome outcome = read_in_child(path, &made);
-        if (outcome == SILENT || outcome == DIED)
+        enum outcome outcome = read_in_child(path, &original);
+        if (outcome == UNDETECTED || outcome == CRASHED)
             print_error("bit %llu: %s\n", (unsigned long long)bit,
-                        outcome == SILENT ? "not found" : "died");
+                        outcome == UNDETECTED ? "not detected" : "crashed");
         count[outcome]++;
         bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
     }
-    print_message("%zu refused, %zu in bytes without meaning\n", count[REFUSED],
-                  count[UNCHANGED]);
-    assert_int_equal(count[SILENT], 0);
-    assert_int_equal(count[DIED], 0);
-    assert_true(count[REFUSED] > FLIPS / 2);
+    print_message("%zu rejected, %zu in bytes without meaning\n", count[REJECTED],
+                  count[INTACT]);
+    assert_int_equal(count[UNDETECTED], 0);
+    assert_int_equal(count[CRASHED], 0);
+    assert_true(count[REJECTED] > FLIPS / 2);
     write_bytes(path, bytes, size);
-    assert_int_equal(read_in_child(path, &made), UNCHANGED);
+    assert_int_equal(read_in_child(path, &original), INTACT);
     free(bytes);
-    checkpoint_free(&made);
+    checkpoint_free(&original);
 }
 
-static void torn_files_are_refused(void **state)
+static void rejects_truncated_files(void **state)
 {
     (void)state;
-    struct checkpoint made;
+    struct checkpoint original;
     size_t size = 0;
-    uint8_t *bytes = whole_file(&made, &size);
+    uint8_t *bytes = write_and_read_bytes(&original, &size);
     for (uint64_t i = 0; i < 24; i++) {
         size_t length = i == 0   ? 0
                         : i == 1 ? size - 1
                                  : rng_below(size, 4, RNG_TEST, i, 0, 0);
         write_bytes(path, bytes, length);
-        assert_int_equal(read_in_child(path, &made), REFUSED);
+        assert_int_equal(read_in_child(path, &original), REJECTED);
     }
     free(bytes);
-    checkpoint_free(&made);
+    checkpoint_free(&original);
 }
 
 /* ---- refusals ---- */
 
-static void expect_refusal(const char *pattern)
+static void expect_read_failure(const char *pattern)
 {
-    struct checkpoint read;
-    assert_int_equal(checkpoint_read(path, CHECKPOINT_TO_TRAIN, &read), STATUS_FAILED);
+    struct checkpoint loaded;
+    assert_int_equal(checkpoint_read(path, CHECKPOINT_TO_TRAIN, &loaded), STATUS_FAILED);
     if (!strstr(status_message(), pattern))
         print_error("found: %s\n", status_message());
     assert_non_null(strstr(status_message(), pattern));
@@ -325,76 +330,78 @@ static void expect_refusal(const char *pattern)
     assert_null(strchr(status_message(), '\n'));
 }
 
-static void strangers_are_refused(void **state)
+static void rejects_files_of_other_formats(void **state)
 {
     (void)state;
     struct h5_file *file = NULL;
     unlink(path);
-    expect_refusal("");
+    expect_read_failure("");
     write_bytes(path, (const uint8_t *)"no checkpoint", 13);
-    expect_refusal("");
+    expect_read_failure("");
     assert_int_equal(h5_create(path, &file), STATUS_OK);
     assert_int_equal(h5_set_text(file, "/", "format", "tutti dataset"), STATUS_OK);
     assert_int_equal(h5_close(file), STATUS_OK);
-    expect_refusal("not a tutti checkpoint");
+    expect_read_failure("not a tutti checkpoint");
     assert_int_equal(h5_create(path, &file), STATUS_OK);
     assert_int_equal(h5_set_text(file, "/", "format", "tutti checkpoint"), STATUS_OK);
     assert_int_equal(h5_set_i64(file, "/", "format_version", 2), STATUS_OK);
     assert_int_equal(h5_close(file), STATUS_OK);
-    expect_refusal("newer tutti");
+    expect_read_failure("newer tutti");
 }
 
 /* A file whose parts are intact but inconsistent. */
-static void misfits_are_refused(void **state)
+static void rejects_inconsistent_config(void **state)
 {
     (void)state;
-    struct checkpoint made;
-    fill(&made, CELL_LSTM, OPTIMIZER_ADAM, 0);
-    made.options.model.hidden++;
-    assert_int_equal(checkpoint_write(path, &made), STATUS_OK);
-    expect_refusal("/model/lstm0/weight_ih");
-    made.options.model.hidden--;
-    made.options.train.microbatches = 4;
-    assert_int_equal(checkpoint_write(path, &made), STATUS_OK);
-    expect_refusal("/state/cursors");
-    made.options.train.microbatches = 3; /* does not divide the batch */
-    assert_int_equal(checkpoint_write(path, &made), STATUS_OK);
-    expect_refusal("/config");
-    made.options.train.microbatches = 2;
-    made.options.data.encoding = ENCODING_PIANOROLL;
-    assert_int_equal(checkpoint_write(path, &made), STATUS_OK);
-    expect_refusal("vocabulary");
-    checkpoint_free(&made);
+    struct checkpoint original;
+    fill_checkpoint(&original, CELL_LSTM, OPTIMIZER_ADAM, 0);
+    original.options.model.hidden++;
+    assert_int_equal(checkpoint_write(path, &original), STATUS_OK);
+    expect_read_failure("/model/lstm0/weight_ih");
+    original.options.model.hidden--;
+    original.options.train.microbatches = 4;
+    assert_int_equal(checkpoint_write(path, &original), STATUS_OK);
+    expect_read_failure("/state/cursors");
+    original.options.train.microbatches = 3; /* does not divide the batch */
+    assert_int_equal(checkpoint_write(path, &original), STATUS_OK);
+    expect_read_failure("/config");
+    original.options.train.microbatches = 2;
+    original.options.data.encoding = ENCODING_PIANOROLL;
+    assert_int_equal(checkpoint_write(path, &original), STATUS_OK);
+    expect_read_failure("vocabulary");
+    checkpoint_free(&original);
 }
 
 /* ---- values that no run reaches ---- */
 
-static void refuse(struct checkpoint *made, const char *pattern)
+static void expect_rejected(struct checkpoint *original, const char *pattern)
 {
-    assert_int_equal(checkpoint_write(path, made), STATUS_OK);
-    expect_refusal(pattern);
+    assert_int_equal(checkpoint_write(path, original), STATUS_OK);
+    expect_read_failure(pattern);
 }
 
 /* Replaces one integer by several others: each must be refused, with the pattern in the
  * message. */
-static void refuse_integers(struct checkpoint *made, int64_t *at, size_t count,
-                            const int64_t *values, const char *pattern)
+static void expect_integers_rejected(struct checkpoint *original, int64_t *at,
+                                     size_t count, const int64_t *values,
+                                     const char *pattern)
 {
     int64_t before = *at;
     for (size_t i = 0; i < count; i++) {
         *at = values[i];
-        refuse(made, pattern);
+        expect_rejected(original, pattern);
     }
     *at = before;
 }
 
-static void refuse_doubles(struct checkpoint *made, double *at, const char *pattern)
+static void expect_doubles_rejected(struct checkpoint *original, double *at,
+                                    const char *pattern)
 {
     static const double values[] = {(double)NAN, -HUGE_VAL, 1e300, -5};
     double before = *at;
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
         *at = values[i];
-        refuse(made, pattern);
+        expect_rejected(original, pattern);
     }
     *at = before;
 }
@@ -403,121 +410,134 @@ static const int64_t extremes[] = {-1, INT64_MIN, INT64_MAX, (INT64_C(1) << 53) 
                                    INT64_C(1) << 40};
 enum { EXTREMES = sizeof extremes / sizeof *extremes };
 
-static void counters_beyond_their_ranges_are_refused(void **state)
+static void rejects_counters_out_of_range(void **state)
 {
     (void)state;
-    struct checkpoint made;
-    fill(&made, CELL_GRU, OPTIMIZER_ADAM, 0);
+    struct checkpoint original;
+    fill_checkpoint(&original, CELL_GRU, OPTIMIZER_ADAM, 0);
     const struct {
         int64_t *at;
         const char *pattern;
     } counters[] = {
-        {&made.state.step, "step"},
-        {&made.state.epoch, "epoch"},
-        {&made.state.epoch_step, "/state: attribute epoch_step: "},
-        {&made.state.epoch_targets, "/state: attribute epoch_targets: "},
-        {&made.state.epoch_correct, "/state: attribute epoch_correct: "},
-        {&made.state.schedule.best_epoch, "/state: attribute best_epoch: "},
-        {&made.state.schedule.bad_epochs, "/state: attribute bad_epochs: "},
-        {&made.state.schedule.plateau_wait, "/state: attribute plateau_wait: "},
-        {&made.state.optimizer.updates, "/optimizer: attribute updates: "},
-        {&made.provenance.ranks, "/provenance: attribute ranks: "},
-        {&made.state.history[1].epoch, "/history/epoch: "},
-        {&made.state.history[1].step, "/history/step: "},
-        {&made.streams.cursors[1].epoch, "/state/cursors/epoch: "},
-        {&made.streams.cursors[1].next, "/state/cursors/next: "},
-        {&made.streams.rows[1].epoch, "/state/rows/epoch: "},
-        {&made.streams.rows[1].offset, "/state/rows/offset: "},
+        {&original.state.step, "step"},
+        {&original.state.epoch, "epoch"},
+        {&original.state.epoch_step, "/state: attribute epoch_step: "},
+        {&original.state.epoch_targets, "/state: attribute epoch_targets: "},
+        {&original.state.epoch_correct, "/state: attribute epoch_correct: "},
+        {&original.state.schedule.best_epoch, "/state: attribute best_epoch: "},
+        {&original.state.schedule.bad_epochs, "/state: attribute bad_epochs: "},
+        {&original.state.schedule.plateau_wait, "/state: attribute plateau_wait: "},
+        {&original.state.optimizer.updates, "/optimizer: attribute updates: "},
+        {&original.provenance.ranks, "/provenance: attribute ranks: "},
+        {&original.state.history[1].epoch, "/history/epoch: "},
+        {&original.state.history[1].step, "/history/step: "},
+        {&original.streams.cursors[1].epoch, "/state/cursors/epoch: "},
+        {&original.streams.cursors[1].next, "/state/cursors/next: "},
+        {&original.streams.rows[1].epoch, "/state/rows/epoch: "},
+        {&original.streams.rows[1].offset, "/state/rows/offset: "},
     };
     for (size_t i = 0; i < sizeof counters / sizeof *counters; i++)
-        refuse_integers(&made, counters[i].at, EXTREMES, extremes, counters[i].pattern);
-    refuse_integers(&made, &made.streams.rows[1].piece, EXTREMES - 1, extremes + 1,
-                    "/state/rows/piece: "); /* -1 is none yet */
-    refuse_integers(&made, &made.pairs[0], 1, &extremes[2], "/pairs/count: ");
-    refuse_integers(&made, &made.state.epoch_step, 1, &(int64_t){4},
-                    "epoch_step: 4 (expected");
-    made.state.epoch_correct = 0;
-    refuse_integers(&made, &made.state.epoch_targets, 1, &(int64_t){4},
-                    "epoch_targets: 4 (expected 5 to "); /* a step has one or more */
-    made.state.epoch_correct = 60;
-    refuse_integers(&made, &made.state.optimizer.updates, 1, &(int64_t){122},
-                    "updates: 122");
-    checkpoint_free(&made);
+        expect_integers_rejected(&original, counters[i].at, EXTREMES, extremes,
+                                 counters[i].pattern);
+    expect_integers_rejected(&original, &original.streams.rows[1].piece, EXTREMES - 1,
+                             extremes + 1, "/state/rows/piece: "); /* -1 is none yet */
+    expect_integers_rejected(&original, &original.pairs[0], 1, &extremes[2],
+                             "/pairs/count: ");
+    expect_integers_rejected(&original, &original.state.epoch_step, 1, &(int64_t){4},
+                             "epoch_step: 4 (expected");
+    original.state.epoch_correct = 0;
+    expect_integers_rejected(
+        &original, &original.state.epoch_targets, 1, &(int64_t){4},
+        "epoch_targets: 4 (expected 5 to "); /* a step has one or more */
+    original.state.epoch_correct = 60;
+    expect_integers_rejected(&original, &original.state.optimizer.updates, 1,
+                             &(int64_t){122}, "updates: 122");
+    checkpoint_free(&original);
 }
 
-static void figures_that_are_none_are_refused(void **state)
+static void rejects_metrics_out_of_range(void **state)
 {
     (void)state;
-    struct checkpoint made, read;
-    fill(&made, CELL_LSTM, OPTIMIZER_ADAM, 0);
+    struct checkpoint original, loaded;
+    fill_checkpoint(&original, CELL_LSTM, OPTIMIZER_ADAM, 0);
     const struct {
         double *at;
         const char *pattern;
-    } figures[] = {
-        {&made.state.epoch_loss, "/state: attribute epoch_loss: "},
-        {&made.state.schedule.best_valid, "/state: attribute best_valid: "},
-        {&made.state.schedule.factor, "/state: attribute factor: "},
-        {&made.state.history[0].train_loss, "/history/train_loss: "},
-        {&made.state.history[0].train_accuracy, "/history/train_accuracy: "},
-        {&made.state.history[0].learning_rate, "/history/learning_rate: "},
-        {&made.state.history[0].seconds, "/history/seconds: "},
-        {&made.state.history[0].tokens_per_second, "/history/tokens_per_second: "},
+    } metrics[] = {
+        {&original.state.epoch_loss, "/state: attribute epoch_loss: "},
+        {&original.state.schedule.best_valid, "/state: attribute best_valid: "},
+        {&original.state.schedule.factor, "/state: attribute factor: "},
+        {&original.state.history[0].train_loss, "/history/train_loss: "},
+        {&original.state.history[0].train_accuracy, "/history/train_accuracy: "},
+        {&original.state.history[0].learning_rate, "/history/learning_rate: "},
+        {&original.state.history[0].seconds, "/history/seconds: "},
+        {&original.state.history[0].tokens_per_second, "/history/tokens_per_second: "},
     };
-    for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
-        refuse_doubles(&made, figures[i].at, figures[i].pattern);
-    made.state.history[0].valid_loss = -5;
-    refuse(&made, "/history/valid_loss: -5 in row 0");
-    made.state.history[0].valid_loss = 0.7;
-    made.state.history[1].valid_loss = (double)NAN; /* no validation split */
-    made.state.schedule.bad_epochs = 0;
-    made.state.schedule.factor = 1;
-    assert_int_equal(checkpoint_write(path, &made), STATUS_OK);
-    assert_int_equal(checkpoint_read(path, CHECKPOINT_TO_TRAIN, &read), STATUS_OK);
-    checkpoint_free(&read);
-    checkpoint_free(&made);
+    for (size_t i = 0; i < sizeof metrics / sizeof *metrics; i++)
+        expect_doubles_rejected(&original, metrics[i].at, metrics[i].pattern);
+    original.state.history[0].valid_loss = -5;
+    expect_rejected(&original, "/history/valid_loss: -5 in row 0");
+    original.state.history[0].valid_loss = 0.7;
+    original.state.history[1].valid_loss = (double)NAN; /* no validation split */
+    original.state.schedule.bad_epochs = 0;
+    original.state.schedule.factor = 1;
+    assert_int_equal(checkpoint_write(path, &original), STATUS_OK);
+    assert_int_equal(checkpoint_read(path, CHECKPOINT_TO_TRAIN, &loaded), STATUS_OK);
+    checkpoint_free(&loaded);
+    checkpoint_free(&original);
 }
 
 /* Each value is within its range, but inconsistent with losses and weights. */
-static void what_does_not_follow_from_the_history_is_refused(void **state)
+static void rejects_state_inconsistent_with_history(void **state)
 {
     (void)state;
-    struct checkpoint made, read;
-    fill(&made, CELL_LSTM, OPTIMIZER_ADAM, 0);
-    refuse_integers(&made, &made.state.schedule.best_epoch, 2, (int64_t[]){0, 2},
-                    "/state: attribute best_epoch: ");
-    refuse_integers(&made, &made.state.schedule.bad_epochs, 2, (int64_t[]){0, 2},
-                    "/state: attribute bad_epochs: ");
-    made.state.schedule.best_valid = nextafter(0.7, 1);
-    refuse(&made, "/state: attribute best_valid: 0.7 (expected 0.7, by /history)");
-    made.state.schedule.best_valid = 0.7;
-    made.state.schedule.plateau_wait = 1;
-    refuse(&made, "/state: attribute plateau_wait: 1 (expected 0, by /history)");
-    made.state.schedule.plateau_wait = 0;
-    made.state.schedule.factor = 1;
-    refuse(&made, "/state: attribute factor: 1 (expected 0.25, by /history)");
-    made.state.history[0].valid_loss = made.state.history[1].valid_loss = (double)NAN;
-    refuse(&made, "/state: attribute best_epoch: 1 (expected 0, by /history)");
-    made.state.schedule = (struct schedule_state){0.7, 0, 0, 0, 1};
-    refuse(&made, "/state: attribute best_valid: 0.7 (expected inf, by /history)");
-    made.state.schedule.best_valid = (double)INFINITY;
-    made.state.epoch_step = made.state.epoch_targets = made.state.epoch_correct = 0;
-    made.state.history[1].step = made.state.step;
-    refuse(&made, "/state: attribute epoch_loss: 0.333333 (expected 0 to 0)");
-    made.state.epoch_loss = 0;
-    refuse(&made, "/history/weights_hash: ffffffffffffffff in row 1 (expected ");
-    made.state.history[1].weights_hash = params_hash(&made.params, made.weights);
-    assert_int_equal(checkpoint_write(path, &made), STATUS_OK);
-    assert_int_equal(checkpoint_read(path, CHECKPOINT_TO_TRAIN, &read), STATUS_OK);
-    checkpoint_free(&read);
-    checkpoint_free(&made);
+    struct checkpoint original, loaded;
+    fill_checkpoint(&original, CELL_LSTM, OPTIMIZER_ADAM, 0);
+    expect_integers_rejected(&original, &original.state.schedule.best_epoch, 2,
+                             (int64_t[]){0, 2}, "/state: attribute best_epoch: ");
+    expect_integers_rejected(&original, &original.state.schedule.bad_epochs, 2,
+                             (int64_t[]){0, 2}, "/state: attribute bad_epochs: ");
+    original.state.schedule.best_valid = nextafter(0.7, 1);
+    expect_rejected(&original,
+                    "/state: attribute best_valid: 0.7 (expected 0.7, by /history)");
+    original.state.schedule.best_valid = 0.7;
+    original.state.schedule.plateau_wait = 1;
+    expect_rejected(&original,
+                    "/state: attribute plateau_wait: 1 (expected 0, by /history)");
+    original.state.schedule.plateau_wait = 0;
+    original.state.schedule.factor = 1;
+    expect_rejected(&original,
+                    "/state: attribute factor: 1 (expected 0.25, by /history)");
+    original.state.history[0].valid_loss = original.state.history[1].valid_loss =
+        (double)NAN;
+    expect_rejected(&original,
+                    "/state: attribute best_epoch: 1 (expected 0, by /history)");
+    original.state.schedule = (struct schedule_state){0.7, 0, 0, 0, 1};
+    expect_rejected(&original,
+                    "/state: attribute best_valid: 0.7 (expected inf, by /history)");
+    original.state.schedule.best_valid = (double)INFINITY;
+    original.state.epoch_step = original.state.epoch_targets =
+        original.state.epoch_correct = 0;
+    original.state.history[1].step = original.state.step;
+    expect_rejected(&original,
+                    "/state: attribute epoch_loss: 0.333333 (expected 0 to 0)");
+    original.state.epoch_loss = 0;
+    expect_rejected(&original,
+                    "/history/weights_hash: ffffffffffffffff in row 1 (expected ");
+    original.state.history[1].weights_hash =
+        params_hash(&original.params, original.weights);
+    assert_int_equal(checkpoint_write(path, &original), STATUS_OK);
+    assert_int_equal(checkpoint_read(path, CHECKPOINT_TO_TRAIN, &loaded), STATUS_OK);
+    checkpoint_free(&loaded);
+    checkpoint_free(&original);
 }
 
-static void values_that_are_not_finite_are_refused(void **state)
+static void rejects_values_that_are_not_finite(void **state)
 {
     (void)state;
-    struct checkpoint made, read;
-    fill(&made, CELL_LSTM, OPTIMIZER_ADAM, 0);
-    struct optimizer *optimizer = &made.state.optimizer;
+    struct checkpoint original, loaded;
+    fill_checkpoint(&original, CELL_LSTM, OPTIMIZER_ADAM, 0);
+    struct optimizer *optimizer = &original.state.optimizer;
     const struct {
         float *at, value;
         const char *pattern;
@@ -525,74 +545,76 @@ static void values_that_are_not_finite_are_refused(void **state)
         {&optimizer->first[3], NAN, "/optimizer/first/embedding/weight: value 3 is nan"},
         {&optimizer->second[3], HUGE_VALF, "/optimizer/second/embedding/weight: value 3"},
         {&optimizer->second[0], -1, "value 0 is -1 (expected finite numbers, none below"},
-        {&made.streams.hidden[1], NAN, "/state/hidden: "},
-        {&made.weights[made.params.total - 1], -HUGE_VALF, "/model/output/bias: value "},
+        {&original.streams.hidden[1], NAN, "/state/hidden: "},
+        {&original.weights[original.params.total - 1], -HUGE_VALF,
+         "/model/output/bias: value "},
     };
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
         float before = *values[i].at;
         *values[i].at = values[i].value;
-        refuse(&made, values[i].pattern);
+        expect_rejected(&original, values[i].pattern);
         *values[i].at = before;
     }
-    made.weights[7] = NAN;
-    refuse(&made, "/model/embedding/weight: value 7 is nan");
-    assert_int_equal(checkpoint_read(path, CHECKPOINT_TO_PREDICT, &read), STATUS_FAILED);
-    assert_int_equal(checkpoint_read(path, CHECKPOINT_TO_SHOW, &read), STATUS_OK);
-    checkpoint_free(&read);
-    checkpoint_free(&made);
+    original.weights[7] = NAN;
+    expect_rejected(&original, "/model/embedding/weight: value 7 is nan");
+    assert_int_equal(checkpoint_read(path, CHECKPOINT_TO_PREDICT, &loaded),
+                     STATUS_FAILED);
+    assert_int_equal(checkpoint_read(path, CHECKPOINT_TO_INSPECT, &loaded), STATUS_OK);
+    checkpoint_free(&loaded);
+    checkpoint_free(&original);
 }
 
 /* A small file whose metadata claims a large model, or a table of a million rows. */
-static void sizes_beyond_the_file_are_refused(void **state)
+static void rejects_sizes_beyond_the_file(void **state)
 {
     (void)state;
-    struct checkpoint made;
-    fill(&made, CELL_LSTM, OPTIMIZER_ADAM, 0);
-    made.options.model.hidden = 16384;
-    refuse(&made, "can hold");
-    made.options.model.hidden = 8;
-    made.options.train.batch = 1000000;
-    refuse(&made, "/state/rows/epoch: 4 rows of 1 (expected 1000000");
-    checkpoint_free(&made);
+    struct checkpoint original;
+    fill_checkpoint(&original, CELL_LSTM, OPTIMIZER_ADAM, 0);
+    original.options.model.hidden = 16384;
+    expect_rejected(&original, "can hold");
+    original.options.model.hidden = 8;
+    original.options.train.batch = 1000000;
+    expect_rejected(&original, "/state/rows/epoch: 4 rows of 1 (expected 1000000");
+    checkpoint_free(&original);
 }
 
-static void a_failed_write_keeps_the_old_file(void **state)
+static void failed_write_keeps_the_old_file(void **state)
 {
     (void)state;
-    struct checkpoint made, read;
-    fill(&made, CELL_GRU, OPTIMIZER_SGD, 0);
-    assert_int_equal(checkpoint_write(path, &made), STATUS_OK);
-    made.state.step++;
-    struct rlimit before, little;
+    struct checkpoint original, loaded;
+    fill_checkpoint(&original, CELL_GRU, OPTIMIZER_SGD, 0);
+    assert_int_equal(checkpoint_write(path, &original), STATUS_OK);
+    original.state.step++;
+    struct rlimit before, small;
     signal(SIGXFSZ, SIG_IGN);
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
-    little = (struct rlimit){.rlim_cur = 4096, .rlim_max = before.rlim_max};
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &little), 0);
-    assert_int_equal(checkpoint_write(path, &made), STATUS_FAILED);
+    small = (struct rlimit){.rlim_cur = 4096, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    assert_int_equal(checkpoint_write(path, &original), STATUS_FAILED);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
-    assert_int_equal(checkpoint_read(path, CHECKPOINT_TO_TRAIN, &read), STATUS_OK);
-    assert_int_equal(read.state.step, made.state.step - 1);
-    checkpoint_free(&read);
-    checkpoint_free(&made);
+    assert_int_equal(checkpoint_read(path, CHECKPOINT_TO_TRAIN, &loaded), STATUS_OK);
+    assert_int_equal(loaded.state.step, original.state.step - 1);
+    checkpoint_free(&loaded);
+    checkpoint_free(&original);
 }
 
 /* The predictable temporary name of older programs is not used. */
-static void planted_files_are_left_alone(void **state)
+static void ignores_a_planted_temporary_name(void **state)
 {
     (void)state;
-    struct checkpoint made;
+    struct checkpoint original;
     char *planted = file_partial_name(path), victim[256], target[256] = "";
     assert_non_null(planted);
     snprintf(victim, sizeof victim, "%s/victim", directory);
     assert_int_equal(symlink(victim, planted), 0);
-    fill(&made, CELL_GRU, OPTIMIZER_SGD, 0);
-    assert_int_equal(checkpoint_write(path, &made), STATUS_OK);
+    fill_checkpoint(&original, CELL_GRU, OPTIMIZER_SGD, 0);
+    assert_int_equal(checkpoint_write(path, &original), STATUS_OK);
     assert_true(readlink(planted, target, sizeof target - 1) > 0);
     assert_string_equal(target, victim);
     assert_int_not_equal(access(victim, F_OK), 0);
     assert_int_equal(unlink(planted), 0);
     free(planted);
-    checkpoint_free(&made);
+    checkpoint_free(&original);
 }
 
 static int make_directory(void **state)
@@ -613,20 +635,20 @@ static int remove_directory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_kind_comes_back),
-        cmocka_unit_test(comes_back_without_pairs),
-        cmocka_unit_test(equal_content_is_equal_bytes),
-        cmocka_unit_test(flipped_bits_are_found),
-        cmocka_unit_test(torn_files_are_refused),
-        cmocka_unit_test(strangers_are_refused),
-        cmocka_unit_test(misfits_are_refused),
-        cmocka_unit_test(counters_beyond_their_ranges_are_refused),
-        cmocka_unit_test(figures_that_are_none_are_refused),
-        cmocka_unit_test(what_does_not_follow_from_the_history_is_refused),
-        cmocka_unit_test(values_that_are_not_finite_are_refused),
-        cmocka_unit_test(sizes_beyond_the_file_are_refused),
-        cmocka_unit_test(a_failed_write_keeps_the_old_file),
-        cmocka_unit_test(planted_files_are_left_alone),
+        cmocka_unit_test(round_trips_every_cell_and_optimizer),
+        cmocka_unit_test(round_trips_without_pairs),
+        cmocka_unit_test(equal_states_give_equal_files),
+        cmocka_unit_test(detects_flipped_bits),
+        cmocka_unit_test(rejects_truncated_files),
+        cmocka_unit_test(rejects_files_of_other_formats),
+        cmocka_unit_test(rejects_inconsistent_config),
+        cmocka_unit_test(rejects_counters_out_of_range),
+        cmocka_unit_test(rejects_metrics_out_of_range),
+        cmocka_unit_test(rejects_state_inconsistent_with_history),
+        cmocka_unit_test(rejects_values_that_are_not_finite),
+        cmocka_unit_test(rejects_sizes_beyond_the_file),
+        cmocka_unit_test(failed_write_keeps_the_old_file),
+        cmocka_unit_test(ignores_a_planted_temporary_name),
     };
     return cmocka_run_group_tests(tests, make_directory, remove_directory);
 }

@@ -22,9 +22,9 @@
 #include "train/squeue.h"
 
 static char directory[] = "/tmp/tutti-deadline-XXXXXX";
-static const double patience = 20; /* seconds; generous for a busy machine */
+static const double timeout = 20; /* seconds; generous for a busy machine */
 
-static void texts_as_squeue_prints_them(void **state)
+static void parses_times_of_squeue(void **state)
 {
     static const struct {
         const char *text;
@@ -58,7 +58,7 @@ static void texts_as_squeue_prints_them(void **state)
     }
 }
 
-static void without_slurm_there_is_the_setting(void **state)
+static void uses_the_setting_without_slurm(void **state)
 {
     struct deadline *deadline;
     (void)state;
@@ -67,7 +67,7 @@ static void without_slurm_there_is_the_setting(void **state)
     deadline_close(deadline);
     assert_int_equal(deadline_open(2, &deadline), STATUS_OK);
     double left = deadline_left(deadline);
-    assert_true(left <= 120 && left > 120 - patience);
+    assert_true(left <= 120 && left > 120 - timeout);
     usleep(30000);
     assert_true(deadline_left(deadline) <= left - 0.03);
     deadline_close(deadline);
@@ -76,16 +76,16 @@ static void without_slurm_there_is_the_setting(void **state)
 
 /* Puts a script before the real squeue in PATH, and simulates that this process is in a
  * job. */
-static void stand_in(const char *script)
+static void install_fake_squeue(const char *script)
 {
-    char path[128], text[512], *search = NULL;
+    char path[128], text[512], *path_variable = NULL;
     snprintf(path, sizeof path, "%s/squeue", directory);
     snprintf(text, sizeof text, "#!/bin/sh\n%s\n", script);
     assert_int_equal(file_write(path, text, strlen(text)), STATUS_OK);
     assert_int_equal(chmod(path, 0755), 0);
-    assert_true(asprintf(&search, "%s:/usr/bin:/bin", directory) > 0);
-    setenv("PATH", search, 1);
-    free(search);
+    assert_true(asprintf(&path_variable, "%s:/usr/bin:/bin", directory) > 0);
+    setenv("PATH", path_variable, 1);
+    free(path_variable);
     setenv("SLURM_JOB_ID", "4711", 1);
     unsetenv("SLURM_ARRAY_JOB_ID");
     unsetenv("SLURM_ARRAY_TASK_ID");
@@ -94,8 +94,7 @@ static void stand_in(const char *script)
 
 static bool wait_for_limit(const struct deadline *deadline, double below)
 {
-    for (double began = clock_seconds(); clock_seconds() - began < patience;
-         usleep(10000))
+    for (double began = clock_seconds(); clock_seconds() - began < timeout; usleep(10000))
         if (deadline_left(deadline) <= below)
             return true;
     return false;
@@ -113,45 +112,45 @@ static char *file_text(const char *name)
     return (char *)bytes;
 }
 
-static void assert_asked(const char *words)
+static void assert_arguments(const char *words)
 {
-    char *asked = file_text("asked");
-    assert_non_null(asked);
-    assert_string_equal(asked, words);
-    free(asked);
+    char *arguments = file_text("asked");
+    assert_non_null(arguments);
+    assert_string_equal(arguments, words);
+    free(arguments);
 }
 
-static void squeue_is_asked(void **state)
+static void queries_squeue_for_the_job(void **state)
 {
     struct deadline *deadline;
     char script[200];
     (void)state;
     snprintf(script, sizeof script, "echo \"$*\" >%s/asked\necho 1:01:40", directory);
-    stand_in(script);
+    install_fake_squeue(script);
     assert_int_equal(deadline_open(0, &deadline), STATUS_OK);
     assert_true(wait_for_limit(deadline, 3700));
-    assert_true(deadline_left(deadline) > 3700 - patience);
+    assert_true(deadline_left(deadline) > 3700 - timeout);
     deadline_close(deadline);
-    assert_asked("--noheader --jobs 4711 --format=%L\n");
+    assert_arguments("--noheader --jobs 4711 --format=%L\n");
     /* the setting may be earlier; an array element is queried as JOB_INDEX */
     setenv("SLURM_ARRAY_JOB_ID", "4700", 1);
     setenv("SLURM_ARRAY_TASK_ID", "3", 1);
     assert_int_equal(deadline_open(10, &deadline), STATUS_OK);
     assert_true(deadline_left(deadline) <= 600);
-    for (double began = clock_seconds(); clock_seconds() - began < patience;
+    for (double began = clock_seconds(); clock_seconds() - began < timeout;
          usleep(10000)) {
-        char *asked = file_text("asked");
-        bool new = asked &&strstr(asked, "4700_3");
-        free(asked);
-        if (new)
+        char *arguments = file_text("asked");
+        bool is_second_query = arguments && strstr(arguments, "4700_3");
+        free(arguments);
+        if (is_second_query)
             break;
     }
     deadline_close(deadline);
-    assert_asked("--noheader --jobs 4700_3 --format=%L\n");
+    assert_arguments("--noheader --jobs 4700_3 --format=%L\n");
 }
 
 /* If little time is left, the second query follows five seconds after the first. */
-static void an_extension_is_noticed(void **state)
+static void follows_an_extended_limit(void **state)
 {
     struct deadline *deadline;
     char script[200];
@@ -159,28 +158,27 @@ static void an_extension_is_noticed(void **state)
     snprintf(script, sizeof script,
              "test -e %s/before && echo 2:00:00 || echo 0:08\ntouch %s/before", directory,
              directory);
-    stand_in(script);
+    install_fake_squeue(script);
     assert_int_equal(deadline_open(0, &deadline), STATUS_OK);
     assert_true(wait_for_limit(deadline, 8));
-    for (double began = clock_seconds(); clock_seconds() - began < patience;
-         usleep(10000))
+    for (double began = clock_seconds(); clock_seconds() - began < timeout; usleep(10000))
         if (deadline_left(deadline) > 3600)
             break;
-    assert_true(deadline_left(deadline) > 7200 - patience);
+    assert_true(deadline_left(deadline) > 7200 - timeout);
     deadline_close(deadline);
 }
 
-static void the_environment_may_know(void **state)
+static void uses_the_end_time_of_the_environment(void **state)
 {
     struct deadline *deadline;
     char ends[32];
     (void)state;
-    stand_in("exit 1");
+    install_fake_squeue("exit 1");
     snprintf(ends, sizeof ends, "%lld", (long long)time(NULL) + 500);
     setenv("SLURM_JOB_END_TIME", ends, 1);
     assert_int_equal(deadline_open(0, &deadline), STATUS_OK);
     double left = deadline_left(deadline);
-    assert_true(left <= 501 && left > 500 - patience);
+    assert_true(left <= 501 && left > 500 - timeout);
     deadline_close(deadline);
     unsetenv("SLURM_JOB_END_TIME");
 }
@@ -191,7 +189,7 @@ static void expect_left(const struct deadline *deadline, double low, double high
 {
     double left = deadline_left(deadline);
     for (double began = clock_seconds();
-         !(left >= low && left <= high) && clock_seconds() - began < patience;
+         !(left >= low && left <= high) && clock_seconds() - began < timeout;
          usleep(10000))
         left = deadline_left(deadline);
     if (!(left >= low && left <= high))
@@ -199,7 +197,7 @@ static void expect_left(const struct deadline *deadline, double low, double high
 }
 
 /* A shell that has outlived its job, and jobs that only appear to have ended. */
-static void left_over_variables_set_no_limit(void **state)
+static void ignores_variables_of_an_ended_job(void **state)
 {
     static const struct {
         double ends; /* SLURM_JOB_END_TIME, from now */
@@ -224,7 +222,7 @@ static void left_over_variables_set_no_limit(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct deadline *deadline;
         char ends[32];
-        stand_in(cases[i].squeue);
+        install_fake_squeue(cases[i].squeue);
         snprintf(ends, sizeof ends, "%lld",
                  (long long)time(NULL) + (long long)cases[i].ends);
         setenv("SLURM_JOB_END_TIME", ends, 1);
@@ -244,7 +242,7 @@ static void left_over_variables_set_no_limit(void **state)
     unsetenv("SLURM_JOB_END_TIME");
 }
 
-static void a_silent_squeue_is_left_behind(void **state)
+static void close_kills_a_silent_squeue(void **state)
 {
     struct deadline *deadline;
     char script[200], *pid = NULL;
@@ -253,21 +251,21 @@ static void a_silent_squeue_is_left_behind(void **state)
              "echo $$ >%s/pid.new; mv %s/pid.new %s/pid\n"
              "exec sleep 1000",
              directory, directory, directory);
-    stand_in(script);
+    install_fake_squeue(script);
     assert_int_equal(deadline_open(0, &deadline), STATUS_OK);
-    for (double began = clock_seconds(); !pid && clock_seconds() - began < patience;
+    for (double began = clock_seconds(); !pid && clock_seconds() - began < timeout;
          usleep(10000))
         pid = file_text("pid");
     assert_non_null(pid);
     assert_true(deadline_left(deadline) == HUGE_VAL);
     double began = clock_seconds();
     deadline_close(deadline);
-    assert_true(clock_seconds() - began < patience / 2);
+    assert_true(clock_seconds() - began < timeout / 2);
     assert_int_equal(kill(atoi(pid), 0), -1); /* it is gone, not a zombie */
     free(pid);
 }
 
-static void no_squeue_and_no_sense(void **state)
+static void ignores_unparsable_output_and_a_missing_squeue(void **state)
 {
     static const char *const scripts[] = {
         "echo NOT_SET", "echo 'slurm_load_jobs error: Unable to contact' >&2; exit 1",
@@ -275,7 +273,7 @@ static void no_squeue_and_no_sense(void **state)
     struct deadline *deadline;
     (void)state;
     for (size_t i = 0; i < sizeof scripts / sizeof *scripts; i++) {
-        stand_in(scripts[i]);
+        install_fake_squeue(scripts[i]);
         assert_int_equal(deadline_open(0, &deadline), STATUS_OK);
         usleep(200000);
         double left = deadline_left(deadline);
@@ -306,14 +304,14 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(texts_as_squeue_prints_them),
-        cmocka_unit_test(without_slurm_there_is_the_setting),
-        cmocka_unit_test(squeue_is_asked),
-        cmocka_unit_test(an_extension_is_noticed),
-        cmocka_unit_test(the_environment_may_know),
-        cmocka_unit_test(left_over_variables_set_no_limit),
-        cmocka_unit_test(a_silent_squeue_is_left_behind),
-        cmocka_unit_test(no_squeue_and_no_sense),
+        cmocka_unit_test(parses_times_of_squeue),
+        cmocka_unit_test(uses_the_setting_without_slurm),
+        cmocka_unit_test(queries_squeue_for_the_job),
+        cmocka_unit_test(follows_an_extended_limit),
+        cmocka_unit_test(uses_the_end_time_of_the_environment),
+        cmocka_unit_test(ignores_variables_of_an_ended_job),
+        cmocka_unit_test(close_kills_a_silent_squeue),
+        cmocka_unit_test(ignores_unparsable_output_and_a_missing_squeue),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

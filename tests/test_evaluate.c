@@ -23,7 +23,7 @@
 #include "train/evaluate.h"
 #include "train/baselines.h"
 
-enum { TUNES = 24, MICROBATCHES = 4, ROWS = 2, STEPS = 7, MOST_TOKENS = 4000 };
+enum { TUNES = 24, MICROBATCHES = 4, ROWS = 2, STEPS = 7, MAX_TOKENS = 4000 };
 
 static char directory[64] = "/tmp/tutti-evaluate-XXXXXX";
 
@@ -132,9 +132,9 @@ static void add_piece(const struct dataset *dataset, const struct shard *shard,
     const token *tokens = shard->tokens + piece->token_first;
     int n = (int)piece->token_count, frame = 0;
     struct model *model = make_model(dataset, 1, 1, n + 1);
-    token inputs[MOST_TOKENS];
-    int32_t targets[MOST_TOKENS];
-    assert_true(n + 1 <= MOST_TOKENS);
+    token inputs[MAX_TOKENS];
+    int32_t targets[MAX_TOKENS];
+    assert_true(n + 1 <= MAX_TOKENS);
     for (int i = 0; i <= n; i++) {
         inputs[i] = i ? tokens[i - 1] : encoding->end;
         targets[i] = i < n ? tokens[i] : encoding->end;
@@ -182,7 +182,7 @@ static struct naive naive_evaluation(const struct dataset *dataset)
 
 /* ---- the tests ---- */
 
-static int near(double found, double expected)
+static int is_near(double found, double expected)
 {
     return fabs(found - expected) <= 2e-6 * fabs(expected);
 }
@@ -213,15 +213,15 @@ static void check_evaluation(struct comm *comm, int encoding)
     expect(found.notes == naive.notes && naive.notes > 50);
     /* the pianoroll merges repeated notes */
     expect(naive.notes_in_columns > naive.notes + 30 || encoding != ENCODING_PIANOROLL);
-    expect(near(found.seconds, naive.seconds));
-    expect(near(found.loss, naive.loss / (double)naive.tokens));
-    expect(near(found.accuracy, (double)naive.correct / (double)naive.tokens));
-    expect(near(found.per_note, naive.loss / (double)naive.notes));
-    expect(near(found.per_second, naive.loss / naive.seconds));
-    expect(near(found.per_piece, naive.loss / (double)naive.pieces));
+    expect(is_near(found.seconds, naive.seconds));
+    expect(is_near(found.loss, naive.loss / (double)naive.tokens));
+    expect(is_near(found.accuracy, (double)naive.correct / (double)naive.tokens));
+    expect(is_near(found.per_note, naive.loss / (double)naive.notes));
+    expect(is_near(found.per_second, naive.loss / naive.seconds));
+    expect(is_near(found.per_piece, naive.loss / (double)naive.pieces));
     if (encoding == ENCODING_PIANOROLL) {
         expect(found.frames == naive.frames && naive.frames > 20);
-        expect(near(found.per_frame, naive.frame_loss / (double)naive.frames));
+        expect(is_near(found.per_frame, naive.frame_loss / (double)naive.frames));
     } else {
         expect(found.frames == 0);
     }
@@ -232,31 +232,31 @@ static void check_evaluation(struct comm *comm, int encoding)
     agree_on_verdict(comm);
 }
 
-static void performance_is_evaluated(void **state)
+static void matches_naive_evaluation_performance(void **state)
 {
     check_evaluation(*state, ENCODING_PERFORMANCE);
 }
 
-static void pianoroll_is_evaluated(void **state)
+static void matches_naive_evaluation_pianoroll(void **state)
 {
     check_evaluation(*state, ENCODING_PIANOROLL);
 }
 
 /* ---- stopping ---- */
 
-struct patience {
+struct stop_after {
     int windows; /* until the stop; < 0: never */
 };
 
-static bool is_over(void *context)
+static bool window_limit_reached(void *context)
 {
-    struct patience *patience = context;
-    return patience->windows >= 0 && patience->windows-- == 0;
+    struct stop_after *stop_after = context;
+    return stop_after->windows >= 0 && stop_after->windows-- == 0;
 }
 
 /* One rank stops after some windows: all ranks have the same outcome, the carried states
  * are restored, and the next pass gives the same result. */
-static void a_pass_can_be_stopped(void **state)
+static void stops_on_all_ranks_and_restores_states(void **state)
 {
     struct comm *comm = *state;
     struct dataset *dataset = NULL;
@@ -271,24 +271,25 @@ static void a_pass_can_be_stopped(void **state)
     for (size_t i = 0; i < size; i++)
         before[i] = (float)(i % 13);
     model_set_state(model, 0, before);
-    struct evaluation whole, found;
+    struct evaluation uninterrupted, found;
     struct evaluation_request request = {.dataset = dataset,
                                          .split = SPLIT_VALID,
                                          .microbatches = MICROBATCHES,
                                          .rows = ROWS,
                                          .steps = STEPS};
-    expect(evaluate_split(comm, &request, model, &whole) == STATUS_OK);
+    expect(evaluate_split(comm, &request, model, &uninterrupted) == STATUS_OK);
     for (int windows = 0; windows < 3; windows++) {
         bool stops = comm_rank(comm) == windows % comm_size(comm);
-        struct patience patience = {.windows = stops ? windows : -1};
-        const struct evaluation_stop stop = {.wanted = is_over, .context = &patience};
+        struct stop_after stop_after = {.windows = stops ? windows : -1};
+        const struct evaluation_stop stop = {.wanted = window_limit_reached,
+                                             .context = &stop_after};
         request.stop = &stop;
         expect(evaluate_split(comm, &request, model, &found) == STATUS_STOPPED);
         model_get_state(model, 0, after);
         expect(memcmp(before, after, size * sizeof *before) == 0);
-        patience.windows = -1;
+        stop_after.windows = -1;
         expect(evaluate_split(comm, &request, model, &found) == STATUS_OK);
-        expect(memcmp(&whole, &found, sizeof whole) == 0);
+        expect(memcmp(&uninterrupted, &found, sizeof uninterrupted) == 0);
     }
     free(before);
     free(after);
@@ -305,7 +306,7 @@ static size_t text_of(const struct dataset *dataset, enum split split, token *te
     text[length++] = dataset->encoding->end;
     for (size_t i = 0; i < shard.piece_count; i++) {
         const struct piece *piece = &shard.pieces[i];
-        assert_true(length + piece->token_count + 1 <= MOST_TOKENS);
+        assert_true(length + piece->token_count + 1 <= MAX_TOKENS);
         for (size_t k = 0; k < piece->token_count; k++)
             text[length++] = shard.tokens[piece->token_first + k];
         text[length++] = dataset->encoding->end;
@@ -326,28 +327,28 @@ static double naive_unigram(const token *text, size_t length, size_t vocabulary,
 static double naive_bigram(const token *text, size_t length, size_t vocabulary, token a,
                            token b)
 {
-    double pairs = 0, context = 0, unlike = 1;
+    double pairs = 0, context = 0, distinct = 1;
     bool seen[1 << 16] = {false};
     for (size_t i = 1; i < length; i++) {
         if (text[i - 1] != a)
             continue;
         context++;
         pairs += text[i] == b;
-        unlike += !seen[text[i]];
+        distinct += !seen[text[i]];
         seen[text[i]] = true;
     }
-    return (pairs + unlike * naive_unigram(text, length, vocabulary, b)) /
-           (context + unlike);
+    return (pairs + distinct * naive_unigram(text, length, vocabulary, b)) /
+           (context + distinct);
 }
 
-static void baselines_are_counted(void **state)
+static void baselines_match_naive_counts(void **state)
 {
     struct comm *comm = *state;
     struct dataset *dataset = NULL;
     char path[128];
     snprintf(path, sizeof path, "%s/data-%d", directory, ENCODING_PERFORMANCE);
     assert_int_equal(dataset_open(path, &dataset), STATUS_OK);
-    static token train[MOST_TOKENS], valid[MOST_TOKENS];
+    static token train[MAX_TOKENS], valid[MAX_TOKENS];
     size_t train_length = text_of(dataset, SPLIT_TRAIN, train);
     size_t valid_length = text_of(dataset, SPLIT_VALID, valid);
     size_t v = dataset->encoding->vocabulary;
@@ -382,10 +383,10 @@ int main(int argc, char **argv)
     if (status == STATUS_OK)
         status = comm_broadcast(comm, directory, sizeof directory);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_prestate(performance_is_evaluated, comm),
-        cmocka_unit_test_prestate(pianoroll_is_evaluated, comm),
-        cmocka_unit_test_prestate(a_pass_can_be_stopped, comm),
-        cmocka_unit_test_prestate(baselines_are_counted, comm),
+        cmocka_unit_test_prestate(matches_naive_evaluation_performance, comm),
+        cmocka_unit_test_prestate(matches_naive_evaluation_pianoroll, comm),
+        cmocka_unit_test_prestate(stops_on_all_ranks_and_restores_states, comm),
+        cmocka_unit_test_prestate(baselines_match_naive_counts, comm),
     };
     int failed = status == STATUS_OK ? cmocka_run_group_tests(tests, NULL, NULL) : 1;
     comm_barrier(comm);

@@ -91,33 +91,33 @@ static void check_optimizer(int kind)
         optimizer_update(&optimizer, 0, half, gradient, weights);
     }
     assert_int_equal(optimizer.updates, UPDATES);
-    double most = 0;
+    double max_change = 0;
     for (int i = 0; i < WEIGHTS; i++) {
         double start = (double)first[i];
         double expected = kind == OPTIMIZER_SGD ? naive_sgd(start, i, &options)
                                                 : naive_adam(start, i, &options);
         double error = fabs((double)weights[i] - expected);
         double moved = fabs(expected - start);
-        most = fmax(most, moved);
+        max_change = fmax(max_change, moved);
         assert_true(error <= 2e-5 * moved + 1e-6 * fabs(expected));
     }
-    assert_true(most > 0.02); /* far above the tolerance */
+    assert_true(max_change > 0.02); /* far above the tolerance */
     optimizer_free(&optimizer);
 }
 
-static void adam_is_the_papers(void **state)
+static void adam_matches_algorithm_1(void **state)
 {
     (void)state;
     check_optimizer(OPTIMIZER_ADAM);
 }
 
-static void adamw_is_the_papers(void **state)
+static void adamw_matches_algorithm_2(void **state)
 {
     (void)state;
     check_optimizer(OPTIMIZER_ADAMW);
 }
 
-static void sgd_has_momentum(void **state)
+static void sgd_matches_momentum_formula(void **state)
 {
     (void)state;
     check_optimizer(OPTIMIZER_SGD);
@@ -136,11 +136,11 @@ static struct options schedule_options(int kind)
     return options;
 }
 
-static void warm_up_is_linear(void **unused)
+static void warms_up_linearly(void **unused)
 {
     (void)unused;
     struct schedule_state state;
-    schedule_start(&state);
+    schedule_init(&state);
     for (int kind = SCHEDULE_CONSTANT; kind <= SCHEDULE_PLATEAU; kind++) {
         struct options options = schedule_options(kind);
         for (int64_t step = 1; step <= 10; step++)
@@ -153,11 +153,11 @@ static void warm_up_is_linear(void **unused)
     assert_near(schedule_learning_rate(&state, &options, 1, 100), 0.5, 0);
 }
 
-static void cosine_goes_half_a_turn(void **unused)
+static void cosine_decays_over_half_a_period(void **unused)
 {
     (void)unused;
     struct schedule_state state;
-    schedule_start(&state);
+    schedule_init(&state);
     struct options options = schedule_options(SCHEDULE_COSINE);
     /* after a warm-up of 10 steps half a period takes 90; cos is 1, 1/2, 0, -1/2, -1 at
      */
@@ -172,11 +172,11 @@ static void cosine_goes_half_a_turn(void **unused)
     assert_near(schedule_learning_rate(&state, &options, 100, 100), 0.25, 1e-15);
 }
 
-static void plateau_waits(void **unused)
+static void plateau_reduces_after_patience(void **unused)
 {
     (void)unused;
     struct schedule_state state;
-    schedule_start(&state);
+    schedule_init(&state);
     struct options options = schedule_options(SCHEDULE_PLATEAU);
     static const struct {
         double loss, rate; /* validation loss of an epoch; learning rate after it */
@@ -197,11 +197,11 @@ static void plateau_waits(void **unused)
     assert_near(state.best_valid, 1.9, 0);
 }
 
-static void only_plateau_reduces(void **unused)
+static void constant_rate_is_never_reduced(void **unused)
 {
     (void)unused;
     struct schedule_state state;
-    schedule_start(&state);
+    schedule_init(&state);
     struct options options = schedule_options(SCHEDULE_CONSTANT);
     for (int epoch = 1; epoch < 9; epoch++)
         schedule_epoch(&state, &options, epoch, 2);
@@ -212,10 +212,13 @@ static void only_plateau_reduces(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(adam_is_the_papers),      cmocka_unit_test(adamw_is_the_papers),
-        cmocka_unit_test(sgd_has_momentum),        cmocka_unit_test(warm_up_is_linear),
-        cmocka_unit_test(cosine_goes_half_a_turn), cmocka_unit_test(plateau_waits),
-        cmocka_unit_test(only_plateau_reduces),
+        cmocka_unit_test(adam_matches_algorithm_1),
+        cmocka_unit_test(adamw_matches_algorithm_2),
+        cmocka_unit_test(sgd_matches_momentum_formula),
+        cmocka_unit_test(warms_up_linearly),
+        cmocka_unit_test(cosine_decays_over_half_a_period),
+        cmocka_unit_test(plateau_reduces_after_patience),
+        cmocka_unit_test(constant_rate_is_never_reduced),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

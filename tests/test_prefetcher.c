@@ -94,7 +94,7 @@ static void check_windows(int windows)
     close_fixture(&fixture);
 }
 
-static void windows_and_positions_are_those_of_the_streams(void **state)
+static void matches_the_streams_with_and_without_a_thread(void **state)
 {
     (void)state;
     check_windows(1); /* no thread */
@@ -102,7 +102,7 @@ static void windows_and_positions_are_those_of_the_streams(void **state)
     check_windows(7);
 }
 
-static void it_closes_at_any_moment(void **state)
+static void closes_in_any_state(void **state)
 {
     (void)state;
     struct fixture fixture;
@@ -139,13 +139,13 @@ static void check_fault(int windows)
         assert_int_equal(truncate(path, 4096), 0);
         free(path);
     }
-    int64_t came = 0;
+    int64_t received = 0;
     while (prefetcher_next(prefetcher, &window) == STATUS_OK) {
         compare_window(&fixture, &window);
         compare_position(&fixture, prefetcher);
-        came++;
+        received++;
     }
-    assert_true(came < 600); /* only from data read earlier */
+    assert_true(received < 600); /* only from data read earlier */
     for (int again = 0; again < 3; again++) {
         assert_non_null(strstr(status_message(), ".h5: has been changed"));
         compare_position(&fixture, prefetcher); /* after the last one received */
@@ -161,7 +161,7 @@ static void check_fault(int windows)
     close_fixture(&fixture);
 }
 
-static void a_fault_comes_in_its_windows_place(void **state)
+static void returns_a_failure_in_place_of_its_window(void **state)
 {
     (void)state;
     check_fault(1);
@@ -191,7 +191,7 @@ static uint64_t blocked_by(const char *name)
     return blocked;
 }
 
-static void the_thread_takes_no_signals(void **state)
+static void thread_blocks_signals(void **state)
 {
     (void)state;
     static const int signals[] = {SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGHUP, SIGCHLD};
@@ -216,10 +216,10 @@ static void the_thread_takes_no_signals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(windows_and_positions_are_those_of_the_streams),
-        cmocka_unit_test(it_closes_at_any_moment),
-        cmocka_unit_test(a_fault_comes_in_its_windows_place),
-        cmocka_unit_test(the_thread_takes_no_signals),
+        cmocka_unit_test(matches_the_streams_with_and_without_a_thread),
+        cmocka_unit_test(closes_in_any_state),
+        cmocka_unit_test(returns_a_failure_in_place_of_its_window),
+        cmocka_unit_test(thread_blocks_signals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

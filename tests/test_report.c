@@ -21,17 +21,17 @@
 static int my_rank;
 
 /* Rank r's clock is 1000 r + 7 seconds ahead of the common clock. */
-static double odd_clock(void)
+static double skewed_clock(void)
 {
     return clock_seconds() + 1000.0 * my_rank + 7;
 }
 
-static void clocks_are_compared(void **state)
+static void measures_clock_offsets(void **state)
 {
     struct comm *comm = *state;
     double offset = -1, error = -1;
     my_rank = comm_rank(comm);
-    expect(comm_clock_offset(comm, odd_clock, &offset, &error) == STATUS_OK);
+    expect(comm_clock_offset(comm, skewed_clock, &offset, &error) == STATUS_OK);
     expect(error >= 0 && error < 1);
     /* ranks of one host share a clock, so the measured offset is within the error */
     expect(fabs(offset + 1000.0 * my_rank) <= error + 1e-6);
@@ -42,36 +42,36 @@ static void clocks_are_compared(void **state)
 
 /* ---- the breakdown ---- */
 
-static struct report_rank rank_with(double forward, double wait, const char *host)
+static struct rank_times make_rank(double forward, double wait, const char *host)
 {
-    struct report_rank rank = {{0}, {0}};
+    struct rank_times rank = {{0}, {0}};
     rank.seconds[PHASE_FORWARD] = forward;
     rank.seconds[PHASE_WAIT] = wait;
     snprintf(rank.host, sizeof rank.host, "%s", host);
     return rank;
 }
 
-static void the_slow_rank_is_named(void **state)
+static void names_the_slowest_rank(void **state)
 {
     char text[REPORT_TEXT];
-    const struct report_rank ranks[] = {rank_with(6, 4, "n0"), rank_with(9, 1, "n1"),
-                                        rank_with(5, 5, "n2")};
+    const struct rank_times ranks[] = {make_rank(6, 4, "n0"), make_rank(9, 1, "n1"),
+                                       make_rank(5, 5, "n2")};
     struct time_breakdown breakdown = time_breakdown_of(ranks, 3);
-    expect(fabs(breakdown.all - 10) < 1e-9);
+    expect(fabs(breakdown.total - 10) < 1e-9);
     expect(fabs(breakdown.seconds[PHASE_FORWARD] - 20.0 / 3) < 1e-9);
     expect(breakdown.slow_rank == 1);
-    expect(fabs(breakdown.waited - 3.5) < 1e-9); /* (4 + 5) / 2 - 1 */
+    expect(fabs(breakdown.excess_wait - 3.5) < 1e-9); /* (4 + 5) / 2 - 1 */
     expect_text(time_breakdown_text(&breakdown, text), "time: forward 67 %, wait 33 %");
     expect_text(time_breakdown_slowest(&breakdown, text),
                 "slowest rank: 1 (n1); the others waited 35.0 % of the time for it");
     agree_on_verdict(*state);
 }
 
-static void little_is_not_said(void **state)
+static void omits_small_shares(void **state)
 {
     char text[REPORT_TEXT];
-    const struct report_rank ranks[] = {rank_with(99.4, 0.6, "n0"),
-                                        rank_with(98, 2, "n1")};
+    const struct rank_times ranks[] = {make_rank(99.4, 0.6, "n0"),
+                                       make_rank(98, 2, "n1")};
     struct time_breakdown breakdown = time_breakdown_of(ranks, 2);
     expect(breakdown.slow_rank == 0);
     expect_text(time_breakdown_slowest(&breakdown, text), ""); /* 1.4 % */
@@ -79,13 +79,13 @@ static void little_is_not_said(void **state)
     expect(breakdown.slow_rank == -1);
     expect_text(time_breakdown_slowest(&breakdown, text), "");
     expect_text(time_breakdown_text(&breakdown, text), "time: forward 99 %, wait 1 %");
-    struct time_breakdown nothing = time_breakdown_of(&(struct report_rank){{0}, {0}}, 1);
+    struct time_breakdown nothing = time_breakdown_of(&(struct rank_times){{0}, {0}}, 1);
     expect_text(time_breakdown_text(&nothing, text), "time:");
     agree_on_verdict(*state);
 }
 
 /* One rank computes for 0.4 s while the others wait. */
-static void ranks_wait_for_the_slow_one(void **state)
+static void measures_waiting_for_a_slow_rank(void **state)
 {
     struct comm *comm = *state;
     struct report report;
@@ -102,14 +102,14 @@ static void ranks_wait_for_the_slow_one(void **state)
     expect(report_end(&report, &breakdown) == STATUS_OK);
     if (comm_rank(comm) == 0) {
         double mean = 0.4 / comm_size(comm);
-        expect(breakdown.all >= 0.39);
+        expect(breakdown.total >= 0.39);
         expect(breakdown.seconds[PHASE_FORWARD] >= mean - 0.01);
-        expect(breakdown.seconds[PHASE_FORWARD] <= breakdown.all);
+        expect(breakdown.seconds[PHASE_FORWARD] <= breakdown.total);
         expect(breakdown.slow_rank == (slow ? slow : -1));
-        expect(slow == 0 || breakdown.waited > 0.2);
+        expect(slow == 0 || breakdown.excess_wait > 0.2);
         expect(slow == 0 || strcmp(breakdown.slow_host, comm_host(comm)) == 0);
     } else {
-        expect(breakdown.slow_rank == -1 && breakdown.all <= 0);
+        expect(breakdown.slow_rank == -1 && breakdown.total <= 0);
     }
     struct time_breakdown rest; /* the next interval begins where this one ended */
     expect(report_end(&report, &rest) == STATUS_OK);
@@ -122,10 +122,10 @@ static void ranks_wait_for_the_slow_one(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(clocks_are_compared),
-        cmocka_unit_test(the_slow_rank_is_named),
-        cmocka_unit_test(little_is_not_said),
-        cmocka_unit_test(ranks_wait_for_the_slow_one),
+        cmocka_unit_test(measures_clock_offsets),
+        cmocka_unit_test(names_the_slowest_rank),
+        cmocka_unit_test(omits_small_shares),
+        cmocka_unit_test(measures_waiting_for_a_slow_rank),
     };
     return run_on_ranks(argc, argv, tests);
 }

@@ -30,13 +30,13 @@ static const char *const names[] = {RUN_MARKER, "settings.conf",  "metrics.jsonl
                                     "samples"};
 enum { NAMES = sizeof names / sizeof *names, TOP_NAMES = NAMES - 2 };
 
-static void ok(enum status status)
+static void assert_ok(enum status status)
 {
     if (status != STATUS_OK)
         fail_msg("%s", status_message());
 }
 
-static void refused(const char *directory, enum run_start start, const char *why)
+static void assert_misuse(const char *directory, enum run_start start, const char *why)
 {
     assert_int_equal(run_check(directory, start), STATUS_MISUSE);
     if (!strstr(status_message(), why) || !strstr(status_message(), directory))
@@ -44,7 +44,7 @@ static void refused(const char *directory, enum run_start start, const char *why
 }
 
 /* A new folder; the caller frees its path. */
-static char *folder(void)
+static char *new_folder(void)
 {
     char *path = path_format("%s/%d", root, folders++);
     assert_non_null(path);
@@ -53,7 +53,7 @@ static char *folder(void)
 }
 
 /* directory/name, until the next call but one. */
-static const char *in(const char *directory, const char *name)
+static const char *path_in(const char *directory, const char *name)
 {
     static char paths[2][256];
     static int next;
@@ -62,26 +62,26 @@ static const char *in(const char *directory, const char *name)
     return path;
 }
 
-static void put(const char *directory, const char *name, const char *text)
+static void write_text(const char *directory, const char *name, const char *text)
 {
-    const char *path = in(directory, name);
+    const char *path = path_in(directory, name);
     char *parent = path_directory(path);
-    ok(file_make_directories(parent));
-    ok(file_write(path, text, strlen(text)));
+    assert_ok(file_make_directories(parent));
+    assert_ok(file_write(path, text, strlen(text)));
     free(parent);
 }
 
-static void mark(const char *directory)
+static void create_marker(const char *directory)
 {
     struct run_claim *claim;
-    ok(run_claim_mark(directory));
-    ok(run_claim_open(directory, &claim));
+    assert_ok(run_claim_mark(directory));
+    assert_ok(run_claim_open(directory, &claim));
     run_claim_close(claim);
 }
 
 enum kind { LINK, DANGLING, PIPE, FOLDER, FILE_KIND, KINDS };
 
-static void plant(enum kind kind, const char *path)
+static void create_kind(enum kind kind, const char *path)
 {
     static int (*const make[])(const char *,
                                mode_t) = {[PIPE] = mkfifo, [FOLDER] = mkdir};
@@ -90,123 +90,123 @@ static void plant(enum kind kind, const char *path)
     else if (kind == DANGLING)
         assert_int_equal(symlink("/tmp/tutti-no-such/file", path), 0);
     else if (kind == FILE_KIND)
-        ok(file_write(path, "precious", 8));
+        assert_ok(file_write(path, "precious", 8));
     else
         assert_int_equal(make[kind](path, 0777), 0);
 }
 
 /* ---- any kind of file under a name of the run ---- */
 
-static bool may_be(int name, enum kind kind, bool marked)
+static bool is_allowed(int name, enum kind kind, bool marked)
 {
     if (name >= TOP_NAMES)
         return kind == FOLDER;
     return kind == FILE_KIND && marked && strcmp(names[name], RUN_MARKER) != 0;
 }
 
-static void try_kind(int name, enum kind kind, bool marked)
+static void check_kind(int name, enum kind kind, bool marked)
 {
-    char *path = folder();
+    char *path = new_folder();
     if (marked)
-        mark(path);
-    unlink(in(path, names[name]));
-    plant(kind, in(path, names[name]));
+        create_marker(path);
+    unlink(path_in(path, names[name]));
+    create_kind(kind, path_in(path, names[name]));
     for (enum run_start start = RUN_NEW; start <= RUN_RESUMED; start++)
-        if (may_be(name, kind, marked))
-            ok(run_check(path, start));
+        if (is_allowed(name, kind, marked))
+            assert_ok(run_check(path, start));
         else
-            refused(path, start, names[name]);
+            assert_misuse(path, start, names[name]);
     free(path);
 }
 
-static void files_are_files_and_folders_folders(void **state)
+static void checks_the_kind_of_each_output(void **state)
 {
     (void)state;
     for (int name = 0; name < NAMES; name++)
         for (enum kind kind = LINK; kind < KINDS; kind++) {
-            try_kind(name, kind, false);
-            try_kind(name, kind, true);
+            check_kind(name, kind, false);
+            check_kind(name, kind, true);
         }
     uint8_t *bytes;
     size_t size;
-    ok(file_read(victim, 0, &bytes, &size));
+    assert_ok(file_read(victim, 0, &bytes, &size));
     assert_int_equal(size, 8);
     free(bytes);
 }
 
-static void what_is_in_the_way_is_named(void **state)
+static void names_the_obstacle_in_an_unmarked_folder(void **state)
 {
-    static const char *const in_the_way[] = {
+    static const char *const obstacles[] = {
         "checkpoints/epoch-0001.h5", "checkpoints/step-00000003.h5",
         "checkpoints/latest",        "checkpoints/best",
         "samples/epoch-0001-1.mid",  "samples/epoch-12345-66.mid"};
     (void)state;
-    for (size_t i = 0; i < sizeof in_the_way / sizeof *in_the_way; i++) {
-        char *path = folder();
-        put(path, in_the_way[i], "mine");
-        refused(path, RUN_NEW, in_the_way[i]);
-        refused(path, RUN_RESUMED, in_the_way[i]);
-        mark(path); /* then it is checked when it is replaced */
-        ok(run_check(path, RUN_NEW));
+    for (size_t i = 0; i < sizeof obstacles / sizeof *obstacles; i++) {
+        char *path = new_folder();
+        write_text(path, obstacles[i], "mine");
+        assert_misuse(path, RUN_NEW, obstacles[i]);
+        assert_misuse(path, RUN_RESUMED, obstacles[i]);
+        create_marker(path); /* then it is checked when it is replaced */
+        assert_ok(run_check(path, RUN_NEW));
         free(path);
     }
 }
 
-static void other_names_are_not(void **state)
+static void ignores_other_names(void **state)
 {
-    static const char *const others[] = {
+    static const char *const foreign_names[] = {
         "notes.txt",        "run.conf",          "settings.conf.orig", "Lock.txt",
         "samples/mine.mid", "checkpoints/me.h5", "samples/epoch-1.mid"};
     (void)state;
-    char *path = folder();
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-        put(path, others[i], "mine");
-    put(path, "root-cause.txt", "tutti: root cause: rank 0 was killed\n");
-    ok(run_check(path, RUN_NEW));
-    ok(run_check(in(path, "new/deeper"), RUN_NEW));
+    char *path = new_folder();
+    for (size_t i = 0; i < sizeof foreign_names / sizeof *foreign_names; i++)
+        write_text(path, foreign_names[i], "mine");
+    write_text(path, "root-cause.txt", "tutti: root cause: rank 0 was killed\n");
+    assert_ok(run_check(path, RUN_NEW));
+    assert_ok(run_check(path_in(path, "new/deeper"), RUN_NEW));
     free(path);
 }
 
-static void checkpoints_are_claim_enough_to_resume(void **state)
+static void resumes_an_unmarked_folder_with_checkpoints(void **state)
 {
-    struct checkpoint made;
-    char *path = folder();
+    struct checkpoint checkpoint;
+    char *path = new_folder();
     (void)state;
-    put(path, "settings.conf", "mine");
-    put(path, "checkpoints/epoch-0002.h5", "no checkpoint");
-    ok(tiny_checkpoint(&made, ENCODING_PERFORMANCE, 5));
-    ok(checkpoint_write(in(path, "checkpoints/epoch-0001.h5"), &made));
-    ok(run_check(path, RUN_RESUMED));
-    refused(path, RUN_NEW, "add --resume");
-    assert_int_equal(unlink(in(path, "checkpoints/epoch-0001.h5")), 0);
-    refused(path, RUN_RESUMED, "settings.conf");
-    checkpoint_free(&made);
+    write_text(path, "settings.conf", "mine");
+    write_text(path, "checkpoints/epoch-0002.h5", "no checkpoint");
+    assert_ok(tiny_checkpoint(&checkpoint, ENCODING_PERFORMANCE, 5));
+    assert_ok(checkpoint_write(path_in(path, "checkpoints/epoch-0001.h5"), &checkpoint));
+    assert_ok(run_check(path, RUN_RESUMED));
+    assert_misuse(path, RUN_NEW, "add --resume");
+    assert_int_equal(unlink(path_in(path, "checkpoints/epoch-0001.h5")), 0);
+    assert_misuse(path, RUN_RESUMED, "settings.conf");
+    checkpoint_free(&checkpoint);
     free(path);
 }
 
 /* ---- links to folders ---- */
 
-static void links_to_folders(void **state)
+static void checks_links_to_folders(void **state)
 {
     (void)state;
     for (int name = TOP_NAMES; name < NAMES; name++) {
-        char *path = folder(), *elsewhere = folder();
-        assert_int_equal(symlink(elsewhere, in(path, names[name])), 0);
-        ok(run_check(path, RUN_NEW));
-        put(elsewhere, "epoch-0001.h5.kept-2", "");
-        put(elsewhere,
-            name == TOP_NAMES ? ".best.0123456789ab.partial"
-                              : ".epoch.0123456789ab.partial",
-            "");
-        ok(run_check(path, RUN_NEW));
-        put(elsewhere, "thesis.txt", "mine");
-        refused(path, RUN_NEW, "thesis.txt");
-        mark(path);
-        refused(path, RUN_RESUMED, "thesis.txt");
-        assert_int_equal(unlink(in(elsewhere, "thesis.txt")), 0);
+        char *path = new_folder(), *elsewhere = new_folder();
+        assert_int_equal(symlink(elsewhere, path_in(path, names[name])), 0);
+        assert_ok(run_check(path, RUN_NEW));
+        write_text(elsewhere, "epoch-0001.h5.kept-2", "");
+        write_text(elsewhere,
+                   name == TOP_NAMES ? ".best.0123456789ab.partial"
+                                     : ".epoch.0123456789ab.partial",
+                   "");
+        assert_ok(run_check(path, RUN_NEW));
+        write_text(elsewhere, "thesis.txt", "mine");
+        assert_misuse(path, RUN_NEW, "thesis.txt");
+        create_marker(path);
+        assert_misuse(path, RUN_RESUMED, "thesis.txt");
+        assert_int_equal(unlink(path_in(elsewhere, "thesis.txt")), 0);
         if (geteuid() == 0) {
-            assert_int_equal(lchown(in(path, names[name]), 65534, 65534), 0);
-            refused(path, RUN_RESUMED, "another user");
+            assert_int_equal(lchown(path_in(path, names[name]), 65534, 65534), 0);
+            assert_misuse(path, RUN_RESUMED, "another user");
         }
         free(path);
         free(elsewhere);
@@ -215,73 +215,74 @@ static void links_to_folders(void **state)
 
 /* ---- the marker ---- */
 
-static void the_marker_remembers(void **state)
+static void records_written_files_in_the_marker(void **state)
 {
     struct run_claim *claim;
-    char *path = folder();
+    char *path = new_folder();
     (void)state;
-    ok(run_claim_mark(path));
-    ok(run_check(path, RUN_NEW)); /* being made */
-    ok(run_claim_mark(path));
-    ok(run_claim_open(path, &claim));
-    assert_false(run_claim_wrote(claim, "settings.conf", "a", 1));
-    ok(run_claim_note(claim, "settings.conf", "a", 1));
-    ok(run_claim_note(claim, "samples/x", "b", 1));
-    ok(run_claim_save(claim));
+    assert_ok(run_claim_mark(path));
+    assert_ok(run_check(path, RUN_NEW)); /* being made */
+    assert_ok(run_claim_mark(path));
+    assert_ok(run_claim_open(path, &claim));
+    assert_false(run_claim_has_record(claim, "settings.conf", "a", 1));
+    assert_ok(run_claim_record(claim, "settings.conf", "a", 1));
+    assert_ok(run_claim_record(claim, "samples/x", "b", 1));
+    assert_ok(run_claim_save(claim));
     run_claim_close(claim);
-    ok(run_claim_open(path, &claim));
-    assert_true(run_claim_wrote(claim, "settings.conf", "a", 1));
-    assert_true(run_claim_wrote(claim, "samples/x", "b", 1));
-    assert_false(run_claim_wrote(claim, "settings.conf", "b", 1));
-    assert_false(run_claim_wrote(claim, "x", "b", 1));
-    ok(run_claim_still_holds(claim));
-    assert_int_equal(unlink(in(path, RUN_MARKER)), 0);
-    ok(run_claim_still_holds(claim));
-    mark(path); /* another run's */
-    assert_int_equal(run_claim_still_holds(claim), STATUS_FAILED);
+    assert_ok(run_claim_open(path, &claim));
+    assert_true(run_claim_has_record(claim, "settings.conf", "a", 1));
+    assert_true(run_claim_has_record(claim, "samples/x", "b", 1));
+    assert_false(run_claim_has_record(claim, "settings.conf", "b", 1));
+    assert_false(run_claim_has_record(claim, "x", "b", 1));
+    assert_ok(run_claim_verify(claim));
+    assert_int_equal(unlink(path_in(path, RUN_MARKER)), 0);
+    assert_ok(run_claim_verify(claim));
+    create_marker(path); /* another run's */
+    assert_int_equal(run_claim_verify(claim), STATUS_FAILED);
     run_claim_close(claim);
-    put(path, RUN_MARKER, "tutti run 2\nid 0\n");
-    refused(path, RUN_RESUMED, "expected \"tutti run 1\"");
+    write_text(path, RUN_MARKER, "tutti run 2\nid 0\n");
+    assert_misuse(path, RUN_RESUMED, "expected \"tutti run 1\"");
     free(path);
 }
 
 /* ---- names ---- */
 
-static void names_are_exact(void **state)
+static void recognises_output_names_exactly(void **state)
 {
     (void)state;
-    assert_true(run_writes(RUN_TOP, "lock"));
-    assert_false(run_writes(RUN_TOP, "epoch-0001.h5"));
-    assert_true(run_writes(RUN_CHECKPOINTS, "best"));
-    assert_false(run_writes(RUN_CHECKPOINTS, "epoch-.h5"));
-    assert_false(run_writes(RUN_CHECKPOINTS, "epoch-0001.h5.orig"));
-    assert_false(run_writes(RUN_SAMPLES, "epoch-0001.mid"));
-    assert_true(run_is_left_over(RUN_TOP, ".metrics.jsonl.0123456789ab.partial"));
-    assert_true(run_is_left_over(RUN_CHECKPOINTS, ".step-3.h5.0123456789ab.partial"));
-    assert_true(run_is_left_over(RUN_SAMPLES, ".epoch.0123456789ab.partial"));
-    assert_false(run_is_left_over(RUN_CHECKPOINTS, ".epoch.0123456789ab.partial"));
-    assert_false(run_is_left_over(RUN_CHECKPOINTS, ".epoch-0001.h5.partial"));
-    assert_false(run_is_left_over(RUN_TOP, ".mine.h5.partial"));
-    assert_false(run_is_left_over(RUN_TOP, ".mine.0123456789ab.partial"));
-    assert_false(run_is_left_over(RUN_TOP, ".0123456789ab.partial"));
-    assert_true(run_is_kept_aside("lock.kept-12"));
-    assert_false(run_is_kept_aside("lock.kept-"));
-    assert_false(run_is_kept_aside("lock.kept-1.txt"));
+    assert_true(run_is_output_name(RUN_TOP, "lock"));
+    assert_false(run_is_output_name(RUN_TOP, "epoch-0001.h5"));
+    assert_true(run_is_output_name(RUN_CHECKPOINTS, "best"));
+    assert_false(run_is_output_name(RUN_CHECKPOINTS, "epoch-.h5"));
+    assert_false(run_is_output_name(RUN_CHECKPOINTS, "epoch-0001.h5.orig"));
+    assert_false(run_is_output_name(RUN_SAMPLES, "epoch-0001.mid"));
+    assert_true(run_is_temporary_name(RUN_TOP, ".metrics.jsonl.0123456789ab.partial"));
+    assert_true(
+        run_is_temporary_name(RUN_CHECKPOINTS, ".step-3.h5.0123456789ab.partial"));
+    assert_true(run_is_temporary_name(RUN_SAMPLES, ".epoch.0123456789ab.partial"));
+    assert_false(run_is_temporary_name(RUN_CHECKPOINTS, ".epoch.0123456789ab.partial"));
+    assert_false(run_is_temporary_name(RUN_CHECKPOINTS, ".epoch-0001.h5.partial"));
+    assert_false(run_is_temporary_name(RUN_TOP, ".mine.h5.partial"));
+    assert_false(run_is_temporary_name(RUN_TOP, ".mine.0123456789ab.partial"));
+    assert_false(run_is_temporary_name(RUN_TOP, ".0123456789ab.partial"));
+    assert_true(run_is_moved_aside("lock.kept-12"));
+    assert_false(run_is_moved_aside("lock.kept-"));
+    assert_false(run_is_moved_aside("lock.kept-1.txt"));
 }
 
-static void things_are_kept_under_free_names(void **state)
+static void moves_files_aside_to_free_names(void **state)
 {
-    char *path = folder(), *kept;
+    char *path = new_folder(), *kept;
     (void)state;
     for (int number = 1; number <= 3; number++) {
-        plant(number == 2 ? DANGLING : PIPE, in(path, "thing"));
-        ok(file_move_aside(in(path, "thing"), &kept));
+        create_kind(number == 2 ? DANGLING : PIPE, path_in(path, "thing"));
+        assert_ok(file_move_aside(path_in(path, "thing"), &kept));
         char *expected = path_format("%s/thing.kept-%d", path, number);
         assert_string_equal(kept, expected);
         free(expected);
         free(kept);
     }
-    assert_int_equal(file_move_aside(in(path, "thing"), &kept), STATUS_FAILED);
+    assert_int_equal(file_move_aside(path_in(path, "thing"), &kept), STATUS_FAILED);
     assert_null(kept);
     free(path);
 }
@@ -306,14 +307,14 @@ static int clean_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(files_are_files_and_folders_folders),
-        cmocka_unit_test(what_is_in_the_way_is_named),
-        cmocka_unit_test(other_names_are_not),
-        cmocka_unit_test(checkpoints_are_claim_enough_to_resume),
-        cmocka_unit_test(links_to_folders),
-        cmocka_unit_test(the_marker_remembers),
-        cmocka_unit_test(names_are_exact),
-        cmocka_unit_test(things_are_kept_under_free_names),
+        cmocka_unit_test(checks_the_kind_of_each_output),
+        cmocka_unit_test(names_the_obstacle_in_an_unmarked_folder),
+        cmocka_unit_test(ignores_other_names),
+        cmocka_unit_test(resumes_an_unmarked_folder_with_checkpoints),
+        cmocka_unit_test(checks_links_to_folders),
+        cmocka_unit_test(records_written_files_in_the_marker),
+        cmocka_unit_test(recognises_output_names_exactly),
+        cmocka_unit_test(moves_files_aside_to_free_names),
     };
     return cmocka_run_group_tests(tests, set_up, clean_up);
 }

@@ -29,70 +29,76 @@ static inline void tiny_options(struct options *options, int encoding, uint64_t 
 }
 
 /* Derives the schedule's state and the last row's hash from history and weights. */
-static inline void tiny_schedule(struct checkpoint *out)
+static inline void tiny_derive_state(struct checkpoint *checkpoint)
 {
-    schedule_start(&out->state.schedule);
-    for (size_t i = 0; i < out->state.history_count; i++)
-        if (!isnan(out->state.history[i].valid_loss))
-            schedule_epoch(&out->state.schedule, &out->options,
-                           out->state.history[i].epoch, out->state.history[i].valid_loss);
-    if (out->state.history_count > 0)
-        out->state.history[out->state.history_count - 1].weights_hash =
-            params_hash(&out->params, out->weights);
+    schedule_init(&checkpoint->state.schedule);
+    for (size_t i = 0; i < checkpoint->state.history_count; i++)
+        if (!isnan(checkpoint->state.history[i].valid_loss))
+            schedule_epoch(&checkpoint->state.schedule, &checkpoint->options,
+                           checkpoint->state.history[i].epoch,
+                           checkpoint->state.history[i].valid_loss);
+    if (checkpoint->state.history_count > 0)
+        checkpoint->state.history[checkpoint->state.history_count - 1].weights_hash =
+            params_hash(&checkpoint->params, checkpoint->weights);
 }
 
-static inline enum status tiny_state(struct checkpoint *out)
+static inline enum status tiny_state(struct checkpoint *checkpoint)
 {
-    out->streams.row_count = (size_t)out->options.train.batch;
-    out->streams.microbatches = (size_t)out->options.train.microbatches;
-    out->streams.hidden_size = checkpoint_hidden_size(
-        &out->shape, out->streams.row_count / out->streams.microbatches);
-    out->streams.rows = calloc(out->streams.row_count, sizeof *out->streams.rows);
-    out->streams.cursors =
-        calloc(out->streams.microbatches, sizeof *out->streams.cursors);
-    out->streams.hidden = calloc(out->streams.microbatches * out->streams.hidden_size,
-                                 sizeof *out->streams.hidden);
-    out->state.history_count = TINY_EPOCHS;
-    out->state.history = calloc(TINY_EPOCHS, sizeof *out->state.history);
-    if (!out->streams.rows || !out->streams.cursors || !out->streams.hidden ||
-        !out->state.history)
+    checkpoint->streams.row_count = (size_t)checkpoint->options.train.batch;
+    checkpoint->streams.microbatches = (size_t)checkpoint->options.train.microbatches;
+    checkpoint->streams.hidden_size =
+        checkpoint_hidden_size(&checkpoint->shape, checkpoint->streams.row_count /
+                                                       checkpoint->streams.microbatches);
+    checkpoint->streams.rows =
+        calloc(checkpoint->streams.row_count, sizeof *checkpoint->streams.rows);
+    checkpoint->streams.cursors =
+        calloc(checkpoint->streams.microbatches, sizeof *checkpoint->streams.cursors);
+    checkpoint->streams.hidden =
+        calloc(checkpoint->streams.microbatches * checkpoint->streams.hidden_size,
+               sizeof *checkpoint->streams.hidden);
+    checkpoint->state.history_count = TINY_EPOCHS;
+    checkpoint->state.history = calloc(TINY_EPOCHS, sizeof *checkpoint->state.history);
+    if (!checkpoint->streams.rows || !checkpoint->streams.cursors ||
+        !checkpoint->streams.hidden || !checkpoint->state.history)
         return status_fail(STATUS_FAILED, "no memory");
-    for (size_t i = 0; i < out->streams.microbatches; i++)
-        out->streams.cursors[i].next = 1;
+    for (size_t i = 0; i < checkpoint->streams.microbatches; i++)
+        checkpoint->streams.cursors[i].next = 1;
     for (int i = 0; i < TINY_EPOCHS; i++)
-        out->state.history[i] = (struct history_row){.epoch = i + 1,
-                                                     .step = 10 * (i + 1),
-                                                     .train_loss = 3.5 - i,
-                                                     .valid_loss = 4.5 - i};
-    tiny_schedule(out);
-    enum status status =
-        optimizer_create(&out->options, out->params.total, &out->state.optimizer);
-    out->state.optimizer.updates = out->state.step;
+        checkpoint->state.history[i] = (struct history_row){.epoch = i + 1,
+                                                            .step = 10 * (i + 1),
+                                                            .train_loss = 3.5 - i,
+                                                            .valid_loss = 4.5 - i};
+    tiny_derive_state(checkpoint);
+    enum status status = optimizer_create(&checkpoint->options, checkpoint->params.total,
+                                          &checkpoint->state.optimizer);
+    checkpoint->state.optimizer.updates = checkpoint->state.step;
     return status;
 }
 
-/* Fills *out, which checkpoint_free frees. */
-static inline enum status tiny_checkpoint(struct checkpoint *out, int encoding,
+/* Fills *checkpoint, which checkpoint_free frees. */
+static inline enum status tiny_checkpoint(struct checkpoint *checkpoint, int encoding,
                                           uint64_t seed)
 {
-    *out = (struct checkpoint){.state = {.epoch = TINY_EPOCHS, .step = 20},
-                               .provenance = {.ranks = 1}};
-    tiny_options(&out->options, encoding, seed);
-    enum status status = encoding_of_options(&out->options, &out->encoding);
+    *checkpoint = (struct checkpoint){.state = {.epoch = TINY_EPOCHS, .step = 20},
+                                      .provenance = {.ranks = 1}};
+    tiny_options(&checkpoint->options, encoding, seed);
+    enum status status = encoding_of_options(&checkpoint->options, &checkpoint->encoding);
     if (status != STATUS_OK)
         return status;
-    out->shape = model_shape_of(&out->options, out->encoding->vocabulary);
-    out->vocabulary_hash = encoding_hash(out->encoding);
-    status = params_layout(&out->shape, &out->params);
+    checkpoint->shape =
+        model_shape_of(&checkpoint->options, checkpoint->encoding->vocabulary);
+    checkpoint->vocabulary_hash = encoding_hash(checkpoint->encoding);
+    status = params_layout(&checkpoint->shape, &checkpoint->params);
     if (status != STATUS_OK)
         return status;
-    out->weights = malloc(out->params.total * sizeof *out->weights);
-    if (!out->weights)
+    checkpoint->weights = malloc(checkpoint->params.total * sizeof *checkpoint->weights);
+    if (!checkpoint->weights)
         return status_fail(STATUS_FAILED, "no memory");
-    params_initialise(&out->shape, &out->params, seed, out->weights);
-    snprintf(out->provenance.host, sizeof out->provenance.host, "here");
-    snprintf(out->provenance.numerics, sizeof out->provenance.numerics, "any");
-    return tiny_state(out);
+    params_initialise(&checkpoint->shape, &checkpoint->params, seed, checkpoint->weights);
+    snprintf(checkpoint->provenance.host, sizeof checkpoint->provenance.host, "here");
+    snprintf(checkpoint->provenance.numerics, sizeof checkpoint->provenance.numerics,
+             "any");
+    return tiny_state(checkpoint);
 }
 
 #endif

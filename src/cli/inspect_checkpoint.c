@@ -251,7 +251,7 @@ enum status inspect_checkpoint(const struct inspect_request *request)
 {
     struct checkpoint checkpoint = {0};
     enum status status = checkpoint_read(
-        request->path, request->verify ? CHECKPOINT_TO_TRAIN : CHECKPOINT_TO_SHOW,
+        request->path, request->verify ? CHECKPOINT_TO_TRAIN : CHECKPOINT_TO_INSPECT,
         &checkpoint);
     if (status != STATUS_OK)
         return status;
@@ -418,10 +418,10 @@ static enum status compare(const struct inspect_request *request,
 enum status inspect_checkpoint_difference(const struct inspect_request *request)
 {
     struct checkpoint first = {0}, second = {0};
-    enum status status = checkpoint_read(request->path, CHECKPOINT_TO_SHOW, &first);
+    enum status status = checkpoint_read(request->path, CHECKPOINT_TO_INSPECT, &first);
     if (status != STATUS_OK)
         return status;
-    status = checkpoint_read(request->other, CHECKPOINT_TO_SHOW, &second);
+    status = checkpoint_read(request->other, CHECKPOINT_TO_INSPECT, &second);
     if (status == STATUS_OK) {
         status = compare(request, &first, &second);
         checkpoint_free(&second);

@@ -136,7 +136,7 @@ static enum status read_run(struct run *run)
     struct checkpoint checkpoint = {0};
     enum status status = checkpoint_path_resolve(run->path, "latest", &file);
     if (status == STATUS_OK)
-        status = checkpoint_read(file, CHECKPOINT_TO_SHOW, &checkpoint);
+        status = checkpoint_read(file, CHECKPOINT_TO_INSPECT, &checkpoint);
     if (status == STATUS_OK)
         status = read_facts(file, &checkpoint, run);
     checkpoint_free(&checkpoint);

@@ -90,7 +90,7 @@ static enum status check_trace(const char *trace, const char *config,
         return status;
     char *target = NULL;
     status = path_follow_links(trace, &target);
-    if (status == STATUS_OK && run_writes_anywhere(path_base(target)) &&
+    if (status == STATUS_OK && run_is_any_output_name(path_base(target)) &&
         lies_in(target, directory))
         status = status_fail(STATUS_MISUSE,
                              "--trace %s: the run in %s writes a file of this name; "
@@ -108,12 +108,12 @@ static enum status train_on_ranks(struct cli_request *settings,
     bool can_listen = is_regular(config);
     standard_streams_ignore_sigpipe();
     if (can_listen)
-        train_listen();
+        train_install_handlers();
     enum status status = cli_open_with_settings(config, settings, &comm);
     if (status != STATUS_OK)
         return status;
     if (!can_listen)
-        train_listen();
+        train_install_handlers();
     inject_set_rank(comm_rank(comm));
     status =
         comm_agree(comm, check_trace(request->trace, config, request->options->run.dir));
@@ -135,7 +135,7 @@ static enum status print_position(struct cli_request *request)
     enum status status = cli_read_settings(NULL, request->positionals[0], request);
     if (status == STATUS_OK) {
         const char *directory = request->options->run.dir;
-        printable_line(stdout, "step %" PRId64 " of %s", run_saved_step(directory),
+        printable_line(stdout, "step %" PRId64 " of %s", run_newest_step(directory),
                        directory);
     }
     return status;

@@ -13,20 +13,20 @@
 /* Counts the pairs (a, b) of "END piece END". */
 struct counter {
     size_t vocabulary;
-    token end, before; /* before: the token that precedes the next one */
+    token end, previous; /* previous: the token that precedes the next one */
     int64_t *pairs;
 };
 
-static void count_part(void *context, const token *tokens, size_t count, bool ends)
+static void count_chunk(void *context, const token *tokens, size_t count, bool ends_piece)
 {
     struct counter *counter = context;
     size_t v = counter->vocabulary;
-    token before = counter->before;
-    for (size_t i = 0; i < count; before = tokens[i++])
-        counter->pairs[before * v + tokens[i]]++;
-    if (ends)
-        counter->pairs[before * v + counter->end]++;
-    counter->before = ends ? counter->end : before;
+    token previous = counter->previous;
+    for (size_t i = 0; i < count; previous = tokens[i++])
+        counter->pairs[previous * v + tokens[i]]++;
+    if (ends_piece)
+        counter->pairs[previous * v + counter->end]++;
+    counter->previous = ends_piece ? counter->end : previous;
 }
 
 static enum status count_shard(const struct dataset *dataset, size_t index,
@@ -35,9 +35,9 @@ static enum status count_shard(const struct dataset *dataset, size_t index,
     const struct encoding *encoding = dataset->encoding;
     struct counter counter = {.vocabulary = encoding->vocabulary,
                               .end = encoding->end,
-                              .before = encoding->end,
+                              .previous = encoding->end,
                               .pairs = pairs};
-    return dataset_scan_shard(dataset, index, split, count_part, &counter);
+    return dataset_scan_shard(dataset, index, split, count_chunk, &counter);
 }
 
 static enum status count_shards(struct comm *comm, const struct dataset *dataset,
@@ -74,49 +74,49 @@ enum status baselines_count(struct comm *comm, const struct dataset *dataset,
 /* unigram[b] := p(b) of the training split. */
 static void unigram_model(size_t v, const int64_t *train, double *unigram)
 {
-    int64_t all = 0;
+    int64_t total = 0;
     for (size_t b = 0; b < v; b++)
         unigram[b] = 1;
     for (size_t a = 0; a < v; a++)
         for (size_t b = 0; b < v; b++) {
             unigram[b] += (double)train[a * v + b];
-            all += train[a * v + b];
+            total += train[a * v + b];
         }
     for (size_t b = 0; b < v; b++)
-        unigram[b] /= (double)all + (double)v;
+        unigram[b] /= (double)total + (double)v;
 }
 
 /* -log p(b|a), summed over the occurrences of all pairs with the same first token a. */
 static double bigram_loss(size_t v, const int64_t *train, const double *unigram,
                           const int64_t *pairs)
 {
-    double seen = 0, prior = 1, loss = 0; /* prior: m of baselines.h */
+    double count = 0, prior = 1, loss = 0; /* prior: m of baselines.h */
     for (size_t b = 0; b < v; b++) {
-        seen += (double)train[b];
+        count += (double)train[b];
         prior += train[b] > 0;
     }
     for (size_t b = 0; b < v; b++)
         if (pairs[b])
             loss -= (double)pairs[b] *
-                    log(((double)train[b] + prior * unigram[b]) / (seen + prior));
+                    log(((double)train[b] + prior * unigram[b]) / (count + prior));
     return loss;
 }
 
-static void baselines_of(size_t v, const int64_t *train, const int64_t *pairs,
-                         double *unigram, struct baselines *out)
+static void compute_baselines(size_t v, const int64_t *train, const int64_t *pairs,
+                              double *unigram, struct baselines *out)
 {
-    int64_t all = 0;
+    int64_t total = 0;
     *out = (struct baselines){0, 0};
     unigram_model(v, train, unigram);
     for (size_t a = 0; a < v; a++) {
         out->bigram += bigram_loss(v, train + a * v, unigram, pairs + a * v);
         for (size_t b = 0; b < v; b++) {
-            all += pairs[a * v + b];
+            total += pairs[a * v + b];
             out->unigram -= (double)pairs[a * v + b] * log(unigram[b]);
         }
     }
-    out->unigram = all ? out->unigram / (double)all : (double)NAN;
-    out->bigram = all ? out->bigram / (double)all : (double)NAN;
+    out->unigram = total ? out->unigram / (double)total : (double)NAN;
+    out->bigram = total ? out->bigram / (double)total : (double)NAN;
 }
 
 enum status baselines_evaluate(struct comm *comm, const struct dataset *dataset,
@@ -136,7 +136,7 @@ enum status baselines_evaluate(struct comm *comm, const struct dataset *dataset,
     if (status == STATUS_OK)
         status = baselines_count(comm, dataset, split, &pairs);
     if (status == STATUS_OK)
-        baselines_of(v, train, pairs, unigram, out);
+        compute_baselines(v, train, pairs, unigram, out);
     free(pairs);
     free(unigram);
     return status;

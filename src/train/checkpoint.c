@@ -30,15 +30,16 @@ enum status checkpoint_check_vocabulary(const char *path,
                                         const struct checkpoint *checkpoint,
                                         const struct dataset *dataset)
 {
-    char trained[CHECKPOINT_TEXT * 2], given[CHECKPOINT_TEXT * 2];
+    char model_encoding[CHECKPOINT_TEXT * 2], dataset_encoding[CHECKPOINT_TEXT * 2];
     if (checkpoint->vocabulary_hash == dataset->vocabulary_hash)
         return STATUS_OK;
     return status_fail(
         STATUS_MISUSE,
         "%s was trained on encoding %s, the dataset %s has %s: give a dataset "
         "made with the same data.encoding and data.grid",
-        path, describe(checkpoint->encoding, trained, sizeof trained), dataset->path,
-        describe(dataset->encoding, given, sizeof given));
+        path, describe(checkpoint->encoding, model_encoding, sizeof model_encoding),
+        dataset->path,
+        describe(dataset->encoding, dataset_encoding, sizeof dataset_encoding));
 }
 
 enum status checkpoint_model(const struct checkpoint *checkpoint,

@@ -90,9 +90,9 @@ size_t checkpoint_hidden_size(const struct model_shape *shape, size_t rows_of_mi
  * (a full disk, a read-only directory) the old file is kept. */
 enum status checkpoint_write(const char *path, struct checkpoint *checkpoint);
 
-/* TO_PREDICT and TO_SHOW skip optimizer and streams. TO_SHOW accepts weights that are not
- * finite, so that they can be inspected. */
-enum checkpoint_use { CHECKPOINT_TO_PREDICT, CHECKPOINT_TO_TRAIN, CHECKPOINT_TO_SHOW };
+/* TO_PREDICT and TO_INSPECT skip optimizer and streams. TO_INSPECT accepts weights that
+ * are not finite. */
+enum checkpoint_use { CHECKPOINT_TO_PREDICT, CHECKPOINT_TO_TRAIN, CHECKPOINT_TO_INSPECT };
 
 /* Reads a file and checks its format and version, every checksum, /config, the vocabulary
  * and shapes against /config, and the weights hash; also that all values can occur in a

@@ -13,38 +13,38 @@
 #include "schedule.h"
 
 /* Sums of a few such counts fit in 64 bits, and doubles hold them exactly. */
-static const int64_t MOST = INT64_C(1) << 53;
-enum { MOST_RANKS = 1 << 24 };
+static const int64_t MAX_COUNT = INT64_C(1) << 53;
+enum { MAX_RANKS = 1 << 24 };
 
-static const double LONGEST = 1e12; /* seconds: 30 000 years */
-static const double FASTEST = 1e15; /* tokens a second */
-static const double LARGEST = 1e15; /* loss of an epoch, sum or mean */
-static const double LEAST = -1e-3;  /* loss of a token: 0 up to rounding */
-static const double STEEPEST = 1e3; /* learning rate */
+static const double MAX_SECONDS = 1e12; /* 30 000 years */
+static const double MAX_TOKENS_PER_SECOND = 1e15;
+static const double MAX_LOSS = 1e15;  /* loss of an epoch, sum or mean */
+static const double MIN_LOSS = -1e-3; /* loss of a token: 0 up to rounding */
+static const double MAX_LEARNING_RATE = 1e3;
 
 /* ---- /state ---- */
 
 static enum status check_count(const char *path, const char *name, int64_t found,
-                               int64_t least, int64_t most)
+                               int64_t min, int64_t max)
 {
-    if (found >= least && found <= most)
+    if (found >= min && found <= max)
         return STATUS_OK;
     return status_fail(STATUS_FAILED,
                        "%s: %s: %" PRId64 " (expected %" PRId64 " to %" PRId64 ")", path,
-                       name, found, least, most);
+                       name, found, min, max);
 }
 
 static enum status check_number(const char *path, const char *name, double found,
-                                double least, double most)
+                                double min, double max)
 {
-    if (found >= least && found <= most)
+    if (found >= min && found <= max)
         return STATUS_OK;
     return status_fail(STATUS_FAILED, "%s: %s: %g (expected %g to %g)", path, name, found,
-                       least, most);
+                       min, max);
 }
 
 /* Maximum number of targets in one step. */
-static int64_t targets_of_step(const struct checkpoint *checkpoint)
+static int64_t max_targets_per_step(const struct checkpoint *checkpoint)
 {
     return checkpoint->options.train.batch * checkpoint->options.train.sequence_length;
 }
@@ -55,63 +55,63 @@ static enum status check_current_epoch(const char *path, const struct checkpoint
                                      c->state.epoch_step, 0, c->state.step);
     if (status != STATUS_OK)
         return status;
-    int64_t most = c->state.epoch_step < MOST / targets_of_step(c)
-                       ? c->state.epoch_step * targets_of_step(c)
-                       : MOST;
+    int64_t max = c->state.epoch_step < MAX_COUNT / max_targets_per_step(c)
+                      ? c->state.epoch_step * max_targets_per_step(c)
+                      : MAX_COUNT;
     status = check_count(path, "/state: attribute epoch_targets", c->state.epoch_targets,
-                         c->state.epoch_step, most);
+                         c->state.epoch_step, max);
     if (status == STATUS_OK)
         status = check_count(path, "/state: attribute epoch_correct",
                              c->state.epoch_correct, 0, c->state.epoch_targets);
     if (status == STATUS_OK)
         status = check_number(
             path, "/state: attribute epoch_loss", c->state.epoch_loss,
-            c->state.epoch_targets ? LEAST * (double)c->state.epoch_targets : 0,
-            c->state.epoch_targets ? LARGEST : 0);
+            c->state.epoch_targets ? MIN_LOSS * (double)c->state.epoch_targets : 0,
+            c->state.epoch_targets ? MAX_LOSS : 0);
     return status;
 }
 
 /* ---- /history ---- */
 
-struct figure {
+struct metric_range {
     const char *column;
     size_t offset;
-    double least, most;
-    bool may_be_missing; /* NaN: nothing was measured */
+    double min, max;
+    bool may_be_nan; /* NaN: nothing was measured */
 };
 
-#define FIGURE(member) #member, offsetof(struct history_row, member)
+#define METRIC(member) #member, offsetof(struct history_row, member)
 
-static enum status check_figure(const char *path, const struct figure *figure, size_t at,
-                                double found)
+static enum status check_metric(const char *path, const struct metric_range *range,
+                                size_t at, double found)
 {
-    if (found >= figure->least && found <= figure->most)
+    if (found >= range->min && found <= range->max)
         return STATUS_OK;
-    if (isnan(found) && figure->may_be_missing)
+    if (isnan(found) && range->may_be_nan)
         return STATUS_OK;
     return status_fail(STATUS_FAILED,
                        "%s: /history/%s: %g in row %zu (expected %g to %g%s)", path,
-                       figure->column, found, at, figure->least, figure->most,
-                       figure->may_be_missing ? ", or nan" : "");
+                       range->column, found, at, range->min, range->max,
+                       range->may_be_nan ? ", or nan" : "");
 }
 
-static enum status check_figures(const char *path, size_t at,
+static enum status check_metrics(const char *path, size_t at,
                                  const struct history_row *row)
 {
-    const struct figure figures[] = {
-        {FIGURE(train_loss), LEAST, LARGEST, false},
-        {FIGURE(train_accuracy), 0, 1, false},
-        {FIGURE(valid_loss), LEAST, LARGEST, true},
-        {FIGURE(valid_accuracy), 0, 1, true},
-        {FIGURE(learning_rate), 0, STEEPEST, false},
-        {FIGURE(seconds), 0, LONGEST, false},
-        {FIGURE(tokens_per_second), 0, FASTEST, false},
+    const struct metric_range ranges[] = {
+        {METRIC(train_loss), MIN_LOSS, MAX_LOSS, false},
+        {METRIC(train_accuracy), 0, 1, false},
+        {METRIC(valid_loss), MIN_LOSS, MAX_LOSS, true},
+        {METRIC(valid_accuracy), 0, 1, true},
+        {METRIC(learning_rate), 0, MAX_LEARNING_RATE, false},
+        {METRIC(seconds), 0, MAX_SECONDS, false},
+        {METRIC(tokens_per_second), 0, MAX_TOKENS_PER_SECOND, false},
     };
     enum status status = STATUS_OK;
-    for (size_t i = 0; i < sizeof figures / sizeof *figures && status == STATUS_OK; i++) {
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges && status == STATUS_OK; i++) {
         double found;
-        memcpy(&found, (const char *)row + figures[i].offset, sizeof found);
-        status = check_figure(path, &figures[i], at, found);
+        memcpy(&found, (const char *)row + ranges[i].offset, sizeof found);
+        status = check_metric(path, &ranges[i], at, found);
     }
     return status;
 }
@@ -120,18 +120,18 @@ static enum status check_figures(const char *path, size_t at,
 static enum status check_row(const char *path, const struct checkpoint *c, size_t at)
 {
     const struct history_row *row = &c->state.history[at];
-    int64_t least = at ? row[-1].step + 1 : 1, epoch = (int64_t)at + 1;
+    int64_t min = at ? row[-1].step + 1 : 1, epoch = (int64_t)at + 1;
     if (row->epoch != epoch)
         return status_fail(STATUS_FAILED,
                            "%s: /history/epoch: %" PRId64 " in row %zu (expected %" PRId64
                            ")",
                            path, row->epoch, at, epoch);
-    if (row->step < least || row->step > c->state.step)
+    if (row->step < min || row->step > c->state.step)
         return status_fail(STATUS_FAILED,
                            "%s: /history/step: %" PRId64 " in row %zu (expected %" PRId64
                            " to %" PRId64 ")",
-                           path, row->step, at, least, c->state.step);
-    return check_figures(path, at, row);
+                           path, row->step, at, min, c->state.step);
+    return check_metrics(path, at, row);
 }
 
 /* The steps of the completed epochs and of the current one must add up. */
@@ -152,8 +152,8 @@ static enum status check_history(const char *path, const struct checkpoint *c)
 
 /* ---- derived from /history ---- */
 
-static enum status check_follows(const char *path, const char *name, int64_t found,
-                                 int64_t expected)
+static enum status check_derived_count(const char *path, const char *name, int64_t found,
+                                       int64_t expected)
 {
     if (found == expected)
         return STATUS_OK;
@@ -163,7 +163,7 @@ static enum status check_follows(const char *path, const char *name, int64_t fou
                        path, name, found, expected);
 }
 
-static enum status check_figure_follows(const char *path, const char *name, double found,
+static enum status check_derived_number(const char *path, const char *name, double found,
                                         double expected)
 {
     if (found == expected)
@@ -179,24 +179,24 @@ static enum status check_schedule(const char *path, const struct checkpoint *c)
 {
     const struct schedule_state *schedule = &c->state.schedule;
     struct schedule_state expected;
-    schedule_start(&expected);
+    schedule_init(&expected);
     for (size_t i = 0; i < c->state.history_count; i++)
         if (!isnan(c->state.history[i].valid_loss))
             schedule_epoch(&expected, &c->options, c->state.history[i].epoch,
                            c->state.history[i].valid_loss);
-    enum status status =
-        check_follows(path, "best_epoch", schedule->best_epoch, expected.best_epoch);
+    enum status status = check_derived_count(path, "best_epoch", schedule->best_epoch,
+                                             expected.best_epoch);
     if (status == STATUS_OK)
-        status = check_figure_follows(path, "best_valid", schedule->best_valid,
+        status = check_derived_number(path, "best_valid", schedule->best_valid,
                                       expected.best_valid);
     if (status == STATUS_OK)
-        status =
-            check_follows(path, "bad_epochs", schedule->bad_epochs, expected.bad_epochs);
+        status = check_derived_count(path, "bad_epochs", schedule->bad_epochs,
+                                     expected.bad_epochs);
     if (status == STATUS_OK)
-        status = check_follows(path, "plateau_wait", schedule->plateau_wait,
-                               expected.plateau_wait);
+        status = check_derived_count(path, "plateau_wait", schedule->plateau_wait,
+                                     expected.plateau_wait);
     if (status == STATUS_OK)
-        status = check_figure_follows(path, "factor", schedule->factor, expected.factor);
+        status = check_derived_number(path, "factor", schedule->factor, expected.factor);
     return status;
 }
 
@@ -222,7 +222,7 @@ static enum status check_pairs(const char *path, const struct checkpoint *c)
     size_t v = c->pairs ? c->encoding->vocabulary : 0;
     int64_t all = 0;
     for (size_t i = 0; i < v * v; i++) {
-        if (c->pairs[i] > MOST - all)
+        if (c->pairs[i] > MAX_COUNT - all)
             return status_fail(STATUS_FAILED,
                                "%s: /pairs/count: more than 2^53 pairs of tokens", path);
         all += c->pairs[i];
@@ -230,17 +230,17 @@ static enum status check_pairs(const char *path, const struct checkpoint *c)
     const double baselines[] = {c->baselines.unigram, c->baselines.bigram};
     static const char *const names[] = {"valid_unigram", "valid_bigram"};
     for (int i = 0; v && i < 2; i++)
-        if (!isnan(baselines[i]) && !(baselines[i] >= 0 && baselines[i] <= LARGEST))
+        if (!isnan(baselines[i]) && !(baselines[i] >= 0 && baselines[i] <= MAX_LOSS))
             return status_fail(STATUS_FAILED,
                                "%s: /pairs: attribute %s: %g (expected 0 to %g, or nan)",
-                               path, names[i], baselines[i], LARGEST);
+                               path, names[i], baselines[i], MAX_LOSS);
     return STATUS_OK;
 }
 
 enum status checkpoint_check(const char *path, const struct checkpoint *c)
 {
     enum status status =
-        check_count(path, "/state: attribute step", c->state.step, 0, MOST);
+        check_count(path, "/state: attribute step", c->state.step, 0, MAX_COUNT);
     if (status == STATUS_OK)
         status = check_count(path, "/state: attribute epoch", c->state.epoch, 0,
                              c->state.step);
@@ -256,7 +256,7 @@ enum status checkpoint_check(const char *path, const struct checkpoint *c)
         status = check_pairs(path, c);
     if (status == STATUS_OK)
         status = check_count(path, "/provenance: attribute ranks", c->provenance.ranks, 1,
-                             MOST_RANKS);
+                             MAX_RANKS);
     return status;
 }
 
@@ -265,43 +265,42 @@ enum status checkpoint_check(const char *path, const struct checkpoint *c)
 /* Branch-free, so that it costs no more than reading the values. */
 static bool all_finite(const float *values, size_t count)
 {
-    bool wrong = false;
+    bool bad = false;
     for (size_t i = 0; i < count; i++)
-        wrong |= !(fabsf(values[i]) <= FLT_MAX);
-    return !wrong;
+        bad |= !(fabsf(values[i]) <= FLT_MAX);
+    return !bad;
 }
 
 static bool none_negative(const float *values, size_t count)
 {
-    bool wrong = false;
+    bool bad = false;
     for (size_t i = 0; i < count; i++)
-        wrong |= !(values[i] >= 0);
-    return !wrong;
+        bad |= !(values[i] >= 0);
+    return !bad;
 }
 
-static enum status wrong_value(const char *path, const char *group,
-                               const struct param *param, const float *values,
-                               float least)
+static enum status fail_value(const char *path, const char *group,
+                              const struct param *param, const float *values, float min)
 {
     size_t at = 0;
-    while (at + 1 < param->count && values[at] >= least && values[at] <= FLT_MAX)
+    while (at + 1 < param->count && values[at] >= min && values[at] <= FLT_MAX)
         at++;
     return status_fail(STATUS_FAILED, "%s: %s/%s: value %zu is %g (expected %s)", path,
                        group, param->name, at, (double)values[at],
-                       least < 0 ? "finite numbers" : "finite numbers, none below 0");
+                       min < 0 ? "finite numbers" : "finite numbers, none below 0");
 }
 
-/* Checks all tensors of a block; `least` is 0 or -FLT_MAX. */
+/* Checks all tensors of a block; `min` is 0 or -FLT_MAX. */
 static enum status check_tensors(const char *path, const char *group,
                                  const struct params *params, const float *block,
-                                 float least)
+                                 float min)
 {
     for (size_t i = 0; i < params->count; i++) {
         const struct param *param = &params->list[i];
         const float *values = block + param->offset;
         if (!all_finite(values, param->count) ||
-            (least >= 0 && !none_negative(values, param->count)))
-            return wrong_value(path, group, param, values, least);
+            (min >= 0 && !none_negative(values, param->count)))
+            return fail_value(path, group, param, values, min);
     }
     return STATUS_OK;
 }
@@ -340,16 +339,16 @@ static enum status check_optimizer(const char *path, const struct checkpoint *c)
 
 /* Upper bound on the pieces, and on the passes over its pieces, that a stream can have
  * started: a row yields one token per time step, and a piece has at least one. */
-static int64_t most_pieces(const struct checkpoint *c)
+static int64_t max_pieces(const struct checkpoint *c)
 {
-    int64_t of_step = targets_of_step(c);
-    return c->state.step < MOST / of_step
+    int64_t of_step = max_targets_per_step(c);
+    return c->state.step < MAX_COUNT / of_step
                ? c->state.step * of_step + (int64_t)c->streams.row_count
-               : MOST;
+               : MAX_COUNT;
 }
 
-static enum status wrong_position(const char *path, const char *column, size_t row,
-                                  int64_t found)
+static enum status fail_position(const char *path, const char *column, size_t row,
+                                 int64_t found)
 {
     return status_fail(STATUS_FAILED,
                        "%s: %s: %" PRId64 " in row %zu: not reachable in the steps that "
@@ -360,11 +359,11 @@ static enum status wrong_position(const char *path, const char *column, size_t r
 static enum status check_cursor(const char *path, const struct checkpoint *c, size_t at)
 {
     const struct stream_cursor *cursor = &c->streams.cursors[at];
-    int64_t most = most_pieces(c);
-    if (cursor->epoch < 0 || cursor->epoch > most)
-        return wrong_position(path, "/state/cursors/epoch", at, cursor->epoch);
-    if (cursor->next < 0 || cursor->next > most)
-        return wrong_position(path, "/state/cursors/next", at, cursor->next);
+    int64_t max = max_pieces(c);
+    if (cursor->epoch < 0 || cursor->epoch > max)
+        return fail_position(path, "/state/cursors/epoch", at, cursor->epoch);
+    if (cursor->next < 0 || cursor->next > max)
+        return fail_position(path, "/state/cursors/next", at, cursor->next);
     return STATUS_OK;
 }
 
@@ -375,13 +374,13 @@ static enum status check_stream_row(const char *path, const struct checkpoint *c
     const struct stream_row *row = &c->streams.rows[at];
     const struct stream_cursor *cursor =
         &c->streams.cursors[at / (c->streams.row_count / c->streams.microbatches)];
-    int64_t pieces = row->epoch == cursor->epoch ? cursor->next : most_pieces(c);
+    int64_t pieces = row->epoch == cursor->epoch ? cursor->next : max_pieces(c);
     if (row->epoch < 0 || row->epoch > cursor->epoch)
-        return wrong_position(path, "/state/rows/epoch", at, row->epoch);
+        return fail_position(path, "/state/rows/epoch", at, row->epoch);
     if (row->piece < -1 || row->piece >= pieces)
-        return wrong_position(path, "/state/rows/piece", at, row->piece);
-    if (row->offset < 0 || row->offset > most_pieces(c))
-        return wrong_position(path, "/state/rows/offset", at, row->offset);
+        return fail_position(path, "/state/rows/piece", at, row->piece);
+    if (row->offset < 0 || row->offset > max_pieces(c))
+        return fail_position(path, "/state/rows/offset", at, row->offset);
     return STATUS_OK;
 }
 

@@ -16,8 +16,8 @@ struct sink {
     void *context;
 };
 
-static void put(const struct sink *sink, const char *object, const char *attribute,
-                const char *text)
+static void emit(const struct sink *sink, const char *object, const char *attribute,
+                 const char *text)
 {
     sink->describe(sink->context, object, attribute, text);
 }
@@ -29,10 +29,10 @@ static void describe_recurrent(const struct sink *sink, const struct cell *cell,
 {
     char layer[64];
     snprintf(layer, sizeof layer, "/model/%s%d", cell->name, number);
-    put(sink, layer, "equations", cell->equations);
-    put(sink, layer, "biases", cell->biases);
+    emit(sink, layer, "equations", cell->equations);
+    emit(sink, layer, "biases", cell->biases);
     if (cell->reset)
-        put(sink, layer, "reset", cell->reset);
+        emit(sink, layer, "reset", cell->reset);
 }
 
 static void describe_dense(const struct sink *sink, const struct model_shape *shape)
@@ -41,20 +41,20 @@ static void describe_dense(const struct sink *sink, const struct model_shape *sh
     static const char *const equations[] = {"y = weight h + bias",
                                             "y = max(0, weight h + bias)",
                                             "y = tanh(weight h + bias)"};
-    put(sink, "/model/dense", "activation", names[shape->activation]);
-    put(sink, "/model/dense", "equations", equations[shape->activation]);
+    emit(sink, "/model/dense", "activation", names[shape->activation]);
+    emit(sink, "/model/dense", "equations", equations[shape->activation]);
 }
 
 static void describe_layers(const struct sink *sink, const struct model_shape *shape)
 {
-    put(sink, "/model/embedding", "equations", "x = weight[token]");
+    emit(sink, "/model/embedding", "equations", "x = weight[token]");
     for (int i = 0; i < shape->layers; i++)
         describe_recurrent(sink, cell_of(shape->cell), i);
     if (shape->dense)
         describe_dense(sink, shape);
-    put(sink, "/model/output", "equations",
-        shape->dense ? "logits = weight y + bias; p(next token) = softmax(logits)"
-                     : "logits = weight h + bias; p(next token) = softmax(logits)");
+    emit(sink, "/model/output", "equations",
+         shape->dense ? "logits = weight y + bias; p(next token) = softmax(logits)"
+                      : "logits = weight h + bias; p(next token) = softmax(logits)");
 }
 
 static void describe_dropout(const struct sink *sink, const struct checkpoint *checkpoint)
@@ -75,30 +75,30 @@ static void describe_dropout(const struct sink *sink, const struct checkpoint *c
         "for each row and token; the h that is carried to the next token is not "
         "dropped",
         text_number(checkpoint->options.model.dropout, rate, sizeof rate), where);
-    put(sink, "/model", "dropout", text);
+    emit(sink, "/model", "dropout", text);
 }
 
 static void describe_model(const struct sink *sink, const struct checkpoint *checkpoint)
 {
     const struct model_shape *shape = &checkpoint->shape;
     const struct cell *cell = cell_of(shape->cell);
-    put(sink, "/model", "cell", cell->name);
+    emit(sink, "/model", "cell", cell->name);
     char forward[SENTENCE];
     snprintf(
         forward, sizeof forward,
         "embedding, then %s0 to %s%d, each with the h below as its x, then %soutput; "
         "* is elementwise",
         cell->name, cell->name, shape->layers - 1, shape->dense ? "dense, then " : "");
-    put(sink, "/model", "forward", forward);
-    put(sink, "/model", "initial_state",
-        cell->state_count == 2
-            ? "zero: h and c are cleared before each token whose input is END"
-            : "zero: h is cleared before each token whose input is END");
-    put(sink, "/model", "precision",
-        checkpoint->options.train.precision == PRECISION_BFLOAT16
-            ? "float32; in training the factors of the matrix products are rounded to "
-              "bfloat16"
-            : "float32");
+    emit(sink, "/model", "forward", forward);
+    emit(sink, "/model", "initial_state",
+         cell->state_count == 2
+             ? "zero: h and c are cleared before each token whose input is END"
+             : "zero: h is cleared before each token whose input is END");
+    emit(sink, "/model", "precision",
+         checkpoint->options.train.precision == PRECISION_BFLOAT16
+             ? "float32; in training the factors of the matrix products are rounded to "
+               "bfloat16"
+             : "float32");
     describe_layers(sink, shape);
     describe_dropout(sink, checkpoint);
 }
@@ -120,8 +120,8 @@ static void describe_optimizer(const struct sink *sink,
                  "; where its norm over all weights is above %s, it is multiplied by "
                  "%s / norm",
                  clip, clip);
-    put(sink, "/optimizer", "update", checkpoint->state.optimizer.method->formula);
-    put(sink, "/optimizer", "gradient", gradient);
+    emit(sink, "/optimizer", "update", checkpoint->state.optimizer.method->formula);
+    emit(sink, "/optimizer", "gradient", gradient);
 }
 
 /* ---- the state ---- */
@@ -143,17 +143,18 @@ void checkpoint_hidden_shape(const struct checkpoint *checkpoint,
 
 static void describe_state(const struct sink *sink, const struct model_shape *shape)
 {
-    put(sink, "/state/hidden", "meaning",
+    emit(
+        sink, "/state/hidden", "meaning",
         cell_of(shape->cell)->state_count == 2
             ? "what each row of the batch carries to its next token: kind 0 is h, before "
               "dropout, kind 1 is c; cleared where the next input is END"
             : "what each row of the batch carries to its next token: kind 0 is h, before "
               "dropout; cleared where the next input is END");
-    put(sink, "/state", "rows_of_batch",
-        "row r of microbatch s is row s * (rows of a microbatch) + r of the batch");
-    put(sink, "/history", "units",
-        "losses in nats per token, END counted as a token; accuracies as parts of 1; "
-        "valid_ columns are of the whole validation split");
+    emit(sink, "/state", "rows_of_batch",
+         "row r of microbatch s is row s * (rows of a microbatch) + r of the batch");
+    emit(sink, "/history", "units",
+         "losses in nats per token, END counted as a token; accuracies as parts of 1; "
+         "valid_ columns are of the whole validation split");
 }
 
 void checkpoint_describe(const struct checkpoint *checkpoint,

@@ -18,7 +18,7 @@ struct checkpoint_io {
 };
 
 bool io_ok(const struct checkpoint_io *io);
-void io_no_memory(struct checkpoint_io *io); /* sets the status */
+void io_out_of_memory(struct checkpoint_io *io); /* sets the status */
 
 /* A scalar member of 8 bytes: an attribute of a group, or a column of a table. */
 struct io_field {

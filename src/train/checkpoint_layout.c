@@ -13,7 +13,7 @@ bool io_ok(const struct checkpoint_io *io)
     return io->status == STATUS_OK;
 }
 
-void io_no_memory(struct checkpoint_io *io)
+void io_out_of_memory(struct checkpoint_io *io)
 {
     io->status = status_fail(STATUS_FAILED, "%s: out of memory", h5_path(io->file));
 }

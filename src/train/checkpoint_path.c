@@ -10,7 +10,7 @@
 #include "base/file.h"
 
 /* directory/name if that file exists, else NULL (also if out of memory). */
-static char *existing(const char *directory, const char *name)
+static char *existing_file(const char *directory, const char *name)
 {
     char *path = path_join(directory, name);
     if (path && (!file_exists(path) || file_is_directory(path))) {
@@ -21,7 +21,7 @@ static char *existing(const char *directory, const char *name)
 }
 
 /* True if the link at `path` points to `file` in its own folder. */
-static bool leads_to(const char *path, const char *file)
+static bool links_to(const char *path, const char *file)
 {
     char target[256];
     ssize_t length = readlink(path, target, sizeof target - 1);
@@ -35,7 +35,7 @@ static char *find_kind(const char *directory, bool best)
 {
     char *file = run_find_checkpoint(directory, best ? RUN_BEST : RUN_NEWEST);
     char *link = file ? path_join(directory, best ? "best" : "latest") : NULL;
-    bool correct = link && leads_to(link, file);
+    bool correct = link && links_to(link, file);
     free(correct ? file : link);
     return correct ? link : file;
 }
@@ -48,7 +48,7 @@ static char *find_in(const char *directory, bool best)
     for (int i = 0; i < 2 && !file; i++, best = !best) {
         file = find_kind(directory, best);
         if (!file)
-            file = existing(directory, best ? "best" : "latest");
+            file = existing_file(directory, best ? "best" : "latest");
     }
     return file;
 }

@@ -83,7 +83,7 @@ static void expect_text(struct checkpoint_io *from, const char *name,
 }
 
 /* Refuses a /config whose model is larger than the file, before memory is allocated. */
-static void expect_fits(struct checkpoint_io *from, size_t weights)
+static void check_model_fits(struct checkpoint_io *from, size_t weights)
 {
     if (io_ok(from) && weights > h5_size(from->file) / sizeof(float))
         from->status = status_fail(STATUS_FAILED,
@@ -92,11 +92,11 @@ static void expect_fits(struct checkpoint_io *from, size_t weights)
                                    h5_path(from->file), weights, h5_size(from->file));
 }
 
-static void *reserve(struct checkpoint_io *from, size_t count, size_t size)
+static void *allocate(struct checkpoint_io *from, size_t count, size_t size)
 {
     void *memory = calloc(count ? count : 1, size);
     if (!memory && io_ok(from))
-        io_no_memory(from);
+        io_out_of_memory(from);
     return memory;
 }
 
@@ -104,7 +104,7 @@ static void read_table(struct checkpoint_io *from, const char *group,
                        const struct io_field *fields, size_t count, void *table,
                        size_t stride)
 {
-    char *column = reserve(from, count, IO_FIELD_SIZE), name[IO_NAME_SIZE];
+    char *column = allocate(from, count, IO_FIELD_SIZE), name[IO_NAME_SIZE];
     for (const struct io_field *field = fields; io_ok(from) && field->name; field++) {
         snprintf(name, sizeof name, "%s/%s", group, field->name);
         from->status = h5_read(from->file, name, field->type, 1, &count, column);
@@ -155,7 +155,7 @@ static void get_recorded(struct checkpoint_io *from, const char *name,
     get_text(from, name, attribute, recorded, sizeof recorded);
     char *original = io_ok(from) ? path_unescape(recorded) : NULL;
     if (io_ok(from) && !original)
-        io_no_memory(from);
+        io_out_of_memory(from);
     if (original)
         snprintf(text, size, "%s", original);
     free(original);
@@ -169,8 +169,9 @@ static void read_config(struct checkpoint_io *from, struct options *options)
         from->status = h5_read_text(from->file, "/config", &recorded);
     bool escaped = io_ok(from) && h5_get_text(from->file, "/config", IO_ESCAPES, origin,
                                               sizeof origin) == STATUS_OK;
-    if (io_ok(from) && !(text = escaped ? path_unescape(recorded) : strdup(recorded)))
-        io_no_memory(from);
+    if (io_ok(from) &&
+        !(text = escaped ? path_unescape(recorded) : strdup(recorded)))
+        io_out_of_memory(from);
     free(recorded);
     if (io_ok(from)) {
         snprintf(origin, sizeof origin, "%s: /config", h5_path(from->file));
@@ -228,10 +229,10 @@ static void read_weights(struct checkpoint_io *from, struct checkpoint *out)
         return;
     out->shape = model_shape_of(&out->options, out->encoding->vocabulary);
     from->status = params_layout(&out->shape, &out->params);
-    expect_fits(from, out->params.total);
+    check_model_fits(from, out->params.total);
     if (!io_ok(from))
         return;
-    out->weights = reserve(from, out->params.total, sizeof *out->weights);
+    out->weights = allocate(from, out->params.total, sizeof *out->weights);
     read_tensors(from, &out->params, "/model", out->weights);
     get_hash(from, "weights_hash", &out->weights_hash);
     if (!io_ok(from))
@@ -259,7 +260,7 @@ static void read_history(struct checkpoint_io *from, struct checkpoint *out)
         return;
     out->state.history_count = dims[0];
     out->state.history =
-        reserve(from, out->state.history_count, sizeof *out->state.history);
+        allocate(from, out->state.history_count, sizeof *out->state.history);
     read_table(from, "/history", io_history_fields, out->state.history_count,
                out->state.history, sizeof *out->state.history);
 }
@@ -293,10 +294,10 @@ static void read_pairs(struct checkpoint_io *from, struct checkpoint *out)
     if (!io_ok(from))
         return;
     size_t count = dims[0];
-    token *first = reserve(from, count, sizeof *first);
-    token *second = reserve(from, count, sizeof *second);
-    int64_t *counts = reserve(from, count, sizeof *counts);
-    out->pairs = reserve(from, v * v, sizeof *out->pairs);
+    token *first = allocate(from, count, sizeof *first);
+    token *second = allocate(from, count, sizeof *second);
+    int64_t *counts = allocate(from, count, sizeof *counts);
+    out->pairs = allocate(from, v * v, sizeof *out->pairs);
     if (io_ok(from))
         from->status = h5_read(from->file, "/pairs/first", H5_U16, 1, &count, first);
     if (io_ok(from))
@@ -354,7 +355,7 @@ static void expect_shape(struct checkpoint_io *from, const char *name, size_t ro
 
 /* Checks that the streams have the batch size of /config, by which predictions are
  * planned, too. */
-static void size_streams(struct checkpoint_io *from, struct checkpoint *out)
+static void set_stream_sizes(struct checkpoint_io *from, struct checkpoint *out)
 {
     if (!io_ok(from))
         return;
@@ -372,12 +373,12 @@ static void read_streams(struct checkpoint_io *from, struct checkpoint *out)
 {
     if (!io_ok(from))
         return;
-    out->streams.rows = reserve(from, out->streams.row_count, sizeof *out->streams.rows);
+    out->streams.rows = allocate(from, out->streams.row_count, sizeof *out->streams.rows);
     out->streams.cursors =
-        reserve(from, out->streams.microbatches, sizeof *out->streams.cursors);
+        allocate(from, out->streams.microbatches, sizeof *out->streams.cursors);
     out->streams.hidden =
-        reserve(from, out->streams.microbatches * out->streams.hidden_size,
-                sizeof *out->streams.hidden);
+        allocate(from, out->streams.microbatches * out->streams.hidden_size,
+                 sizeof *out->streams.hidden);
     read_table(from, "/state/rows", io_row_fields, out->streams.row_count,
                out->streams.rows, sizeof *out->streams.rows);
     read_table(from, "/state/cursors", io_cursor_fields, out->streams.microbatches,
@@ -424,7 +425,7 @@ static void read_all(struct checkpoint_io *from, enum checkpoint_use use,
     get_recorded(from, "/provenance", "host", out->provenance.host,
                  sizeof out->provenance.host);
     get_i64(from, "/provenance", "ranks", &out->provenance.ranks);
-    size_streams(from, out);
+    set_stream_sizes(from, out);
     if (use == CHECKPOINT_TO_TRAIN) {
         read_optimizer(from, out);
         read_streams(from, out);

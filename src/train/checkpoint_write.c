@@ -54,7 +54,7 @@ static void set_recorded(struct checkpoint_io *to, const char *name,
 {
     char *recorded = path_escape(text);
     if (!recorded)
-        io_no_memory(to);
+        io_out_of_memory(to);
     set_text(to, name, attribute, recorded);
     free(recorded);
 }
@@ -92,7 +92,7 @@ static void write_table(struct checkpoint_io *to, const char *group,
 {
     char *column = malloc(IO_FIELD_SIZE * (count + 1)), name[IO_NAME_SIZE];
     if (!column)
-        io_no_memory(to);
+        io_out_of_memory(to);
     for (const struct io_field *field = fields; io_ok(to) && field->name; field++) {
         for (size_t i = 0; i < count; i++)
             memcpy(column + IO_FIELD_SIZE * i,
@@ -171,7 +171,7 @@ static void write_config(struct checkpoint_io *to, const struct options *options
     char *text = options_text(options, SECTION_ALL);
     char *recorded = text ? path_escape_lines(text) : NULL;
     if (!recorded)
-        io_no_memory(to);
+        io_out_of_memory(to);
     if (io_ok(to))
         to->status = h5_write_text(to->file, "/config", recorded);
     set_text(to, "/config", IO_ESCAPES, "\\xHH: a byte that is not of UTF-8");
@@ -185,7 +185,7 @@ static void write_vocabulary(struct checkpoint_io *to, const struct encoding *en
     char(*names)[ENCODING_TOKEN_NAME] = malloc(count * sizeof *names), hash[HASH64_TEXT];
     const char **texts = malloc(count * sizeof *texts);
     if (!names || !texts)
-        io_no_memory(to);
+        io_out_of_memory(to);
     for (size_t i = 0; io_ok(to) && i < count; i++)
         texts[i] =
             encoding->token_name(encoding, (token)i, names[i], ENCODING_TOKEN_NAME);
@@ -208,7 +208,7 @@ static void write_pairs(struct checkpoint_io *to, const struct checkpoint *check
     token *second = malloc((count + 1) * sizeof *second);
     int64_t *counts = malloc((count + 1) * sizeof *counts);
     if (!first || !second || !counts)
-        io_no_memory(to);
+        io_out_of_memory(to);
     for (size_t i = 0, row = 0; io_ok(to) && i < v * v; i++)
         if (checkpoint->pairs[i]) {
             first[row] = (token)(i / v);

@@ -16,9 +16,10 @@ struct data_plan { /* bytes; 0: all tokens are in memory */
 
 /* The plan follows from the index and the settings alone, so every rank can compute what
  * all ranks need. `assignment`: the microbatch of each training shard. STATUS_MISUSE
- * names the smallest data.memory_mb that suffices on all `ranks` ranks. Not collective. */
-enum status data_plan_make(const struct dataset *dataset, const struct options *options,
-                           const int *assignment, int rank, int ranks,
-                           struct data_plan *out);
+ * names the smallest data.memory_mb that suffices on all `ranks` ranks. Not collective.
+ */
+enum status data_plan_compute(const struct dataset *dataset,
+                              const struct options *options, const int *assignment,
+                              int rank, int ranks, struct data_plan *out);
 
 #endif

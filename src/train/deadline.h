@@ -1,5 +1,5 @@
-/* deadline: the time limit of a run: the earlier of run.time_limit_minutes and the time limit of its
- * Slurm job. Rank 0 only.
+/* deadline: the time limit of a run: the earlier of run.time_limit_minutes and the time
+ * limit of its Slurm job. Rank 0 only.
  *
  * The job's limit is read from SLURM_JOB_END_TIME first, if it is set (newer versions of
  * Slurm do so), then from `squeue`: at the start, every few minutes, and more often

@@ -105,11 +105,11 @@ static enum status next_window(struct pass *pass, int64_t *counted)
     enum status status = STATUS_OK;
     *counted = 0;
     for (int s = 0; status == STATUS_OK && s < pass->own.count; s++) {
-        int64_t here = 0;
+        int64_t count = 0;
         status = stream_next_once(pass->streams.list[s], pass->request->steps,
                                   window_inputs(&pass->window, s),
-                                  window_targets(&pass->window, s), &here);
-        *counted += here;
+                                  window_targets(&pass->window, s), &count);
+        *counted += count;
     }
     return status;
 }
@@ -125,16 +125,16 @@ static void add_frames(struct pass *pass, int microbatch)
     int64_t frames = 0;
     for (int i = 0; i < pass->request->steps * pass->request->rows; i++) {
         int32_t target = pass->window.target_of[microbatch][i];
-        bool *in = &in_frames[i % pass->request->rows];
+        bool *in_frame = &in_frames[i % pass->request->rows];
         if (pass->window.input_of[microbatch][i] == encoding->end)
-            *in = false;
+            *in_frame = false;
         if (target < 0 || target == encoding->end)
             continue;
-        if (*in)
+        if (*in_frame)
             loss -= log_probability[i];
         if (encoding->token_seconds(encoding, (token)target) > 0) {
-            frames += *in;
-            *in = true;
+            frames += *in_frame;
+            *in_frame = true;
         }
     }
     exact_sum_add_extra(pass->sum, SUM_FRAME_LOSS, loss);
@@ -233,15 +233,15 @@ static enum status run(struct pass *pass)
     return status;
 }
 
-static double ratio(double value, double by)
+static double ratio(double numerator, double denominator)
 {
-    return by > 0 ? value / by : 0;
+    return denominator > 0 ? numerator / denominator : 0;
 }
 
 static enum status summarise(const struct pass *pass, struct evaluation *out)
 {
     const struct dataset *dataset = pass->request->dataset;
-    const struct dataset_shard *facts = &dataset->total;
+    const struct dataset_shard *total = &dataset->total;
     enum split split = pass->request->split;
     double loss = exact_sum_extra(pass->sum, SUM_LOSS);
     uint64_t tokens = (uint64_t)exact_sum_extra_integer(pass->sum, SUM_TARGETS);
@@ -249,17 +249,17 @@ static enum status summarise(const struct pass *pass, struct evaluation *out)
         return status_fail(STATUS_FAILED,
                            "%s: the model's loss on the %s split is not finite",
                            dataset->path, split_name(split));
-    if (tokens != facts->tokens[split] + facts->pieces[split])
+    if (tokens != total->tokens[split] + total->pieces[split])
         return status_fail(STATUS_FAILED,
                            "%s: %" PRIu64
                            " tokens of the %s split were read; its index says %" PRIu64,
                            dataset->path, tokens, split_name(split),
-                           facts->tokens[split] + facts->pieces[split]);
+                           total->tokens[split] + total->pieces[split]);
     *out = (struct evaluation){
         .tokens = tokens,
-        .pieces = facts->pieces[split],
+        .pieces = total->pieces[split],
         .notes = (uint64_t)exact_sum_extra_integer(pass->sum, SUM_NOTES),
-        .seconds = facts->seconds[split]};
+        .seconds = total->seconds[split]};
     out->frames = (uint64_t)exact_sum_extra_integer(pass->sum, SUM_FRAMES);
     out->loss = tokens ? loss / (double)tokens : (double)NAN;
     out->accuracy =

@@ -25,17 +25,17 @@ static int64_t number_of(const char *line, const char *key)
     return strtoll(at, NULL, 10);
 }
 
-static bool belongs(const char *line, int64_t step, int64_t epoch)
+static bool is_up_to(const char *line, int64_t step, int64_t epoch)
 {
-    int64_t of_step = number_of(line, "\"step\""),
-            of_epoch = number_of(line, "\"epoch\"");
+    int64_t line_step = number_of(line, "\"step\""),
+            line_epoch = number_of(line, "\"epoch\"");
     bool ends_epoch = strstr(line, "\"train_loss\"") != NULL;
-    return of_step >= 0 && of_step <= step && (!ends_epoch || of_epoch <= epoch);
+    return line_step >= 0 && line_step <= step && (!ends_epoch || line_epoch <= epoch);
 }
 
 /* True if the line starts like one that a run writes; a truncated line is compared up to
  * its end. */
-static bool is_own(const struct text_lines *lines)
+static bool is_metrics_line(const struct text_lines *lines)
 {
     static const char by_step[] = "{\"step\":", by_epoch[] = "{\"epoch\":";
     size_t length = strlen(lines->text);
@@ -48,71 +48,71 @@ static bool is_own(const struct text_lines *lines)
            strncmp(lines->text, by_epoch, as_epoch) == 0;
 }
 
-/* Keeps aside a file that contains other lines, or something other than lines. It stays
+/* Moves aside a file that contains other lines, or something other than lines. It stays
  * open. */
-static enum status keep_foreign(const char *path, struct metrics_lines *old)
+static enum status move_foreign_aside(const char *path, struct metrics_lines *old)
 {
     bool own = true;
     while (metrics_lines_next(old))
-        own = own && is_own(&old->lines);
-    if (metrics_lines_broken(old))
+        own = own && is_metrics_line(&old->lines);
+    if (metrics_lines_read_failed(old))
         return STATUS_FAILED;
     if (old->status != STATUS_OK)
         log_warn("%s: not read any further", status_message());
-    return own && old->status == STATUS_OK ? STATUS_OK : run_keep_aside(path);
+    return own && old->status == STATUS_OK ? STATUS_OK : run_move_aside(path);
 }
 
-struct cut {
+struct line_filter {
     struct metrics_lines old;
     int64_t step, epoch;
 };
 
 /* Copies the lines to keep. A last line without its newline was truncated and is
  * dropped. */
-static bool write_lines(FILE *to, struct cut *cut)
+static bool copy_lines(FILE *out, struct line_filter *filter)
 {
-    const struct text_lines *line = &cut->old.lines;
-    bool fine = true;
-    metrics_lines_rewind(&cut->old);
-    while (fine && metrics_lines_next(&cut->old))
-        if (line->terminated && belongs(line->text, cut->step, cut->epoch))
-            fine = fprintf(to, "%s\n", line->text) > 0;
-    return fine && !metrics_lines_broken(&cut->old);
+    const struct text_lines *line = &filter->old.lines;
+    bool ok = true;
+    metrics_lines_rewind(&filter->old);
+    while (ok && metrics_lines_next(&filter->old))
+        if (line->terminated && is_up_to(line->text, filter->step, filter->epoch))
+            ok = fprintf(out, "%s\n", line->text) > 0;
+    return ok && !metrics_lines_read_failed(&filter->old);
 }
 
-static int write_kept(int descriptor, void *context)
+static int write_filtered(int descriptor, void *context)
 {
     int copy = fcntl(descriptor, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-    FILE *to = copy >= 0 ? fdopen(copy, "w") : NULL;
-    if (copy >= 0 && !to)
+    FILE *out = copy >= 0 ? fdopen(copy, "w") : NULL;
+    if (copy >= 0 && !out)
         close(copy);
-    bool fine = to && write_lines(to, context);
+    bool ok = out && copy_lines(out, context);
     int reason = errno;
-    if (to && fclose(to) != 0 && fine)
+    if (out && fclose(out) != 0 && ok)
         return -1;
     errno = reason;
-    return fine ? 0 : -1;
+    return ok ? 0 : -1;
 }
 
-/* Reduces the file to the lines to keep. A file with other lines is kept aside. */
-static enum status cut(const char *path, int64_t step, int64_t epoch)
+/* Reduces the file to the lines to keep. A file with other lines is moved aside. */
+static enum status drop_later_lines(const char *path, int64_t step, int64_t epoch)
 {
-    struct cut cut = {.step = step, .epoch = epoch};
+    struct line_filter filter = {.step = step, .epoch = epoch};
     if (!file_exists(path))
         return file_write_nofollow(path, "", 0);
-    enum status status = metrics_lines_open(path, &cut.old);
+    enum status status = metrics_lines_open(path, &filter.old);
     if (status != STATUS_OK)
         return status;
-    status = keep_foreign(path, &cut.old);
+    status = move_foreign_aside(path, &filter.old);
     if (status == STATUS_OK)
-        status = step > 0 ? file_write_nofollow_callback(path, write_kept, &cut)
+        status = step > 0 ? file_write_nofollow_callback(path, write_filtered, &filter)
                           : file_write_nofollow(path, "", 0);
-    metrics_lines_close(&cut.old);
+    metrics_lines_close(&filter.old);
     return status;
 }
 
 /* O_NOFOLLOW: the file must not have been replaced by a link. */
-static FILE *open_end(const char *path)
+static FILE *open_for_append(const char *path)
 {
     int file = open(path, O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     FILE *stream = file >= 0 ? fdopen(file, "a") : NULL;
@@ -127,8 +127,8 @@ enum status metrics_open(const char *directory, int64_t step, int64_t epoch,
     *out = (struct metrics){.path = path_join(directory, "metrics.jsonl")};
     if (!out->path)
         return status_fail(STATUS_FAILED, "%s: out of memory", directory);
-    enum status status = cut(out->path, step, epoch);
-    if (status == STATUS_OK && !(out->file = open_end(out->path)))
+    enum status status = drop_later_lines(out->path, step, epoch);
+    if (status == STATUS_OK && !(out->file = open_for_append(out->path)))
         status = status_fail_errno("%s: can't be opened for writing", out->path);
     if (status != STATUS_OK)
         metrics_close(out);
@@ -147,7 +147,7 @@ void metrics_close(struct metrics *metrics)
 
 /* Truncates a partly written line, so that the next one, once there is space again,
  * starts on a line of its own. */
-static void drop_line(struct metrics *metrics)
+static void truncate_line(struct metrics *metrics)
 {
     __fpurge(metrics->file);
     clearerr(metrics->file);
@@ -165,26 +165,26 @@ static void end_line(struct metrics *metrics, struct json *json)
     if (!metrics->failed)
         log_warn("%s: lines are missing: %s", metrics->path, status_message());
     metrics->failed = true;
-    drop_line(metrics);
+    truncate_line(metrics);
 }
 
-void metrics_step(struct metrics *metrics, const struct step_facts *facts)
+void metrics_step(struct metrics *metrics, const struct step_metrics *values)
 {
     struct json json;
     if (!metrics->file)
         return;
     json_begin(&json, metrics->file, false);
     json_object(&json, NULL);
-    json_integer(&json, "step", facts->step);
-    json_integer(&json, "epoch", facts->epoch);
-    json_number(&json, "loss", facts->loss);
-    json_number(&json, "accuracy", facts->accuracy);
-    json_number(&json, "gradient_norm", facts->gradient_norm);
-    json_number(&json, "learning_rate", facts->learning_rate);
-    json_number(&json, "seconds", facts->seconds);
-    json_number(&json, "tokens_per_second", facts->tokens_per_second);
-    if (facts->hashed)
-        json_hash(&json, "weights_hash", facts->weights_hash);
+    json_integer(&json, "step", values->step);
+    json_integer(&json, "epoch", values->epoch);
+    json_number(&json, "loss", values->loss);
+    json_number(&json, "accuracy", values->accuracy);
+    json_number(&json, "gradient_norm", values->gradient_norm);
+    json_number(&json, "learning_rate", values->learning_rate);
+    json_number(&json, "seconds", values->seconds);
+    json_number(&json, "tokens_per_second", values->tokens_per_second);
+    if (values->hashed)
+        json_hash(&json, "weights_hash", values->weights_hash);
     end_line(metrics, &json);
 }
 
@@ -223,7 +223,7 @@ void metrics_time(struct metrics *metrics, int64_t epoch, int64_t step,
     json_object(&json, NULL);
     json_integer(&json, "epoch", epoch);
     json_integer(&json, "step", step);
-    json_number(&json, "seconds_all", breakdown->all);
+    json_number(&json, "seconds_all", breakdown->total);
     for (int p = PHASE_READ; p < PHASE_END; p++) {
         char key[32];
         snprintf(key, sizeof key, "seconds_%s", phase_name((enum phase)p));
@@ -232,23 +232,23 @@ void metrics_time(struct metrics *metrics, int64_t epoch, int64_t step,
     if (breakdown->slow_rank >= 0) {
         json_integer(&json, "slow_rank", breakdown->slow_rank);
         json_string(&json, "slow_host", breakdown->slow_host);
-        json_number(&json, "seconds_waited", breakdown->waited);
+        json_number(&json, "seconds_waited", breakdown->excess_wait);
     }
     end_line(metrics, &json);
 }
 
-void metrics_part(struct metrics *metrics, const struct step_facts *facts,
-                  const struct evaluation *valid)
+void metrics_partial_epoch(struct metrics *metrics, const struct step_metrics *values,
+                           const struct evaluation *valid)
 {
     struct json json;
     if (!metrics->file)
         return;
     json_begin(&json, metrics->file, false);
     json_object(&json, NULL);
-    json_integer(&json, "step", facts->step);
-    json_integer(&json, "epoch", facts->epoch);
+    json_integer(&json, "step", values->step);
+    json_integer(&json, "epoch", values->epoch);
     json_number(&json, "valid_loss", valid->loss);
     json_number(&json, "valid_accuracy", valid->accuracy);
-    json_hash(&json, "weights_hash", facts->weights_hash);
+    json_hash(&json, "weights_hash", values->weights_hash);
     end_line(metrics, &json);
 }

@@ -21,7 +21,7 @@
 #include <stdio.h>
 
 #include "report.h"
-#include "step_facts.h"
+#include "step_metrics.h"
 #include "checkpoint.h"
 #include "evaluate.h"
 #include "base/status.h"
@@ -42,13 +42,13 @@ struct checkpoint_cost {
 /* Opens the file for the steps after `step` and the epochs after `epoch`: older lines are
  * kept, later ones dropped, so that a resumed run has each step once. With step 0 the
  * file is emptied. A file with lines of another kind, or that metrics_lines can't read to
- * its end, is kept aside. */
+ * its end, is moved aside. */
 enum status metrics_open(const char *directory, int64_t step, int64_t epoch,
                          struct metrics *out);
 void metrics_close(struct metrics *metrics);
 
 /* A line that can't be written causes a warning, which is logged once. */
-void metrics_step(struct metrics *metrics, const struct step_facts *facts);
+void metrics_step(struct metrics *metrics, const struct step_metrics *values);
 void metrics_epoch(struct metrics *metrics, const struct history_row *row,
                    const struct baselines *baselines, const struct checkpoint_cost *cost);
 void metrics_time(struct metrics *metrics, int64_t epoch, int64_t step,
@@ -56,7 +56,7 @@ void metrics_time(struct metrics *metrics, int64_t epoch, int64_t step,
 /* For a run that ends within an epoch: step, epoch, valid_loss, valid_accuracy,
  * weights_hash.
  */
-void metrics_part(struct metrics *metrics, const struct step_facts *facts,
-                  const struct evaluation *valid);
+void metrics_partial_epoch(struct metrics *metrics, const struct step_metrics *values,
+                           const struct evaluation *valid);
 
 #endif

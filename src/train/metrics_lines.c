@@ -8,18 +8,17 @@
 
 static enum status check_kind(int descriptor, const char *path)
 {
-    struct stat facts;
-    if (fstat(descriptor, &facts) != 0)
+    struct stat st;
+    if (fstat(descriptor, &st) != 0)
         return status_fail_errno("%s: can't read", path);
-    return S_ISREG(facts.st_mode)
+    return S_ISREG(st.st_mode)
                ? STATUS_OK
                : status_fail(STATUS_FAILED, "%s: not a regular file", path);
 }
 
 enum status metrics_lines_open(const char *path, struct metrics_lines *out)
 {
-    *out = (struct metrics_lines){
-        .lines = {.name = path, .max_bytes = METRICS_LONGEST_LINE}};
+    *out = (struct metrics_lines){.lines = {.name = path, .max_bytes = METRICS_MAX_LINE}};
     int descriptor = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (descriptor < 0)
         return status_fail_errno("%s: can't open", path);
@@ -46,7 +45,7 @@ void metrics_lines_rewind(struct metrics_lines *from)
     from->status = STATUS_OK;
 }
 
-bool metrics_lines_broken(const struct metrics_lines *from)
+bool metrics_lines_read_failed(const struct metrics_lines *from)
 {
     return from->status != STATUS_OK && ferror(from->lines.file);
 }

@@ -11,7 +11,7 @@
 #include "base/status.h"
 #include "base/text_file.h"
 
-enum { METRICS_LONGEST_LINE = 1 << 16 };
+enum { METRICS_MAX_LINE = 1 << 16 };
 
 struct metrics_lines {
     struct text_lines lines; /* .text: the last line; .terminated: it is complete */
@@ -30,7 +30,7 @@ bool metrics_lines_next(struct metrics_lines *from);
 void metrics_lines_rewind(struct metrics_lines *from);
 
 /* True if reading the file failed, as opposed to contents that end it early. */
-bool metrics_lines_broken(const struct metrics_lines *from);
+bool metrics_lines_read_failed(const struct metrics_lines *from);
 
 void metrics_lines_close(struct metrics_lines *from);
 

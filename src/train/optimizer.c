@@ -28,8 +28,8 @@ static void begin_adam_with(struct optimizer *optimizer, double learning_rate,
     double correction1 = 1 - power(optimizer->beta1, optimizer->updates);
     double correction2 = 1 - power(optimizer->beta2, optimizer->updates);
     optimizer->rate = (float)(learning_rate / correction1);
-    optimizer->unbias = (float)(1 / sqrt(correction2));
-    optimizer->keep = (float)(1 - learning_rate * decay);
+    optimizer->bias_correction = (float)(1 / sqrt(correction2));
+    optimizer->decay_factor = (float)(1 - learning_rate * decay);
 }
 
 static void begin_adam(struct optimizer *optimizer, double learning_rate)
@@ -42,22 +42,25 @@ static void begin_adamw(struct optimizer *optimizer, double learning_rate)
     begin_adam_with(optimizer, learning_rate, optimizer->weight_decay);
 }
 
-/* Algorithm 1 of Kingma and Ba; `keep` = 1 - learning_rate * weight_decay is AdamW's
- * decoupled decay (Algorithm 2 of Loshchilov and Hutter), 1 for Adam. */
+/* Algorithm 1 of Kingma and Ba; `decay_factor` = 1 - learning_rate * weight_decay is
+ * AdamW's decoupled decay (Algorithm 2 of Loshchilov and Hutter), 1 for Adam. */
 static void adam(const struct optimizer *optimizer, float *restrict first,
                  float *restrict second, size_t count, const float *restrict gradient,
                  float *restrict weights)
 {
-    const float beta1 = (float)optimizer->beta1, rest1 = (float)(1 - optimizer->beta1);
-    const float beta2 = (float)optimizer->beta2, rest2 = (float)(1 - optimizer->beta2);
-    const float rate = optimizer->rate, unbias = optimizer->unbias;
-    const float epsilon = (float)optimizer->epsilon, keep = optimizer->keep;
+    const float beta1 = (float)optimizer->beta1,
+                one_minus_beta1 = (float)(1 - optimizer->beta1);
+    const float beta2 = (float)optimizer->beta2,
+                one_minus_beta2 = (float)(1 - optimizer->beta2);
+    const float rate = optimizer->rate, bias_correction = optimizer->bias_correction;
+    const float epsilon = (float)optimizer->epsilon,
+                decay_factor = optimizer->decay_factor;
     for (size_t i = 0; i < count; i++) {
         float g = gradient[i];
-        first[i] = beta1 * first[i] + rest1 * g;
-        second[i] = beta2 * second[i] + rest2 * g * g;
-        float deviation = sqrtf(second[i]) * unbias + epsilon;
-        weights[i] = keep * weights[i] - rate * first[i] / deviation;
+        first[i] = beta1 * first[i] + one_minus_beta1 * g;
+        second[i] = beta2 * second[i] + one_minus_beta2 * g * g;
+        float deviation = sqrtf(second[i]) * bias_correction + epsilon;
+        weights[i] = decay_factor * weights[i] - rate * first[i] / deviation;
     }
 }
 

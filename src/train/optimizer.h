@@ -23,7 +23,7 @@ struct optimizer { /* free with optimizer_free */
     float *second;      /* [count]: the one called method->second; NULL without one */
     struct arena arena; /* of the moments */
     double beta1, beta2, epsilon, momentum, weight_decay;
-    float rate, unbias, keep; /* factors of the current update */
+    float rate, bias_correction, decay_factor; /* factors of the current update */
 };
 
 enum { OPTIMIZER_CONSTANTS = 4 };

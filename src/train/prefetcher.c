@@ -1,8 +1,9 @@
 /* prefetcher: a ring of windows between the reader's thread and the loop over steps.
  *
- * Windows are numbered from 0; number n is in slot n % count. `made` windows are complete
- * and `taken` have been handed out; the last one handed out is in use. So the reader may
- * fill the next slot while made - (taken - 1) < count.
+ * Windows are numbered from 0; number n is in slot n % count. `produced` windows are
+ * complete and `consumed` have been handed out. The last one handed out is in use; the
+ * slots of those before it are released. So the reader may fill the next slot while
+ * produced - (consumed - 1) < count.
  */
 #include "prefetcher.h"
 
@@ -28,21 +29,21 @@ struct slot {
 struct prefetcher {
     struct streams *streams;
     int rows;
-    int count;          /* of slots */
-    struct slot *slots; /* [count + 1]: the last holds the position at the start */
-    struct arena arena; /* of slots and windows */
-    int64_t step;       /* of window 0 */
-    enum status last;   /* the last result of prefetcher_next */
+    int count;               /* of slots */
+    struct slot *slots;      /* [count + 1]: the last holds the position at the start */
+    struct arena arena;      /* of slots and windows */
+    int64_t step;            /* of window 0 */
+    enum status last_status; /* the last result of prefetcher_next */
 
     pthread_t thread;
-    bool threaded;        /* the thread was started */
-    pthread_mutex_t lock; /* guards the members below */
-    pthread_cond_t moved; /* one of them has changed */
-    int64_t made, taken;
-    bool busy;    /* the thread is reading from the streams */
-    bool resting; /* the thread must not read */
+    bool thread_started;    /* the thread was started */
+    pthread_mutex_t lock;   /* guards the members below */
+    pthread_cond_t changed; /* one of them has changed */
+    int64_t produced, consumed;
+    bool busy;   /* the thread is reading from the streams */
+    bool paused; /* the thread must not read */
     bool closing;
-    enum status status; /* why window number `made` can't be made */
+    enum status status; /* why window number `produced` can't be read */
     char message[STATUS_MESSAGE_SIZE];
 };
 
@@ -71,7 +72,7 @@ uint64_t prefetcher_window_bytes(int microbatches, int rows, int steps)
 }
 
 /* Fills a window with tokens that don't count. */
-static void blank(const struct prefetcher *prefetcher, struct window *window)
+static void fill_blank(const struct prefetcher *prefetcher, struct window *window)
 {
     for (int s = 0; s < window->microbatches; s++)
         window_blank(window, s, stream_end(prefetcher->streams->list[s]));
@@ -87,7 +88,7 @@ static void save_position(const struct prefetcher *prefetcher, struct slot *slot
 static enum status read_window(const struct prefetcher *prefetcher, struct window *window)
 {
     enum status status = STATUS_OK;
-    int64_t step = prefetcher->step + prefetcher->made;
+    int64_t step = prefetcher->step + prefetcher->produced;
     if (inject_triggered(FAULT_READ, step)) {
         errno = EIO;
         status = status_fail_errno("reading for step %" PRId64 " (--inject)", step);
@@ -104,12 +105,12 @@ static enum status fill(struct prefetcher *prefetcher, struct slot *slot)
     if (status == STATUS_OK)
         save_position(prefetcher, slot);
     else
-        blank(prefetcher, &slot->window);
+        fill_blank(prefetcher, &slot->window);
     return status;
 }
 
-/* Keeps the message for prefetcher_status, which another thread calls. */
-static enum status keep(struct prefetcher *prefetcher, enum status status)
+/* Saves the message for prefetcher_status, which another thread calls. */
+static enum status save_message(struct prefetcher *prefetcher, enum status status)
 {
     if (status != STATUS_OK)
         strcpy(prefetcher->message, status_message());
@@ -119,13 +120,13 @@ static enum status keep(struct prefetcher *prefetcher, enum status status)
 /* ---- the thread ---- */
 
 /* Waits for a free slot. False if the prefetcher is closing. */
-static bool wait_for_work(struct prefetcher *prefetcher)
+static bool wait_for_free_slot(struct prefetcher *prefetcher)
 {
-    int64_t in_use = prefetcher->taken > 0 ? prefetcher->taken - 1 : 0;
+    int64_t released = prefetcher->consumed > 0 ? prefetcher->consumed - 1 : 0;
     while (!prefetcher->closing &&
-           (prefetcher->resting || prefetcher->made - in_use >= prefetcher->count)) {
-        pthread_cond_wait(&prefetcher->moved, &prefetcher->lock);
-        in_use = prefetcher->taken > 0 ? prefetcher->taken - 1 : 0;
+           (prefetcher->paused || prefetcher->produced - released >= prefetcher->count)) {
+        pthread_cond_wait(&prefetcher->changed, &prefetcher->lock);
+        released = prefetcher->consumed > 0 ? prefetcher->consumed - 1 : 0;
     }
     return !prefetcher->closing;
 }
@@ -134,18 +135,18 @@ static void *read_ahead(void *context)
 {
     struct prefetcher *prefetcher = context;
     pthread_mutex_lock(&prefetcher->lock);
-    while (prefetcher->status == STATUS_OK && wait_for_work(prefetcher)) {
+    while (prefetcher->status == STATUS_OK && wait_for_free_slot(prefetcher)) {
         prefetcher->busy = true;
         pthread_mutex_unlock(&prefetcher->lock);
         struct trace_span span = trace_begin(PHASE_READ);
-        enum status status =
-            fill(prefetcher, &prefetcher->slots[prefetcher->made % prefetcher->count]);
+        enum status status = fill(
+            prefetcher, &prefetcher->slots[prefetcher->produced % prefetcher->count]);
         trace_end(span);
         pthread_mutex_lock(&prefetcher->lock);
         prefetcher->busy = false;
-        prefetcher->status = keep(prefetcher, status);
-        prefetcher->made += status == STATUS_OK;
-        pthread_cond_broadcast(&prefetcher->moved);
+        prefetcher->status = save_message(prefetcher, status);
+        prefetcher->produced += status == STATUS_OK;
+        pthread_cond_broadcast(&prefetcher->changed);
     }
     pthread_mutex_unlock(&prefetcher->lock);
     return NULL;
@@ -154,17 +155,18 @@ static void *read_ahead(void *context)
 /* Signals are handled by the main thread. */
 static enum status start_thread(struct prefetcher *prefetcher)
 {
-    sigset_t all, before;
+    sigset_t all, old_mask;
     sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_sigmask(SIG_SETMASK, &all, &old_mask);
     int reason = pthread_create(&prefetcher->thread, NULL, read_ahead, prefetcher);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_sigmask(SIG_SETMASK, &old_mask, NULL);
     if (reason)
-        return keep(prefetcher, status_fail(STATUS_FAILED,
-                                            "can't start the thread that reads ahead: %s",
-                                            strerror(reason)));
+        return save_message(prefetcher,
+                            status_fail(STATUS_FAILED,
+                                        "can't start the thread that reads ahead: %s",
+                                        strerror(reason)));
     pthread_setname_np(prefetcher->thread, "tutti-reader");
-    prefetcher->threaded = true;
+    prefetcher->thread_started = true;
     return STATUS_OK;
 }
 
@@ -203,9 +205,9 @@ enum status prefetcher_open(struct streams *streams, int rows, int steps, int wi
     }
     plan(prefetcher, steps);
     pthread_mutex_init(&prefetcher->lock, NULL);
-    pthread_cond_init(&prefetcher->moved, NULL);
+    pthread_cond_init(&prefetcher->changed, NULL);
     for (int i = 0; i < windows; i++)
-        blank(prefetcher, &prefetcher->slots[i].window);
+        fill_blank(prefetcher, &prefetcher->slots[i].window);
     save_position(prefetcher, &prefetcher->slots[windows]);
     *out = prefetcher;
     return STATUS_OK;
@@ -215,15 +217,15 @@ void prefetcher_close(struct prefetcher *prefetcher)
 {
     if (!prefetcher)
         return;
-    if (prefetcher->threaded) {
+    if (prefetcher->thread_started) {
         pthread_mutex_lock(&prefetcher->lock);
         prefetcher->closing = true;
-        pthread_cond_broadcast(&prefetcher->moved);
+        pthread_cond_broadcast(&prefetcher->changed);
         pthread_mutex_unlock(&prefetcher->lock);
         pthread_join(prefetcher->thread, NULL);
     }
     arena_free(&prefetcher->arena);
-    pthread_cond_destroy(&prefetcher->moved);
+    pthread_cond_destroy(&prefetcher->changed);
     pthread_mutex_destroy(&prefetcher->lock);
     free(prefetcher);
 }
@@ -233,8 +235,8 @@ void prefetcher_close(struct prefetcher *prefetcher)
 /* The slot of the window in use, or of the position at the start. */
 static const struct slot *current(const struct prefetcher *prefetcher)
 {
-    return &prefetcher->slots[prefetcher->taken > 0
-                                  ? (prefetcher->taken - 1) % prefetcher->count
+    return &prefetcher->slots[prefetcher->consumed > 0
+                                  ? (prefetcher->consumed - 1) % prefetcher->count
                                   : prefetcher->count];
 }
 
@@ -250,49 +252,51 @@ const struct stream_cursor *prefetcher_cursors(const struct prefetcher *prefetch
 
 enum status prefetcher_status(const struct prefetcher *prefetcher)
 {
-    if (prefetcher->last != STATUS_OK)
+    if (prefetcher->last_status != STATUS_OK)
         status_set_message(prefetcher->message);
-    return prefetcher->last;
+    return prefetcher->last_status;
 }
 
-static enum status make_now(struct prefetcher *prefetcher)
+static enum status read_now(struct prefetcher *prefetcher)
 {
-    if (prefetcher->last != STATUS_OK)
-        return prefetcher->last;
-    enum status status = keep(prefetcher, fill(prefetcher, &prefetcher->slots[0]));
-    prefetcher->made += status == STATUS_OK;
+    if (prefetcher->last_status != STATUS_OK)
+        return prefetcher->last_status;
+    enum status status =
+        save_message(prefetcher, fill(prefetcher, &prefetcher->slots[0]));
+    prefetcher->produced += status == STATUS_OK;
     return status;
 }
 
 /* Starts or wakes the thread if necessary, and waits for the next window. */
 static enum status wait_for_window(struct prefetcher *prefetcher)
 {
-    if (!prefetcher->threaded) {
+    if (!prefetcher->thread_started) {
         enum status status = start_thread(prefetcher);
         if (status != STATUS_OK)
             return status;
     }
     pthread_mutex_lock(&prefetcher->lock);
-    prefetcher->resting = false;
-    pthread_cond_broadcast(&prefetcher->moved);
-    while (prefetcher->made == prefetcher->taken && prefetcher->status == STATUS_OK)
-        pthread_cond_wait(&prefetcher->moved, &prefetcher->lock);
+    prefetcher->paused = false;
+    pthread_cond_broadcast(&prefetcher->changed);
+    while (prefetcher->produced == prefetcher->consumed &&
+           prefetcher->status == STATUS_OK)
+        pthread_cond_wait(&prefetcher->changed, &prefetcher->lock);
     enum status status =
-        prefetcher->made > prefetcher->taken ? STATUS_OK : prefetcher->status;
+        prefetcher->produced > prefetcher->consumed ? STATUS_OK : prefetcher->status;
     pthread_mutex_unlock(&prefetcher->lock);
     return status;
 }
 
 enum status prefetcher_next(struct prefetcher *prefetcher, struct window *out)
 {
-    prefetcher->last =
-        prefetcher->count > 1 ? wait_for_window(prefetcher) : make_now(prefetcher);
-    *out = prefetcher->slots[prefetcher->taken % prefetcher->count].window;
-    if (prefetcher->last != STATUS_OK)
+    prefetcher->last_status =
+        prefetcher->count > 1 ? wait_for_window(prefetcher) : read_now(prefetcher);
+    *out = prefetcher->slots[prefetcher->consumed % prefetcher->count].window;
+    if (prefetcher->last_status != STATUS_OK)
         return prefetcher_status(prefetcher);
     pthread_mutex_lock(&prefetcher->lock);
-    prefetcher->taken++;
-    pthread_cond_broadcast(&prefetcher->moved);
+    prefetcher->consumed++;
+    pthread_cond_broadcast(&prefetcher->changed);
     pthread_mutex_unlock(&prefetcher->lock);
     return STATUS_OK;
 }
@@ -300,9 +304,9 @@ enum status prefetcher_next(struct prefetcher *prefetcher, struct window *out)
 void prefetcher_pause(struct prefetcher *prefetcher)
 {
     pthread_mutex_lock(&prefetcher->lock);
-    prefetcher->resting = true;
+    prefetcher->paused = true;
     while (prefetcher->busy)
-        pthread_cond_wait(&prefetcher->moved, &prefetcher->lock);
+        pthread_cond_wait(&prefetcher->changed, &prefetcher->lock);
     pthread_mutex_unlock(&prefetcher->lock);
     streams_release(prefetcher->streams);
 }

@@ -8,12 +8,12 @@
 
 #include "trace_file.h"
 
-static const double least_reported = 0.02; /* of the time */
+static const double min_reported_share = 0.02; /* of the time */
 
 /* ---- the breakdown ---- */
 
-static void find_slow(const struct report_rank *ranks, int count,
-                      struct time_breakdown *out)
+static void find_slowest(const struct rank_times *ranks, int count,
+                         struct time_breakdown *out)
 {
     double others = 0;
     int slow = 0;
@@ -23,20 +23,20 @@ static void find_slow(const struct report_rank *ranks, int count,
     for (int r = 0; r < count; r++)
         others += r == slow ? 0 : ranks[r].seconds[PHASE_WAIT];
     out->slow_rank = slow;
-    out->waited = others / (count - 1) - ranks[slow].seconds[PHASE_WAIT];
+    out->excess_wait = others / (count - 1) - ranks[slow].seconds[PHASE_WAIT];
     memcpy(out->slow_host, ranks[slow].host, sizeof out->slow_host);
 }
 
-struct time_breakdown time_breakdown_of(const struct report_rank *ranks, int count)
+struct time_breakdown time_breakdown_of(const struct rank_times *ranks, int count)
 {
     struct time_breakdown out = {.slow_rank = -1};
     for (int p = 0; p < PHASES; p++) {
         for (int r = 0; r < count; r++)
             out.seconds[p] += ranks[r].seconds[p] / count;
-        out.all += out.seconds[p];
+        out.total += out.seconds[p];
     }
     if (count > 1)
-        find_slow(ranks, count, &out);
+        find_slowest(ranks, count, &out);
     return out;
 }
 
@@ -51,8 +51,8 @@ const char *time_breakdown_text(const struct time_breakdown *breakdown,
 {
     size_t used = (size_t)snprintf(text, REPORT_TEXT, "time:");
     const char *between = " ";
-    for (int p = 0; p < PHASES && breakdown->all > 0; p++) {
-        double percent = 100 * breakdown->seconds[p] / breakdown->all;
+    for (int p = 0; p < PHASES && breakdown->total > 0; p++) {
+        double percent = 100 * breakdown->seconds[p] / breakdown->total;
         if (percent < 0.5)
             continue;
         used += (size_t)snprintf(text + used, REPORT_TEXT - used, "%s%s %.0f %%", between,
@@ -66,11 +66,12 @@ const char *time_breakdown_slowest(const struct time_breakdown *breakdown,
                                    char text[REPORT_TEXT])
 {
     text[0] = '\0';
-    if (breakdown->slow_rank >= 0 && breakdown->waited > least_reported * breakdown->all)
+    if (breakdown->slow_rank >= 0 &&
+        breakdown->excess_wait > min_reported_share * breakdown->total)
         snprintf(text, REPORT_TEXT,
                  "slowest rank: %d (%s); the others waited %.1f %% of the time for it",
                  breakdown->slow_rank, breakdown->slow_host,
-                 100 * breakdown->waited / breakdown->all);
+                 100 * breakdown->excess_wait / breakdown->total);
     return text;
 }
 
@@ -84,34 +85,34 @@ enum status report_open(struct comm *comm, const char *trace, struct report *out
 
 void report_begin(struct report *report)
 {
-    phase_seconds(report->before);
+    phase_seconds(report->start_seconds);
 }
 
 enum status report_end(struct report *report, struct time_breakdown *breakdown)
 {
-    struct report_rank mine = {{0}, {0}};
+    struct rank_times local = {{0}, {0}};
     uint8_t *all = NULL;
     size_t *sizes = NULL;
     comm_barrier(report->comm);
-    double before[PHASES];
-    memcpy(before, report->before, sizeof before);
+    double previous[PHASES];
+    memcpy(previous, report->start_seconds, sizeof previous);
     report_begin(report);
     for (int p = 0; p < PHASES; p++)
-        mine.seconds[p] = report->before[p] - before[p];
-    snprintf(mine.host, sizeof mine.host, "%s", comm_host(report->comm));
+        local.seconds[p] = report->start_seconds[p] - previous[p];
+    snprintf(local.host, sizeof local.host, "%s", comm_host(report->comm));
     *breakdown = (struct time_breakdown){.slow_rank = -1};
     enum status status = comm_agree(
-        report->comm, comm_gather(report->comm, &mine, sizeof mine, &all, &sizes));
+        report->comm, comm_gather(report->comm, &local, sizeof local, &all, &sizes));
     if (status == STATUS_OK && comm_rank(report->comm) == 0)
         *breakdown =
-            time_breakdown_of((const struct report_rank *)all, comm_size(report->comm));
+            time_breakdown_of((const struct rank_times *)all, comm_size(report->comm));
     free(all);
     free(sizes);
-    report_trace(report);
+    report_flush_trace(report);
     return status;
 }
 
-void report_trace(struct report *report)
+void report_flush_trace(struct report *report)
 {
     if (report->trace)
         trace_file_flush(report->trace);

@@ -14,7 +14,7 @@
 enum { REPORT_HOST = 64, REPORT_TEXT = 512 };
 
 /* Where one rank's time went in an interval. */
-struct report_rank {
+struct rank_times {
     double seconds[PHASES];
     char host[REPORT_HOST];
 };
@@ -22,14 +22,14 @@ struct report_rank {
 /* Where the time of all ranks went. */
 struct time_breakdown {
     double seconds[PHASES]; /* mean over the ranks */
-    double all;             /* their sum */
+    double total;           /* their sum */
     int slow_rank; /* the rank that waited least, or -1 if there is one rank only */
     char slow_host[REPORT_HOST];
-    double waited; /* mean seconds that the others waited longer than it, which they
-                      would gain if it were as fast as they are */
+    double excess_wait; /* mean seconds that the others waited longer than it, which
+                           they would gain if it were as fast as they are */
 };
 
-struct time_breakdown time_breakdown_of(const struct report_rank *ranks, int count);
+struct time_breakdown time_breakdown_of(const struct rank_times *ranks, int count);
 
 /* "time: forward 31 %, backward 52 %, wait 4 %", without entries that round to 0 %.
  * Returns text. */
@@ -45,8 +45,8 @@ struct trace_file;
 
 struct report {
     struct comm *comm;
-    double before[PHASES];    /* phase_seconds at the start of the interval */
-    struct trace_file *trace; /* NULL: no trace */
+    double start_seconds[PHASES]; /* phase_seconds at the start of the interval */
+    struct trace_file *trace;     /* NULL: no trace */
 };
 
 /* Starts the trace in a new file at the path `trace`; NULL: no trace. Collective. */
@@ -60,7 +60,7 @@ void report_begin(struct report *report);
 enum status report_end(struct report *report, struct time_breakdown *breakdown);
 
 /* Flushes the trace, if there is one. A failure only causes a warning. Collective. */
-void report_trace(struct report *report);
+void report_flush_trace(struct report *report);
 
 /* Ends the trace. Does nothing if the report is not open. Collective. */
 void report_close(struct report *report);

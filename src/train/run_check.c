@@ -12,30 +12,30 @@
 #include "run_names.h"
 #include "base/file.h"
 
-static enum status no_memory(const char *path)
+static enum status out_of_memory(const char *path)
 {
     return status_fail(STATUS_FAILED, "%s: out of memory", path);
 }
 
 /* ---- names of the run ---- */
 
-static bool is_there(const char *path, struct stat *facts)
+static bool exists(const char *path, struct stat *st)
 {
-    return path && lstat(path, facts) == 0;
+    return path && lstat(path, st) == 0;
 }
 
 /* Under the name of a file there must be a regular file or nothing. */
 static enum status check_top_name(const char *directory, const char *name)
 {
-    struct stat facts;
+    struct stat st;
     char *path = path_join(directory, name);
-    enum status status = path ? STATUS_OK : no_memory(directory);
-    if (is_there(path, &facts) && !S_ISREG(facts.st_mode))
+    enum status status = path ? STATUS_OK : out_of_memory(directory);
+    if (exists(path, &st) && !S_ISREG(st.st_mode))
         status =
             status_fail(STATUS_MISUSE,
                         "%s: %s (a run writes a file of this name, and never through "
                         "a link): remove or rename it, or set another run.dir",
-                        path, file_kind(facts.st_mode));
+                        path, file_kind(st.st_mode));
     free(path);
     return status;
 }
@@ -66,21 +66,21 @@ static char *first_name(const char *path, enum run_folder folder,
 static bool is_foreign(enum run_folder folder, const char *name)
 {
     return strcmp(name, ".") != 0 && strcmp(name, "..") != 0 &&
-           !run_writes(folder, name) && !run_is_left_over(folder, name) &&
-           !run_is_kept_aside(name);
+           !run_is_output_name(folder, name) && !run_is_temporary_name(folder, name) &&
+           !run_is_moved_aside(name);
 }
 
 /* Checks that the run may write into the folder that this link leads to. */
 static enum status check_link(const char *path, const struct stat *link,
                               enum run_folder folder)
 {
-    static const char cure[] = "make it a folder, or set another run.dir";
+    static const char remedy[] = "make it a folder, or set another run.dir";
     if (!file_is_directory(path))
         return status_fail(STATUS_MISUSE, "%s: a link that leads to no folder: %s", path,
-                           cure);
+                           remedy);
     if (link->st_uid != geteuid() && link->st_uid != 0)
         return status_fail(STATUS_MISUSE, "%s: a link made by another user: %s", path,
-                           cure);
+                           remedy);
     char *foreign = first_name(path, folder, is_foreign);
     if (!foreign)
         return STATUS_OK;
@@ -96,32 +96,32 @@ static enum status check_link(const char *path, const struct stat *link,
 static enum status check_folder(const char *directory, const char *name,
                                 enum run_folder folder)
 {
-    struct stat facts;
+    struct stat st;
     char *path = path_join(directory, name);
-    enum status status = path ? STATUS_OK : no_memory(directory);
-    if (!is_there(path, &facts) || S_ISDIR(facts.st_mode))
+    enum status status = path ? STATUS_OK : out_of_memory(directory);
+    if (!exists(path, &st) || S_ISDIR(st.st_mode))
         status = path ? STATUS_OK : status;
-    else if (S_ISLNK(facts.st_mode))
-        status = check_link(path, &facts, folder);
+    else if (S_ISLNK(st.st_mode))
+        status = check_link(path, &st, folder);
     else
         status = status_fail(STATUS_MISUSE,
                              "%s: %s (a run has a folder of this name): move it away, or "
                              "set another run.dir",
-                             path, file_kind(facts.st_mode));
+                             path, file_kind(st.st_mode));
     free(path);
     return status;
 }
 
 bool run_is_root_cause(const char *path)
 {
-    static const char words[] = "tutti: root cause: ";
-    char text[sizeof words] = "";
+    static const char prefix[] = "tutti: root cause: ";
+    char text[sizeof prefix] = "";
     int file = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    bool is =
-        file >= 0 && read(file, text, sizeof words - 1) > 0 && strcmp(text, words) == 0;
+    bool matches =
+        file >= 0 && read(file, text, sizeof prefix - 1) > 0 && strcmp(text, prefix) == 0;
     if (file >= 0)
         close(file);
-    return is;
+    return matches;
 }
 
 /* True for a root-cause.txt left by a launch that died before its run marked the
@@ -137,16 +137,16 @@ static char *find_obstacle(const char *directory)
 {
     static const char *const folders[] = {
         [RUN_CHECKPOINTS] = "checkpoints", [RUN_SAMPLES] = "samples"};
-    struct stat facts;
+    struct stat st;
     for (size_t i = 0; run_top_names[i]; i++) {
         char *path = path_join(directory, run_top_names[i]);
-        if (is_there(path, &facts) && !is_own_root_cause(path))
+        if (exists(path, &st) && !is_own_root_cause(path))
             return path;
         free(path);
     }
     for (enum run_folder f = RUN_CHECKPOINTS; f <= RUN_SAMPLES; f++) {
         char *path = path_join(directory, folders[f]);
-        char *name = path ? first_name(path, f, run_writes) : NULL;
+        char *name = path ? first_name(path, f, run_is_output_name) : NULL;
         char *found = name ? path_join(path, name) : NULL;
         free(path);
         free(name);
@@ -163,7 +163,7 @@ static enum status count_checkpoints(const char *directory, size_t *count)
 {
     struct run_listing listing = {0};
     char *path = path_join(directory, "checkpoints");
-    enum status status = path ? STATUS_OK : no_memory(directory);
+    enum status status = path ? STATUS_OK : out_of_memory(directory);
     *count = 0;
     if (path && file_is_directory(path))
         status = run_listing_read(path, &listing);
@@ -176,7 +176,7 @@ static enum status count_checkpoints(const char *directory, size_t *count)
 
 /* Checks for the marker again, because a run started at the same time may have created it
  * since the first check. */
-static enum status refuse(const char *directory, const char *found)
+static enum status fail_obstacle(const char *directory, const char *found)
 {
     bool marked;
     char id[RUN_CLAIM_ID];
@@ -195,12 +195,12 @@ static enum status check_unmarked(const char *directory, enum run_start start)
     size_t count;
     enum status status = count_checkpoints(directory, &count);
     if (status == STATUS_OK && count > 0 && start == RUN_NEW)
-        status = run_refuse_old(directory);
+        status = run_fail_has_checkpoints(directory);
     if (status != STATUS_OK || count > 0)
         return status;
     char *found = find_obstacle(directory);
     if (found)
-        status = refuse(directory, found);
+        status = fail_obstacle(directory, found);
     free(found);
     return status;
 }
@@ -210,7 +210,8 @@ static enum status check_linked_listing(const char *checkpoints, const char *id)
     struct run_listing listing;
     enum status status = run_listing_read(checkpoints, &listing);
     for (size_t i = 0; i < listing.count && status == STATUS_OK; i++)
-        if (listing.entries[i].step >= 0 && !run_is_of(&listing.entries[i], id))
+        if (listing.entries[i].step >= 0 &&
+            !run_entry_belongs_to(&listing.entries[i], id))
             status = status_fail(STATUS_MISUSE,
                                  "%s: a link to the checkpoints of another run, as %s: "
                                  "make it a folder, or set another run.dir",
@@ -221,18 +222,18 @@ static enum status check_linked_listing(const char *checkpoints, const char *id)
 
 /* A link may have been copied with a run from elsewhere. Readable checkpoints in its
  * folder must be this run's or have no id. */
-static enum status check_linked_run(const char *directory, const char *id)
+static enum status check_checkpoints_link(const char *directory, const char *id)
 {
-    struct stat facts;
+    struct stat st;
     char *checkpoints = path_join(directory, "checkpoints");
-    enum status status = checkpoints ? STATUS_OK : no_memory(directory);
-    if (is_there(checkpoints, &facts) && S_ISLNK(facts.st_mode))
+    enum status status = checkpoints ? STATUS_OK : out_of_memory(directory);
+    if (exists(checkpoints, &st) && S_ISLNK(st.st_mode))
         status = check_linked_listing(checkpoints, id);
     free(checkpoints);
     return status;
 }
 
-enum status run_refuse_old(const char *directory)
+enum status run_fail_has_checkpoints(const char *directory)
 {
     return status_fail(STATUS_MISUSE,
                        "%s/checkpoints holds the checkpoints of an earlier run: add "
@@ -253,5 +254,5 @@ enum status run_check(const char *directory, enum run_start start)
         status = run_claim_peek(directory, &marked, id);
     if (status == STATUS_OK && !marked)
         status = check_unmarked(directory, start);
-    return status == STATUS_OK ? check_linked_run(directory, id) : status;
+    return status == STATUS_OK ? check_checkpoints_link(directory, id) : status;
 }

@@ -28,7 +28,7 @@ enum run_start { RUN_NEW, RUN_RESUMED };
 enum status run_check(const char *directory, enum run_start start);
 
 /* Fails with the message for a new run in a folder with checkpoints of an earlier one. */
-enum status run_refuse_old(const char *directory);
+enum status run_fail_has_checkpoints(const char *directory);
 
 /* True for a root-cause.txt written by the watchdog, recognised by its first words. */
 bool run_is_root_cause(const char *path);

@@ -41,10 +41,10 @@ const char *run_checkpoints_newest_existing(const struct run_directory *run,
                                             const char *saved, char name[CHECKPOINT_NAME])
 {
     char *path = saved[0] ? path_join(run->checkpoints, saved) : NULL;
-    bool is_there = path && file_exists(path);
+    bool exists = path && file_exists(path);
     free(path);
-    snprintf(name, CHECKPOINT_NAME, "%s", is_there ? saved : "");
-    if (is_there || !saved[0])
+    snprintf(name, CHECKPOINT_NAME, "%s", exists ? saved : "");
+    if (exists || !saved[0])
         return name;
     path = run_find_checkpoint(run->checkpoints, RUN_NEWEST);
     if (path)
@@ -76,8 +76,9 @@ static bool is_readable(const struct run_listing *listing, const char *name)
 
 /* Renames a copy of a checkpoint that is in the place of a link to the checkpoint's own
  * name, provided that it is the chosen one or no readable checkpoint has that name. */
-static void adopt_copy(const struct run_directory *run, const struct run_listing *listing,
-                       struct run_entry *entry, char *chosen)
+static void rename_link_copy(const struct run_directory *run,
+                             const struct run_listing *listing, struct run_entry *entry,
+                             char *chosen)
 {
     char name[CHECKPOINT_NAME];
     const struct training_state state = {
@@ -86,7 +87,7 @@ static void adopt_copy(const struct run_directory *run, const struct run_listing
     char *from = path_join(run->checkpoints, entry->name);
     char *to = path_join(run->checkpoints, run_checkpoint_name(&state, name));
     if (from && to && (is_chosen || !is_readable(listing, name)) &&
-        run_make_way(run, to) == STATUS_OK && rename(from, to) == 0) {
+        run_move_foreign_aside(run, to) == STATUS_OK && rename(from, to) == 0) {
         memcpy(entry->name, name, sizeof name);
         if (is_chosen)
             memcpy(chosen, name, sizeof name);
@@ -104,12 +105,12 @@ void run_checkpoints_repair_links(const struct run_directory *run, char *chosen,
     for (size_t i = 0; i < listing.count; i++)
         if (listing.entries[i].step >= 0 &&
             !run_is_checkpoint_name(listing.entries[i].name))
-            adopt_copy(run, &listing, &listing.entries[i], chosen);
-    run_link(run, "latest", chosen);
+            rename_link_copy(run, &listing, &listing.entries[i], chosen);
+    run_links_set(run, "latest", chosen);
     const struct run_entry *best =
         run_listing_best(&listing, state->history, state->history_count);
     if (best)
-        run_link(run, "best", best->name);
+        run_links_set(run, "best", best->name);
     run_listing_free(&listing);
 }
 
@@ -146,11 +147,11 @@ static void remove_old(const struct run_directory *run, const struct run_listing
     for (size_t i = 0; i < listing->count; i++) {
         const struct run_entry *entry = &listing->entries[i];
         if (!run_is_checkpoint_name(entry->name) ||
-            !run_is_of(entry, run_claim_id(run->claim)) || keep-- > 0 ||
+            !run_entry_belongs_to(entry, run_claim_id(run->claim)) || keep-- > 0 ||
             strcmp(entry->name, written) == 0 || entry == best)
             continue;
         char *path = path_join(run->checkpoints, entry->name);
-        if (path && run_is_file(path) && unlink(path) != 0)
+        if (path && run_is_regular_file(path) && unlink(path) != 0)
             log_warn("%s: can't be removed: %s", path, strerror(errno));
         free(path);
     }
@@ -158,16 +159,16 @@ static void remove_old(const struct run_directory *run, const struct run_listing
 
 /* Injected fault: truncates the checkpoint to half its size and kills the process, as if
  * the disk had lost acknowledged writes. */
-static void tear(const char *path)
+static void inject_torn_write(const char *path)
 {
-    struct stat facts;
-    if (stat(path, &facts) == 0 && truncate(path, facts.st_size / 2) == 0)
+    struct stat st;
+    if (stat(path, &st) == 0 && truncate(path, st.st_size / 2) == 0)
         file_sync(path);
     kill(getpid(), SIGKILL);
 }
 
-static enum status make_checkpoint(const struct run_directory *run, const char *path,
-                                   struct checkpoint *checkpoint)
+static enum status write_checkpoint(const struct run_directory *run, const char *path,
+                                    struct checkpoint *checkpoint)
 {
     snprintf(checkpoint->provenance.run, sizeof checkpoint->provenance.run, "%s",
              run_claim_id(run->claim));
@@ -183,17 +184,17 @@ enum status run_checkpoints_write(const struct run_directory *run,
         path_join(run->checkpoints, run_checkpoint_name(&checkpoint->state, name));
     if (!path)
         return status_fail(STATUS_FAILED, "%s: out of memory", run->checkpoints);
-    enum status status = run_claim_still_holds(run->claim);
+    enum status status = run_claim_verify(run->claim);
     if (status == STATUS_OK)
-        status = run_make_way(run, path);
+        status = run_move_foreign_aside(run, path);
     if (status == STATUS_OK)
-        status = make_checkpoint(run, path, checkpoint);
+        status = write_checkpoint(run, path, checkpoint);
     if (status == STATUS_OK) /* writing may have taken a long time */
-        status = run_claim_still_holds(run->claim);
+        status = run_claim_verify(run->claim);
     if (status == STATUS_OK) {
-        run_link(run, "latest", name);
+        run_links_set(run, "latest", name);
         if (inject_triggered(FAULT_TORN, checkpoint->state.step))
-            tear(path);
+            inject_torn_write(path);
     }
     free(path);
     if (status != STATUS_OK)
@@ -202,7 +203,7 @@ enum status run_checkpoints_write(const struct run_directory *run,
         const struct run_entry *best = run_listing_best(
             &listing, checkpoint->state.history, checkpoint->state.history_count);
         if (best)
-            run_link(run, "best", best->name);
+            run_links_set(run, "best", best->name);
         remove_old(run, &listing, keep, name, best);
     } else { /* in a partial listing the newest ones are unknown */
         log_warn("old checkpoints are not removed: %s", status_message());

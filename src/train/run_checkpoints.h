@@ -36,7 +36,7 @@ void run_checkpoints_repair_links(const struct run_directory *run, char *chosen,
 
 /* Writes the checkpoint under its name, points `latest` at it and `best` at the one with
  * the lowest validation loss in its history; then removes all but the newest `keep` and
- * the best. Anything else that has a name to be written is kept aside, and only
+ * the best. Anything else under a name to be written is moved aside, and only
  * checkpoints are removed. A link that can't be created is not a failure. On failure no
  * older checkpoint is lost. STATUS_FAILED also if the folder now belongs to another
  * run. */

@@ -16,8 +16,8 @@
 #include "base/hash.h"
 #include "base/log.h"
 
-enum { MARKER_MOST = 64 << 20 };
-static const char title[] = "tutti run 1\n";
+enum { MARKER_MAX = 64 << 20 };
+static const char header[] = "tutti run 1\n";
 
 struct run_claim {
     char *path, *text; /* of the marker */
@@ -25,7 +25,7 @@ struct run_claim {
     bool unsaved; /* `text` has lines that the file lacks */
 };
 
-static enum status no_memory(const char *path)
+static enum status out_of_memory(const char *path)
 {
     return status_fail(STATUS_FAILED, "%s: out of memory", path);
 }
@@ -35,22 +35,22 @@ static enum status no_memory(const char *path)
 /* *text: the text of the marker, owned by the caller, or NULL if there is no marker. */
 static enum status read_marker(const char *path, char **text)
 {
-    struct stat facts;
+    struct stat st;
     uint8_t *bytes = NULL;
     size_t size = 0;
     *text = NULL;
     if (!path)
-        return no_memory(RUN_MARKER);
-    if (lstat(path, &facts) != 0)
+        return out_of_memory(RUN_MARKER);
+    if (lstat(path, &st) != 0)
         return STATUS_OK;
-    enum status status = file_read(path, MARKER_MOST, &bytes, &size);
+    enum status status = file_read(path, MARKER_MAX, &bytes, &size);
     if (status != STATUS_OK)
         return status;
     *text = strndup((char *)bytes, size);
     free(bytes);
     if (!*text)
-        return no_memory(path);
-    if (!**text || strncmp(*text, title, strlen(title)) == 0)
+        return out_of_memory(path);
+    if (!**text || strncmp(*text, header, strlen(header)) == 0)
         return STATUS_OK;
     free(*text);
     *text = NULL;
@@ -58,7 +58,7 @@ static enum status read_marker(const char *path, char **text)
         STATUS_MISUSE,
         "%s: does not mark a run of this version of tutti (expected \"%.*s\" "
         "as its first line): set another run.dir",
-        path, (int)strlen(title) - 1, title);
+        path, (int)strlen(header) - 1, header);
 }
 
 /* The id in the marker's text; "" if there is none. */
@@ -87,7 +87,7 @@ enum status run_claim_mark(const char *directory)
 {
     char *path = path_join(directory, RUN_MARKER);
     if (!path)
-        return no_memory(directory);
+        return out_of_memory(directory);
     int file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
     enum status status = STATUS_OK;
     if (file >= 0)
@@ -98,11 +98,11 @@ enum status run_claim_mark(const char *directory)
     return status;
 }
 
-static enum status complete(struct run_claim *claim)
+static enum status write_id(struct run_claim *claim)
 {
-    char *text = path_format("%sid %016" PRIx64 "\n", title, file_random_number());
+    char *text = path_format("%sid %016" PRIx64 "\n", header, file_random_number());
     if (!text)
-        return no_memory(claim->path);
+        return out_of_memory(claim->path);
     free(claim->text);
     claim->text = text;
     claim->unsaved = true;
@@ -113,11 +113,11 @@ enum status run_claim_open(const char *directory, struct run_claim **out)
 {
     struct run_claim *claim = *out = calloc(1, sizeof *claim);
     if (!claim)
-        return no_memory(directory);
+        return out_of_memory(directory);
     claim->path = path_join(directory, RUN_MARKER);
     enum status status = read_marker(claim->path, &claim->text);
     if (status == STATUS_OK && (!claim->text || !*claim->text))
-        status = complete(claim);
+        status = write_id(claim);
     if (status == STATUS_OK) {
         copy_id(claim->text, claim->id);
         return STATUS_OK;
@@ -142,7 +142,7 @@ const char *run_claim_id(const struct run_claim *claim)
 }
 
 /* An unreadable marker does not prove that the folder is another run's. */
-enum status run_claim_still_holds(const struct run_claim *claim)
+enum status run_claim_verify(const struct run_claim *claim)
 {
     char *text, id[RUN_CLAIM_ID] = "";
     if (read_marker(claim->path, &text) == STATUS_OK && text)
@@ -165,8 +165,8 @@ static char *line_of(const char *name, const void *bytes, size_t size)
     return path_format("\n%s %s\n", name, hash64_text(hash64(bytes, size), hash));
 }
 
-bool run_claim_wrote(const struct run_claim *claim, const char *name, const void *bytes,
-                     size_t size)
+bool run_claim_has_record(const struct run_claim *claim, const char *name,
+                          const void *bytes, size_t size)
 {
     char *line = line_of(name, bytes, size);
     bool wrote = line && strstr(claim->text, line);
@@ -174,16 +174,16 @@ bool run_claim_wrote(const struct run_claim *claim, const char *name, const void
     return wrote;
 }
 
-enum status run_claim_note(struct run_claim *claim, const char *name, const void *bytes,
-                           size_t size)
+enum status run_claim_record(struct run_claim *claim, const char *name, const void *bytes,
+                             size_t size)
 {
-    if (run_claim_wrote(claim, name, bytes, size))
+    if (run_claim_has_record(claim, name, bytes, size))
         return STATUS_OK;
     char *line = line_of(name, bytes, size);
     char *text = line ? path_format("%s%s", claim->text, line + 1) : NULL;
     free(line);
     if (!text)
-        return no_memory(claim->path);
+        return out_of_memory(claim->path);
     free(claim->text);
     claim->text = text;
     claim->unsaved = true;
@@ -200,7 +200,7 @@ enum status run_claim_save(struct run_claim *claim)
     return status;
 }
 
-enum status run_keep_aside(const char *path)
+enum status run_move_aside(const char *path)
 {
     char *kept;
     enum status status = file_move_aside(path, &kept);

@@ -11,7 +11,7 @@
  * under a name that a run writes belongs to the run, except for files that others have
  * put there since: settings and samples are recognised by their hashes, metrics, lock and
  * root cause by their format, checkpoints by the run's id in them (those of older
- * programs have no id and count as the run's). Unrecognised files are kept aside
+ * programs have no id and count as the run's). Unrecognised files are moved aside
  * (file_move_aside) before the run writes under their names; an unrecognised lock is an
  * error.
  *
@@ -46,22 +46,22 @@ const char *run_claim_id(const struct run_claim *claim);
 
 /* STATUS_FAILED if the directory now belongs to another run, which was started under the
  * same name after this run's directory was removed. */
-enum status run_claim_still_holds(const struct run_claim *claim);
+enum status run_claim_verify(const struct run_claim *claim);
 
 /* Records that the run is about to write these bytes to `name`, a path relative to
  * run.dir. The marker itself is written by run_claim_save, once for several files. */
-enum status run_claim_note(struct run_claim *claim, const char *name, const void *bytes,
-                           size_t size);
+enum status run_claim_record(struct run_claim *claim, const char *name, const void *bytes,
+                             size_t size);
 
 /* Writes the marker if anything has been recorded since the last save; to be called
  * before the recorded files are written. */
 enum status run_claim_save(struct run_claim *claim);
 
 /* True if the run has recorded these bytes for `name`. */
-bool run_claim_wrote(const struct run_claim *claim, const char *name, const void *bytes,
-                     size_t size);
+bool run_claim_has_record(const struct run_claim *claim, const char *name,
+                          const void *bytes, size_t size);
 
-/* Keeps the file at `path` aside (file_move_aside) and logs its new name. */
-enum status run_keep_aside(const char *path);
+/* Moves the file at `path` aside (file_move_aside) and logs its new name. */
+enum status run_move_aside(const char *path);
 
 #endif

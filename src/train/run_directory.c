@@ -14,7 +14,7 @@
 #include "base/file.h"
 #include "base/log.h"
 
-static const double lock_seconds = 10; /* that a killed process may take to exit */
+static const double lock_timeout = 10; /* that a killed process may take to exit */
 
 /* ---- opening ---- */
 
@@ -28,8 +28,8 @@ void run_directory_remove_samples(int folder, const char *name)
     int inner = openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     DIR *directory = inner >= 0 ? fdopendir(inner) : NULL;
     for (struct dirent *at; directory && (at = readdir(directory));)
-        if (run_writes(RUN_SAMPLES, at->d_name) ||
-            run_is_left_over(RUN_SAMPLES, at->d_name))
+        if (run_is_output_name(RUN_SAMPLES, at->d_name) ||
+            run_is_temporary_name(RUN_SAMPLES, at->d_name))
             unlinkat(inner, at->d_name, 0);
     if (directory)
         closedir(directory);
@@ -38,47 +38,48 @@ void run_directory_remove_samples(int folder, const char *name)
     unlinkat(folder, name, AT_REMOVEDIR);
 }
 
-static void tidy_folder(const char *path, enum run_folder folder)
+static void remove_temporary_in(const char *path, enum run_folder folder)
 {
     DIR *directory = opendir(path);
-    struct stat facts;
+    struct stat st;
     for (struct dirent *at; directory && (at = readdir(directory));) {
-        if (!run_is_left_over(folder, at->d_name) ||
-            fstatat(dirfd(directory), at->d_name, &facts, AT_SYMLINK_NOFOLLOW) != 0)
+        if (!run_is_temporary_name(folder, at->d_name) ||
+            fstatat(dirfd(directory), at->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
             continue;
-        if (S_ISDIR(facts.st_mode) && folder == RUN_SAMPLES)
+        if (S_ISDIR(st.st_mode) && folder == RUN_SAMPLES)
             run_directory_remove_samples(dirfd(directory), at->d_name);
-        else if (S_ISREG(facts.st_mode) || S_ISLNK(facts.st_mode))
+        else if (S_ISREG(st.st_mode) || S_ISLNK(st.st_mode))
             unlinkat(dirfd(directory), at->d_name, 0);
     }
     if (directory)
         closedir(directory);
 }
 
-/* Removes what interrupted writes have left behind. */
-static void tidy(const struct run_directory *run)
+/* Removes the temporary files of interrupted writes. */
+static void remove_temporary(const struct run_directory *run)
 {
-    tidy_folder(run->path, RUN_TOP);
-    tidy_folder(run->checkpoints, RUN_CHECKPOINTS);
-    tidy_folder(run->samples, RUN_SAMPLES);
+    remove_temporary_in(run->path, RUN_TOP);
+    remove_temporary_in(run->checkpoints, RUN_CHECKPOINTS);
+    remove_temporary_in(run->samples, RUN_SAMPLES);
 }
 
 enum status run_directory_check(const char *path, enum run_start start)
 {
-    struct stat facts;
+    struct stat st;
     enum status status = run_check(path, start);
     if (status != STATUS_OK)
         return status;
     char *cause = path_join(path, "root-cause.txt");
     if (!cause)
         return out_of_memory(path);
-    if (lstat(cause, &facts) == 0 && !run_is_root_cause(cause))
-        status = run_keep_aside(cause);
+    if (lstat(cause, &st) == 0 && !run_is_root_cause(cause))
+        status = run_move_aside(cause);
     free(cause);
     return status;
 }
 
-static enum status make_folders(const struct run_directory *run, enum run_start start)
+static enum status create_directories(const struct run_directory *run,
+                                      enum run_start start)
 {
     enum status status = run_directory_check(run->path, start);
     if (status == STATUS_OK)
@@ -99,19 +100,19 @@ enum status run_directory_open(const char *path, enum run_start start,
                                   .checkpoints = path_join(path, "checkpoints"),
                                   .samples = path_join(path, "samples")};
     enum status status = out->path && out->checkpoints && out->samples
-                             ? make_folders(out, start)
+                             ? create_directories(out, start)
                              : out_of_memory(path);
     if (status == STATUS_OK)
-        status = run_lock_take(path, lock_seconds, &out->lock);
+        status = run_lock_acquire(path, lock_timeout, &out->lock);
     if (status == STATUS_OK)
         status = run_claim_open(path, &out->claim);
     if (status != STATUS_OK) {
         run_directory_free(out);
         return status;
     }
-    tidy(out);
-    out->linkless = !run_links_work(out->checkpoints);
-    if (out->linkless)
+    remove_temporary(out);
+    out->lacks_symlinks = !run_links_supported(out->checkpoints);
+    if (out->lacks_symlinks)
         log_info("%s: no symbolic links on this file system: checkpoints/latest and best "
                  "are left out; every command works without them",
                  path);
@@ -130,37 +131,38 @@ void run_directory_free(struct run_directory *run)
 
 /* ---- files known by their contents ---- */
 
-bool run_is_file(const char *path)
+bool run_is_regular_file(const char *path)
 {
-    struct stat facts;
-    return lstat(path, &facts) == 0 && S_ISREG(facts.st_mode);
+    struct stat st;
+    return lstat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
 /* True if the run has written the file as it is, or is about to write the same
  * contents. */
-static bool has_written(const struct run_directory *run, const char *path,
-                        const char *name, const void *text, size_t size)
+static bool has_own_content(const struct run_directory *run, const char *path,
+                            const char *name, const void *text, size_t size)
 {
-    enum { MOST = 16 << 20 };
+    enum { MAX_SIZE = 16 << 20 };
     uint8_t *bytes = NULL;
     size_t found = 0;
-    if (file_read(path, MOST, &bytes, &found) != STATUS_OK)
+    if (file_read(path, MAX_SIZE, &bytes, &found) != STATUS_OK)
         return false;
     bool has = (found == size && memcmp(bytes, text, size) == 0) ||
-               run_claim_wrote(run->claim, name, bytes, found);
+               run_claim_has_record(run->claim, name, bytes, found);
     free(bytes);
     return has;
 }
 
-enum status run_directory_prepare(const struct run_directory *run, const char *path,
-                                  const char *name, const void *bytes, size_t size)
+enum status run_directory_prepare_write(const struct run_directory *run, const char *path,
+                                        const char *name, const void *bytes, size_t size)
 {
-    struct stat facts;
+    struct stat st;
     enum status status = STATUS_OK;
-    bool is_own_file = run_is_file(path) && has_written(run, path, name, bytes, size);
-    if (!is_own_file && lstat(path, &facts) == 0)
-        status = run_keep_aside(path);
-    return status == STATUS_OK ? run_claim_note(run->claim, name, bytes, size) : status;
+    bool is_own_file =
+        run_is_regular_file(path) && has_own_content(run, path, name, bytes, size);
+    if (!is_own_file && lstat(path, &st) == 0)
+        status = run_move_aside(path);
+    return status == STATUS_OK ? run_claim_record(run->claim, name, bytes, size) : status;
 }
 
 enum status run_directory_write_settings(const struct run_directory *run,
@@ -168,8 +170,9 @@ enum status run_directory_write_settings(const struct run_directory *run,
 {
     static const char name[] = "settings.conf";
     char *path = path_join(run->path, name);
-    enum status status = path ? run_directory_prepare(run, path, name, text, strlen(text))
-                              : out_of_memory(run->path);
+    enum status status =
+        path ? run_directory_prepare_write(run, path, name, text, strlen(text))
+             : out_of_memory(run->path);
     if (status == STATUS_OK)
         status = run_claim_save(run->claim);
     if (status == STATUS_OK)

@@ -23,7 +23,7 @@ static bool is_linked(const char *checkpoints, const char *link, const char *nam
 
 /* Some file systems create a regular file instead and report success. A full disk does
  * not mean that links don't work. */
-bool run_links_work(const char *checkpoints)
+bool run_links_supported(const char *checkpoints)
 {
     static const char target[] = "epoch-0000.h5";
     char *link = path_join(checkpoints, "latest");
@@ -39,8 +39,8 @@ bool run_links_work(const char *checkpoints)
     return works || reason == ENOSPC || reason == EDQUOT || reason == EIO;
 }
 
-static enum status make_link(const struct run_directory *run, const char *link,
-                             const char *path, const char *name)
+static enum status create_link(const struct run_directory *run, const char *link,
+                               const char *path, const char *name)
 {
     enum status status = file_symlink(name, path);
     if (status == STATUS_OK && !is_linked(run->checkpoints, link, name))
@@ -66,32 +66,32 @@ static bool is_link_text(const char *path)
  * link under a link's name. */
 static bool is_own(const struct run_directory *run, const char *path)
 {
-    struct stat facts;
+    struct stat st;
     bool is_link_name = !run_is_checkpoint_name(path_base(path));
-    if (lstat(path, &facts) != 0)
+    if (lstat(path, &st) != 0)
         return true;
-    if (S_ISLNK(facts.st_mode))
+    if (S_ISLNK(st.st_mode))
         return is_link_name;
-    return S_ISREG(facts.st_mode) && (run_file_is_of(path, run_claim_id(run->claim)) ||
-                                      (is_link_name && is_link_text(path)));
+    return S_ISREG(st.st_mode) && (run_file_belongs_to(path, run_claim_id(run->claim)) ||
+                                   (is_link_name && is_link_text(path)));
 }
 
-enum status run_make_way(const struct run_directory *run, const char *path)
+enum status run_move_foreign_aside(const struct run_directory *run, const char *path)
 {
-    return is_own(run, path) ? STATUS_OK : run_keep_aside(path);
+    return is_own(run, path) ? STATUS_OK : run_move_aside(path);
 }
 
-void run_link(const struct run_directory *run, const char *link, const char *name)
+void run_links_set(const struct run_directory *run, const char *link, const char *name)
 {
     if (!run_is_checkpoint_name(name) || is_linked(run->checkpoints, link, name))
         return;
     char *path = path_join(run->checkpoints, link);
-    bool free_to_use = path && run_make_way(run, path) == STATUS_OK;
-    bool made =
-        free_to_use && !run->linkless && make_link(run, link, path, name) == STATUS_OK;
-    if (path && !made && !run->linkless)
+    bool cleared = path && run_move_foreign_aside(run, path) == STATUS_OK;
+    bool created = cleared && !run->lacks_symlinks &&
+                   create_link(run, link, path, name) == STATUS_OK;
+    if (path && !created && !run->lacks_symlinks)
         log_warn("%s", status_message());
-    if (free_to_use && !made && run_claim_still_holds(run->claim) == STATUS_OK)
+    if (cleared && !created && run_claim_verify(run->claim) == STATUS_OK)
         unlink(path);
     free(path);
 }

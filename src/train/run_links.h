@@ -10,15 +10,15 @@
 #include "base/status.h"
 
 /* True if the file system of that folder supports symbolic links. */
-bool run_links_work(const char *checkpoints);
+bool run_links_supported(const char *checkpoints);
 
 /* Points the link `latest` or `best` at the checkpoint of that name. If that can't be
  * done, an older link or a copy in its place would be misleading and is removed. A
  * failure only causes a warning. */
-void run_link(const struct run_directory *run, const char *link, const char *name);
+void run_links_set(const struct run_directory *run, const char *link, const char *name);
 
-/* To be called before a checkpoint or link is created at `path`, in checkpoints/: keeps
+/* To be called before a checkpoint or link is created at `path`, in checkpoints/: moves
  * aside a file that the run must not replace. */
-enum status run_make_way(const struct run_directory *run, const char *path);
+enum status run_move_foreign_aside(const struct run_directory *run, const char *path);
 
 #endif

@@ -18,22 +18,21 @@
 /* ---- listing ---- */
 
 /* True for a regular file in the place of a link. */
-static bool is_copy(int directory, const char *name)
+static bool is_link_copy(int directory, const char *name)
 {
-    struct stat facts;
+    struct stat st;
     return (strcmp(name, "latest") == 0 || strcmp(name, "best") == 0) &&
-           fstatat(directory, name, &facts, AT_SYMLINK_NOFOLLOW) == 0 &&
-           S_ISREG(facts.st_mode);
+           fstatat(directory, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
 }
 
 /* True for a checkpoint, or a link to one that was moved, but not for a pipe or
  * device. */
 static bool is_listed(int directory, const char *name)
 {
-    struct stat facts;
+    struct stat st;
     if (run_is_checkpoint_name(name))
-        return fstatat(directory, name, &facts, 0) == 0 && S_ISREG(facts.st_mode);
-    return is_copy(directory, name);
+        return fstatat(directory, name, &st, 0) == 0 && S_ISREG(st.st_mode);
+    return is_link_copy(directory, name);
 }
 
 /* Reads step, epoch and run of a file. */
@@ -41,15 +40,15 @@ static void read_position(const char *path, struct run_entry *entry)
 {
     struct h5_file *file = NULL;
     entry->step = entry->epoch = entry->epoch_step = -1;
-    entry->run[0] = '\0';
+    entry->run_id[0] = '\0';
     if (h5_open(path, &file) != STATUS_OK)
         return;
     if (h5_get_i64(file, "/", "step", &entry->step) != STATUS_OK ||
         h5_get_i64(file, "/", "epoch", &entry->epoch) != STATUS_OK ||
         h5_get_i64(file, "/state", "epoch_step", &entry->epoch_step) != STATUS_OK)
         entry->step = entry->epoch = entry->epoch_step = -1;
-    else if (h5_get_text(file, "/provenance", "run", entry->run, RUN_ID) != STATUS_OK)
-        entry->run[0] = '\0';
+    else if (h5_get_text(file, "/provenance", "run", entry->run_id, RUN_ID) != STATUS_OK)
+        entry->run_id[0] = '\0';
     h5_abandon(file);
 }
 
@@ -62,16 +61,16 @@ static void read_position_in(const char *checkpoints, struct run_entry *entry)
     free(path);
 }
 
-bool run_is_of(const struct run_entry *entry, const char *id)
+bool run_entry_belongs_to(const struct run_entry *entry, const char *id)
 {
-    return entry->step >= 0 && (!entry->run[0] || strcmp(entry->run, id) == 0);
+    return entry->step >= 0 && (!entry->run_id[0] || strcmp(entry->run_id, id) == 0);
 }
 
-bool run_file_is_of(const char *path, const char *id)
+bool run_file_belongs_to(const char *path, const char *id)
 {
     struct run_entry entry;
     read_position(path, &entry);
-    return run_is_of(&entry, id);
+    return run_entry_belongs_to(&entry, id);
 }
 
 static enum status append(struct run_listing *listing, const char *name)
@@ -132,11 +131,11 @@ void run_listing_free(struct run_listing *listing)
 
 /* ---- choosing ---- */
 
-/* The number in "epoch-0003.h5" or "step-00000123.h5"; -1: another kind of name. */
-static int64_t number_in(const char *name, const char *kind)
+/* The number in "epoch-0003.h5" or "step-00000123.h5"; -1: another name. */
+static int64_t number_in(const char *name, const char *prefix)
 {
-    size_t length = strlen(kind);
-    return strncmp(name, kind, length) == 0 ? strtoll(name + length, NULL, 10) : -1;
+    size_t length = strlen(prefix);
+    return strncmp(name, prefix, length) == 0 ? strtoll(name + length, NULL, 10) : -1;
 }
 
 /* The epoch at whose end the checkpoint was written; -1: within one, or unknown. */
@@ -159,18 +158,18 @@ const struct run_entry *run_listing_best(const struct run_listing *listing,
                                          const struct history_row *history, size_t rows)
 {
     const struct run_entry *best = NULL;
-    double least = HUGE_VAL;
+    double lowest = HUGE_VAL;
     for (size_t i = 0; i < listing->count; i++) {
         const struct run_entry *entry = &listing->entries[i];
         int64_t epoch = completed_epoch(entry);
         double loss = loss_of(epoch, history, rows);
-        bool tie = best && loss == least;
+        bool tie = best && loss == lowest;
         bool earlier = tie && epoch < completed_epoch(best);
         bool readable =
             tie && epoch == completed_epoch(best) && best->step < 0 && entry->step >= 0;
-        if (loss < least || earlier || readable) {
+        if (loss < lowest || earlier || readable) {
             best = entry;
-            least = loss;
+            lowest = loss;
         }
     }
     return best;
@@ -186,7 +185,7 @@ static const struct run_entry *newest_readable(const struct run_listing *listing
 
 /* An unreadable file that is newer by its name is returned: the attempt to read it then
  * explains what is wrong. */
-static const struct run_entry *newest(const struct run_listing *listing)
+static const struct run_entry *find_newest(const struct run_listing *listing)
 {
     const struct run_entry *found = newest_readable(listing);
     int64_t epoch = found ? found->epoch : -1, step = found ? found->step : -1;
@@ -227,8 +226,8 @@ static enum status read_losses(const struct h5_file *file, struct history_row **
 }
 
 /* The best according to the newest checkpoint whose history can be read. */
-static const struct run_entry *best(const char *checkpoints,
-                                    const struct run_listing *listing)
+static const struct run_entry *find_best(const char *checkpoints,
+                                         const struct run_listing *listing)
 {
     for (size_t i = 0; i < listing->count; i++) {
         struct h5_file *file = NULL;
@@ -251,20 +250,21 @@ static const struct run_entry *best(const char *checkpoints,
 
 /* ---- for other modules ---- */
 
-char *run_find_checkpoint(const char *checkpoints, enum run_wanted wanted)
+char *run_find_checkpoint(const char *checkpoints, enum run_selector selector)
 {
     struct run_listing listing;
     const struct run_entry *found = NULL;
     if (!file_is_directory(checkpoints))
         return NULL;
     if (run_listing_read(checkpoints, &listing) == STATUS_OK)
-        found = wanted == RUN_BEST ? best(checkpoints, &listing) : newest(&listing);
+        found = selector == RUN_BEST ? find_best(checkpoints, &listing)
+                                     : find_newest(&listing);
     char *path = found ? path_join(checkpoints, found->name) : NULL;
     run_listing_free(&listing);
     return path;
 }
 
-int64_t run_saved_step(const char *run_directory)
+int64_t run_newest_step(const char *run_directory)
 {
     struct run_listing listing = {0};
     char *checkpoints = path_join(run_directory, "checkpoints");

@@ -18,7 +18,7 @@ enum { RUN_ID = 17 };
 struct run_entry {
     char name[CHECKPOINT_NAME];
     int64_t step, epoch, epoch_step; /* -1: unreadable */
-    char run[RUN_ID];                /* id of the run that wrote it; "": unknown */
+    char run_id[RUN_ID];             /* id of the run that wrote it; "": unknown */
 };
 
 struct run_listing {           /* free with run_listing_free */
@@ -27,10 +27,10 @@ struct run_listing {           /* free with run_listing_free */
 };
 
 /* True for a readable entry written by the run `id`, or by an unknown one. */
-bool run_is_of(const struct run_entry *entry, const char *id);
+bool run_entry_belongs_to(const struct run_entry *entry, const char *id);
 
 /* The same for a file. */
-bool run_file_is_of(const char *path, const char *id);
+bool run_file_belongs_to(const char *path, const char *id);
 
 /* Lists files with a checkpoint's name, links to files included, and regular files called
  * `latest` or `best`, which a copy of a run has if links were followed. */
@@ -46,12 +46,12 @@ const struct run_entry *run_listing_best(const struct run_listing *listing,
  * checkpoint in a run's folder `checkpoints`, or of the one with the lowest validation
  * loss that the run has seen; the caller frees it. NULL: there is none. It is determined
  * from the files' contents, so missing or wrong links don't matter. An unreadable file
- * that is the wanted one by its name is returned, too. */
-enum run_wanted { RUN_NEWEST, RUN_BEST };
-char *run_find_checkpoint(const char *checkpoints, enum run_wanted wanted);
+ * that would be the result by its name is returned, too. */
+enum run_selector { RUN_NEWEST, RUN_BEST };
+char *run_find_checkpoint(const char *checkpoints, enum run_selector selector);
 
 /* The step of the newest readable checkpoint of the run in a directory; 0 if there is
  * none. */
-int64_t run_saved_step(const char *run_directory);
+int64_t run_newest_step(const char *run_directory);
 
 #endif

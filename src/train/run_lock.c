@@ -60,19 +60,19 @@ static bool is_lock_text(const char *text)
 
 /* Opens the file again, because on a network file system only a new descriptor shows what
  * another host has written. */
-static void describe_holder(const char *path, char shown[HOLDER_TEXT])
+static void describe_holder(const char *path, char holder[HOLDER_TEXT])
 {
     char text[HOLDER_TEXT];
     int file = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     read_text(file, text);
     text[strcspn(text, "\n")] = '\0';
-    text_excerpt(text[0] ? text : "unknown", shown, HOLDER_TEXT);
+    text_excerpt(text[0] ? text : "unknown", holder, HOLDER_TEXT);
     if (file >= 0)
         close(file);
 }
 
 /* If this fails, another run's message can't name the holder; nothing else is lost. */
-static void sign(const struct run_lock *lock)
+static void write_holder(const struct run_lock *lock)
 {
     char text[HOLDER_TEXT];
     describe_self(text);
@@ -95,28 +95,28 @@ static bool is_held(int error)
     return error == EAGAIN || error == EACCES || error == EINTR;
 }
 
-/* Retries for `seconds`. The other ranks are waiting, so it reports progress to the
- * watchdog. */
-static int keep_trying(const struct run_lock *lock, const char *path, double seconds)
+/* Tries for up to `timeout` seconds. The other ranks are waiting, so it reports progress
+ * to the watchdog. */
+static int retry_lock(const struct run_lock *lock, const char *path, double timeout)
 {
-    const struct timespec moment = {.tv_nsec = 50 * 1000 * 1000};
+    const struct timespec interval = {.tv_nsec = 50 * 1000 * 1000};
     double began = clock_seconds();
     int error = try_lock(lock);
     if (is_held(error)) {
         char holder[HOLDER_TEXT];
         describe_holder(path, holder);
         log_info("waiting for %s: held by another run (%s); %.0f s at most", path, holder,
-                 seconds);
+                 timeout);
     }
-    while (is_held(error) && clock_seconds() - began < seconds) {
-        nanosleep(&moment, NULL);
+    while (is_held(error) && clock_seconds() - began < timeout) {
+        nanosleep(&interval, NULL);
         phase_progress();
         error = try_lock(lock);
     }
     return error;
 }
 
-static enum status refuse(const char *directory, const char *path)
+static enum status fail_locked(const char *directory, const char *path)
 {
     char holder[HOLDER_TEXT];
     describe_holder(path, holder);
@@ -131,15 +131,15 @@ static enum status refuse(const char *directory, const char *path)
 /* A file that contains anything else must not be overwritten. */
 static enum status check_file(const struct run_lock *lock, const char *path)
 {
-    struct stat facts;
+    struct stat st;
     char text[HOLDER_TEXT];
-    if (fstat(lock->file, &facts) != 0)
+    if (fstat(lock->file, &st) != 0)
         return status_fail_errno("%s: can't be opened", path);
-    if (!S_ISREG(facts.st_mode))
+    if (!S_ISREG(st.st_mode))
         return status_fail(STATUS_MISUSE, "%s: %s (expected the lock of a run)", path,
-                           file_kind(facts.st_mode));
+                           file_kind(st.st_mode));
     read_text(lock->file, text);
-    if (facts.st_size < HOLDER_TEXT && is_lock_text(text))
+    if (st.st_size < HOLDER_TEXT && is_lock_text(text))
         return STATUS_OK;
     return status_fail(STATUS_MISUSE,
                        "%s: not the lock of a run, as it holds something else: rename or "
@@ -147,8 +147,8 @@ static enum status check_file(const struct run_lock *lock, const char *path)
                        path);
 }
 
-static enum status take(struct run_lock *lock, const char *directory, const char *path,
-                        double seconds)
+static enum status acquire(struct run_lock *lock, const char *directory, const char *path,
+                           double timeout)
 {
     lock->file = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
     if (lock->file < 0)
@@ -156,14 +156,14 @@ static enum status take(struct run_lock *lock, const char *directory, const char
     enum status status = check_file(lock, path);
     if (status != STATUS_OK)
         return status;
-    int error = keep_trying(lock, path, seconds);
+    int error = retry_lock(lock, path, timeout);
     lock->held = error == 0;
     if (lock->held) {
-        sign(lock);
+        write_holder(lock);
         return STATUS_OK;
     }
     if (is_held(error))
-        return refuse(directory, path);
+        return fail_locked(directory, path);
     errno = error;
     if (error != ENOLCK && error != ENOSYS && error != EOPNOTSUPP)
         return status_fail_errno("%s: can't be locked", path);
@@ -173,7 +173,7 @@ static enum status take(struct run_lock *lock, const char *directory, const char
     return STATUS_OK;
 }
 
-enum status run_lock_take(const char *directory, double seconds, struct run_lock **out)
+enum status run_lock_acquire(const char *directory, double timeout, struct run_lock **out)
 {
     struct run_lock *lock = *out = calloc(1, sizeof *lock);
     char *path = path_join(directory, "lock");
@@ -181,7 +181,7 @@ enum status run_lock_take(const char *directory, double seconds, struct run_lock
     if (lock)
         lock->file = -1;
     if (lock && path)
-        status = take(lock, directory, path, seconds);
+        status = acquire(lock, directory, path, timeout);
     else
         status_fail(STATUS_FAILED, "%s: out of memory", directory);
     free(path);

@@ -15,11 +15,12 @@
 struct run_lock;
 
 /* Takes the lock of the directory, which exists. If another process holds it, logs this
- * and waits for up to `seconds`, because a killed process may take a while to exit; then
- * fails with STATUS_FAILED and a message that names the holder. On a file system without
- * locks it logs a warning, and *out holds no lock. STATUS_MISUSE: the file is not the
- * lock of a run. A second lock in the same process is not detected. */
-enum status run_lock_take(const char *directory, double seconds, struct run_lock **out);
+ * and waits for up to `timeout` seconds, because a killed process may take a while to
+ * exit; then fails with STATUS_FAILED and a message that names the holder. On a file
+ * system without locks it logs a warning, and *out holds no lock. STATUS_MISUSE: the file
+ * is not the lock of a run. A second lock in the same process is not detected. */
+enum status run_lock_acquire(const char *directory, double timeout,
+                             struct run_lock **out);
 
 /* NULL is fine. */
 void run_lock_release(struct run_lock *lock);

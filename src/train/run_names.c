@@ -45,7 +45,7 @@ static bool is_top_name(const char *name)
     return false;
 }
 
-bool run_writes(enum run_folder folder, const char *name)
+bool run_is_output_name(enum run_folder folder, const char *name)
 {
     if (folder == RUN_TOP)
         return is_top_name(name);
@@ -55,27 +55,28 @@ bool run_writes(enum run_folder folder, const char *name)
            strcmp(name, "best") == 0;
 }
 
-bool run_writes_anywhere(const char *name)
+bool run_is_any_output_name(const char *name)
 {
-    return run_writes(RUN_TOP, name) || run_writes(RUN_CHECKPOINTS, name) ||
-           run_writes(RUN_SAMPLES, name);
+    return run_is_output_name(RUN_TOP, name) ||
+           run_is_output_name(RUN_CHECKPOINTS, name) ||
+           run_is_output_name(RUN_SAMPLES, name);
 }
 
-bool run_is_left_over(enum run_folder folder, const char *name)
+bool run_is_temporary_name(enum run_folder folder, const char *name)
 {
-    enum { LONGEST = 42 }; /* bytes of a name that the program writes */
+    enum { MAX_LENGTH = 42 }; /* bytes of a name that the program writes */
     size_t length = strlen(name);
     bool is_random;
     const char *start = file_final_name(name, &length, &is_random);
-    if (!start || !is_random || length > LONGEST)
+    if (!start || !is_random || length > MAX_LENGTH)
         return false;
-    char final[LONGEST + 1];
+    char final[MAX_LENGTH + 1];
     snprintf(final, sizeof final, "%.*s", (int)length, start);
-    return run_writes(folder, final) ||
-           (folder == RUN_SAMPLES && strcmp(final, RUN_SAMPLES_APART) == 0);
+    return run_is_output_name(folder, final) ||
+           (folder == RUN_SAMPLES && strcmp(final, RUN_SAMPLES_STAGING) == 0);
 }
 
-bool run_is_kept_aside(const char *name)
+bool run_is_moved_aside(const char *name)
 {
     const char *at = strstr(name, ".kept-");
     return at && skip_number(&at, ".kept-") && *at == '\0';

@@ -24,20 +24,20 @@ extern const char *const run_top_names[];
 bool run_is_checkpoint_name(const char *name);
 
 /* True for the name of a file or link that a run writes into that folder. */
-bool run_writes(enum run_folder folder, const char *name);
+bool run_is_output_name(enum run_folder folder, const char *name);
 
 /* The same for any of its folders. */
-bool run_writes_anywhere(const char *name);
+bool run_is_any_output_name(const char *name);
 
-/* True for the temporary name (file_temporary_name) of such a file, left by a killed
- * process. */
-bool run_is_left_over(enum run_folder folder, const char *name);
+/* True for the temporary name (file_temporary_name) of such a file, as a killed process
+ * may leave it. */
+bool run_is_temporary_name(enum run_folder folder, const char *name);
 
 /* True for "NAME.kept-3", a name given by file_move_aside. */
-bool run_is_kept_aside(const char *name);
+bool run_is_moved_aside(const char *name);
 
-/* The base name of the folder where samples are written before they are moved to
- * samples/: "samples/.epoch.3fa9c01b72de.partial". */
-#define RUN_SAMPLES_APART "epoch"
+/* The base name of the staging folder of samples: "samples/.epoch.3fa9c01b72de.partial".
+ */
+#define RUN_SAMPLES_STAGING "epoch"
 
 #endif

@@ -10,19 +10,19 @@
 #include "run_names.h"
 #include "base/file.h"
 
-static enum status no_memory(const char *path)
+static enum status out_of_memory(const char *path)
 {
     return status_fail(STATUS_FAILED, "%s: out of memory", path);
 }
 
 enum status run_samples_begin(const struct run_directory *run, char **path)
 {
-    char *plain = path_join(run->samples, RUN_SAMPLES_APART);
-    *path = plain ? file_temporary_name(plain) : NULL;
-    free(plain);
+    char *staging = path_join(run->samples, RUN_SAMPLES_STAGING);
+    *path = staging ? file_temporary_name(staging) : NULL;
+    free(staging);
     if (!*path)
-        return no_memory(run->samples);
-    enum status status = run_claim_still_holds(run->claim);
+        return out_of_memory(run->samples);
+    enum status status = run_claim_verify(run->claim);
     if (status == STATUS_OK && mkdir(*path, 0700) == 0)
         return STATUS_OK;
     if (status == STATUS_OK)
@@ -39,9 +39,9 @@ static enum status prepare_sample(const struct run_directory *run, const char *f
     uint8_t *bytes = NULL;
     size_t size = 0;
     char *name = path_join("samples", path_base(to));
-    enum status status = name ? file_read(from, 0, &bytes, &size) : no_memory(to);
+    enum status status = name ? file_read(from, 0, &bytes, &size) : out_of_memory(to);
     if (status == STATUS_OK)
-        status = run_directory_prepare(run, to, name, bytes, size);
+        status = run_directory_prepare_write(run, to, name, bytes, size);
     free(bytes);
     free(name);
     return status;
@@ -57,7 +57,7 @@ static enum status move_sample(const struct run_directory *run, const char *from
 }
 
 static enum status for_each_sample(const struct run_directory *run, const char *path,
-                                   enum status (*treat)(const struct run_directory *run,
+                                   enum status (*visit)(const struct run_directory *run,
                                                         const char *from, const char *to))
 {
     enum status status = STATUS_OK;
@@ -65,11 +65,11 @@ static enum status for_each_sample(const struct run_directory *run, const char *
     if (!directory)
         return status_fail_errno("%s: can't be listed", path);
     for (struct dirent *at; status == STATUS_OK && (at = readdir(directory));) {
-        if (!run_writes(RUN_SAMPLES, at->d_name))
+        if (!run_is_output_name(RUN_SAMPLES, at->d_name))
             continue;
         char *from = path_join(path, at->d_name),
              *to = path_join(run->samples, at->d_name);
-        status = from && to ? treat(run, from, to) : no_memory(path);
+        status = from && to ? visit(run, from, to) : out_of_memory(path);
         free(from);
         free(to);
     }
@@ -77,12 +77,12 @@ static enum status for_each_sample(const struct run_directory *run, const char *
     return status;
 }
 
-enum status run_samples_end(const struct run_directory *run, char *path, bool keep)
+enum status run_samples_end(const struct run_directory *run, char *path, bool publish)
 {
-    enum status status = keep ? for_each_sample(run, path, prepare_sample) : STATUS_OK;
-    if (keep && status == STATUS_OK)
+    enum status status = publish ? for_each_sample(run, path, prepare_sample) : STATUS_OK;
+    if (publish && status == STATUS_OK)
         status = run_claim_save(run->claim);
-    if (keep && status == STATUS_OK)
+    if (publish && status == STATUS_OK)
         status = for_each_sample(run, path, move_sample);
     run_directory_remove_samples(AT_FDCWD, path);
     free(path);

@@ -1,5 +1,5 @@
-/* run_samples: samples are written in a folder of their own, samples/.epoch.*.partial,
- * and moved to samples/ when all of an epoch are complete. Rank 0 only.
+/* run_samples: samples are written in a staging folder, samples/.epoch.*.partial, and
+ * moved to samples/ when all of an epoch are complete. Rank 0 only.
  */
 #ifndef TUTTI_TRAIN_RUN_SAMPLES_H
 #define TUTTI_TRAIN_RUN_SAMPLES_H
@@ -9,13 +9,13 @@
 #include "run_directory.h"
 #include "base/status.h"
 
-/* Creates a folder in samples/ for writing samples, with an unpredictable name and
- * accessible only to this user. *path is to be passed to run_samples_end. */
+/* Creates a staging folder in samples/, with an unpredictable name and accessible only to
+ * this user. *path is to be passed to run_samples_end. */
 enum status run_samples_begin(const struct run_directory *run, char **path);
 
-/* With `keep`, moves the samples in that folder to samples/, where files that the run has
- * not written are kept aside. Removes the folder with the samples left in it; frees path.
- */
-enum status run_samples_end(const struct run_directory *run, char *path, bool keep);
+/* With `publish`, moves the staged samples to samples/, where files that the run has not
+ * written are moved aside. Removes the staging folder with its remaining samples; frees
+ * path. */
+enum status run_samples_end(const struct run_directory *run, char *path, bool publish);
 
 #endif

@@ -5,7 +5,7 @@
 
 static const double PI = 3.14159265358979323846;
 
-void schedule_start(struct schedule_state *state)
+void schedule_init(struct schedule_state *state)
 {
     *state = (struct schedule_state){.best_valid = HUGE_VAL, .factor = 1};
 }
@@ -35,9 +35,9 @@ static double cosine(const struct options *options, int64_t step, int64_t total_
 {
     int64_t length = total_steps - options->train.warmup_steps;
     int64_t after = step - options->train.warmup_steps;
-    double done = length > 0 ? fmin((double)after / (double)length, 1) : 1;
+    double progress = length > 0 ? fmin((double)after / (double)length, 1) : 1;
     double low = options->train.final_lr_ratio;
-    return low + (1 - low) * 0.5 * (1 + cos(PI * done));
+    return low + (1 - low) * 0.5 * (1 + cos(PI * progress));
 }
 
 double schedule_learning_rate(const struct schedule_state *state,

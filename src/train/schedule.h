@@ -1,8 +1,8 @@
 /* schedule: the learning rate of a step.
  *
- * Linear warm-up from 0 over warmup_steps, then constant, cosine (to final_lr_ratio at the
- * last step; Loshchilov and Hutter, 2017) or plateau (multiplied by plateau_factor after
- * plateau_patience epochs without improvement of the validation loss). */
+ * Linear warm-up from 0 over warmup_steps, then constant, cosine (to final_lr_ratio at
+ * the last step; Loshchilov and Hutter, 2017) or plateau (multiplied by plateau_factor
+ * after plateau_patience epochs without improvement of the validation loss). */
 #ifndef TUTTI_TRAIN_SCHEDULE_H
 #define TUTTI_TRAIN_SCHEDULE_H
 
@@ -19,7 +19,7 @@ struct schedule_state { /* kept in the checkpoint */
     double factor;        /* product of the reductions so far; 1 at first */
 };
 
-void schedule_start(struct schedule_state *state);
+void schedule_init(struct schedule_state *state);
 
 /* Records an epoch's validation loss. True if it is the best so far. */
 bool schedule_epoch(struct schedule_state *state, const struct options *options,

@@ -18,7 +18,7 @@
 #include "base/progress.h"
 #include "base/text.h"
 
-enum { ANSWER_MS = 10 * 1000, CHECK_MS = 10, ANSWER_SIZE = 512, JOB_SIZE = 64 };
+enum { TIMEOUT_MS = 10 * 1000, POLL_MS = 10, OUTPUT_SIZE = 512, JOB_SIZE = 64 };
 
 extern char **environ;
 
@@ -56,77 +56,78 @@ double squeue_parse(const char *text)
 /* ---- the child process ---- */
 
 /* Starts squeue with stdout and stderr in a pipe. Returns its process id, or -1. */
-static pid_t spawn_squeue(const char *job, int output)
+static pid_t spawn_squeue(const char *job, int output_fd)
 {
     char id[JOB_SIZE];
     snprintf(id, sizeof id, "%s", job);
     char *const arguments[] = {"squeue", "--noheader", "--jobs", id, "--format=%L", NULL};
-    posix_spawn_file_actions_t files;
-    posix_spawnattr_t how;
-    sigset_t none;
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t empty;
     pid_t child = -1;
-    sigemptyset(&none);
-    posix_spawn_file_actions_init(&files);
-    posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_adddup2(&files, output, STDOUT_FILENO);
-    posix_spawn_file_actions_adddup2(&files, output, STDERR_FILENO);
-    posix_spawnattr_init(&how);
-    posix_spawnattr_setflags(&how, POSIX_SPAWN_SETSIGMASK);
-    posix_spawnattr_setsigmask(&how, &none);
-    if (posix_spawnp(&child, arguments[0], &files, &how, arguments, environ) != 0)
+    sigemptyset(&empty);
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_adddup2(&actions, output_fd, STDOUT_FILENO);
+    posix_spawn_file_actions_adddup2(&actions, output_fd, STDERR_FILENO);
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+    posix_spawnattr_setsigmask(&attributes, &empty);
+    if (posix_spawnp(&child, arguments[0], &actions, &attributes, arguments, environ) !=
+        0)
         child = -1;
-    posix_spawnattr_destroy(&how);
-    posix_spawn_file_actions_destroy(&files);
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&actions);
     return child;
 }
 
 /* Reads until end of file. False if it was cancelled or took too long. */
-static bool read_answer(int from, int cancel, char *answer)
+static bool read_output(int from, int cancel_fd, char *output)
 {
     size_t filled = 0;
-    double until = clock_seconds() + ANSWER_MS / 1e3;
+    double deadline = clock_seconds() + TIMEOUT_MS / 1e3;
     struct pollfd wait[] = {{.fd = from, .events = POLLIN},
-                            {.fd = cancel, .events = POLLIN}};
+                            {.fd = cancel_fd, .events = POLLIN}};
     for (;;) {
-        double left = until - clock_seconds();
+        double left = deadline - clock_seconds();
         int ready = left > 0 ? poll(wait, 2, (int)(left * 1e3) + 1) : 0;
         if (ready < 0 && errno == EINTR)
             continue;
         if (ready <= 0 || wait[1].revents)
             return false;
-        ssize_t got = read(from, answer + filled, ANSWER_SIZE - 1 - filled);
-        if (got <= 0)
+        ssize_t received = read(from, output + filled, OUTPUT_SIZE - 1 - filled);
+        if (received <= 0)
             break;
-        filled += (size_t)got;
+        filled += (size_t)received;
     }
-    answer[filled] = '\0';
+    output[filled] = '\0';
     return true;
 }
 
 /* Waits for a child that has closed its output, or kills it after a while. Returns its
  * exit code, or -1. */
-static int wait_for_end(pid_t child, int cancel)
+static int wait_for_exit(pid_t child, int cancel_fd)
 {
-    struct pollfd wait = {.fd = cancel, .events = POLLIN};
-    double until = clock_seconds() + ANSWER_MS / 1e3;
-    int how = -1;
+    struct pollfd wait = {.fd = cancel_fd, .events = POLLIN};
+    double deadline = clock_seconds() + TIMEOUT_MS / 1e3;
+    int wait_status = -1;
     pid_t ended;
     do
-        ended = waitpid(child, &how, WNOHANG);
-    while (ended == 0 && clock_seconds() < until && poll(&wait, 1, CHECK_MS) == 0);
+        ended = waitpid(child, &wait_status, WNOHANG);
+    while (ended == 0 && clock_seconds() < deadline && poll(&wait, 1, POLL_MS) == 0);
     if (ended == 0) {
         kill(child, SIGKILL);
-        waitpid(child, &how, 0);
+        waitpid(child, &wait_status, 0);
     }
-    return ended > 0 && WIFEXITED(how) ? WEXITSTATUS(how) : -1;
+    return ended > 0 && WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : -1;
 }
 
-/* The remaining seconds in squeue's answer, which may also contain warnings; -1: not
+/* The remaining seconds in squeue's output, which may also contain warnings; -1: not
  * found. squeue prints INVALID for a job past its limit. */
-static double find_seconds(const char *answer)
+static double parse_output(const char *output)
 {
-    char line[ANSWER_SIZE];
-    for (const char *at = answer; *at; at += at[0] == '\n') {
+    char line[OUTPUT_SIZE];
+    for (const char *at = output; *at; at += at[0] == '\n') {
         size_t length = strcspn(at, "\n");
         snprintf(line, sizeof line, "%.*s", (int)length, at);
         double left = strcmp(line, "INVALID") == 0 ? 0 : squeue_parse(line);
@@ -138,35 +139,36 @@ static double find_seconds(const char *answer)
 }
 
 /* Runs squeue. Its exit code is -1 if it did not exit by itself. */
-static enum squeue_answer run(const char *job, int cancel, char *answer, int *code)
+static enum squeue_result run_squeue(const char *job, int cancel_fd, char *output,
+                                     int *code)
 {
-    int ends[2];
-    if (pipe2(ends, O_CLOEXEC) != 0)
+    int fds[2];
+    if (pipe2(fds, O_CLOEXEC) != 0)
         return SQUEUE_NOT_STARTED;
-    pid_t child = spawn_squeue(job, ends[1]);
-    close(ends[1]);
-    bool answered = child > 0 && read_answer(ends[0], cancel, answer);
-    close(ends[0]);
-    if (answered) {
-        *code = wait_for_end(child, cancel);
+    pid_t child = spawn_squeue(job, fds[1]);
+    close(fds[1]);
+    bool completed = child > 0 && read_output(fds[0], cancel_fd, output);
+    close(fds[0]);
+    if (completed) {
+        *code = wait_for_exit(child, cancel_fd);
     } else if (child > 0) {
         kill(child, SIGKILL);
         waitpid(child, NULL, 0);
     }
-    return child < 0 ? SQUEUE_NOT_STARTED : answered ? SQUEUE_LEFT : SQUEUE_SILENT;
+    return child < 0 ? SQUEUE_NOT_STARTED : completed ? SQUEUE_OK : SQUEUE_TIMEOUT;
 }
 
-enum squeue_answer squeue_time_left(const char *job, int cancel, double *left)
+enum squeue_result squeue_time_left(const char *job, int cancel_fd, double *left)
 {
-    char answer[ANSWER_SIZE] = "";
+    char output[OUTPUT_SIZE] = "";
     int code = -1;
-    enum squeue_answer got = run(job, cancel, answer, &code);
-    if (got != SQUEUE_LEFT)
-        return got;
-    *left = find_seconds(answer);
+    enum squeue_result result = run_squeue(job, cancel_fd, output, &code);
+    if (result != SQUEUE_OK)
+        return result;
+    *left = parse_output(output);
     if (*left >= 0)
-        return SQUEUE_LEFT;
-    if (strstr(answer, "Invalid job id")) /* it ended a while ago */
+        return SQUEUE_OK;
+    if (strstr(output, "Invalid job id")) /* it ended a while ago */
         return SQUEUE_NO_JOB;
-    return code == 0 && answer[0] == '\0' ? SQUEUE_EMPTY : SQUEUE_UNCLEAR;
+    return code == 0 && output[0] == '\0' ? SQUEUE_EMPTY : SQUEUE_UNPARSABLE;
 }

@@ -3,11 +3,11 @@
 
 #include <stdlib.h>
 
-enum status training_state_start(const struct options *options, size_t parameters,
-                                 struct training_state *out)
+enum status training_state_init(const struct options *options, size_t parameters,
+                                struct training_state *out)
 {
     *out = (struct training_state){0};
-    schedule_start(&out->schedule);
+    schedule_init(&out->schedule);
     return optimizer_create(options, parameters, &out->optimizer);
 }
 
@@ -18,8 +18,8 @@ void training_state_free(struct training_state *state)
     *state = (struct training_state){0};
 }
 
-size_t training_state_most_rows(const struct training_state *state,
-                                const struct options *options)
+size_t training_state_max_rows(const struct training_state *state,
+                               const struct options *options)
 {
     return state->history_count + (size_t)options->train.epochs + 1;
 }
@@ -28,7 +28,7 @@ enum status training_state_reserve_history(struct training_state *state,
                                            const struct options *options)
 {
     struct history_row *rows =
-        realloc(state->history, training_state_most_rows(state, options) * sizeof *rows);
+        realloc(state->history, training_state_max_rows(state, options) * sizeof *rows);
     if (!rows)
         return status_fail(STATUS_FAILED, "out of memory for the history");
     state->history = rows;

@@ -36,13 +36,13 @@ struct training_state { /* zero-initialise; free with training_state_free */
 };
 
 /* The state before the first step of a run with `parameters` weights. */
-enum status training_state_start(const struct options *options, size_t parameters,
-                                 struct training_state *out);
+enum status training_state_init(const struct options *options, size_t parameters,
+                                struct training_state *out);
 void training_state_free(struct training_state *state);
 
 /* Rows of history that the run may reach, if it trains train.epochs epochs more. */
-size_t training_state_most_rows(const struct training_state *state,
-                                const struct options *options);
+size_t training_state_max_rows(const struct training_state *state,
+                               const struct options *options);
 
 /* Allocates the history for that many rows. */
 enum status training_state_reserve_history(struct training_state *state,

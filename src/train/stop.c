@@ -15,7 +15,7 @@
 static const struct {
     int number;
     const char *name;
-    bool ends; /* a kill usually follows soon */
+    bool terminates; /* a kill usually follows soon */
 } signals[] = {
     {SIGHUP, "SIGHUP", true},   {SIGINT, "SIGINT", true},    {SIGTERM, "SIGTERM", true},
     {SIGXCPU, "SIGXCPU", true}, {SIGUSR1, "SIGUSR1", false}, {SIGUSR2, "SIGUSR2", false},
@@ -23,47 +23,47 @@ static const struct {
 enum { SIGNALS = sizeof signals / sizeof *signals };
 
 static volatile sig_atomic_t requested; /* the first signal received, or 0 */
-static struct sigaction before[SIGNALS];
-static bool listening;
+static struct sigaction old_actions[SIGNALS];
+static bool installed;
 
-static void request(int number)
+static void handle_signal(int number)
 {
     if (requested == 0)
         requested = number;
     for (size_t i = 0; i < SIGNALS; i++)
-        if (signals[i].number == number && signals[i].ends)
+        if (signals[i].number == number && signals[i].terminates)
             watchdog_stopping();
 }
 
-void stop_listen(void)
+void stop_install_handlers(void)
 {
-    bool again = listening;
-    listening = true;
-    if (!again)
+    bool reinstalling = installed;
+    installed = true;
+    if (!reinstalling)
         requested = 0;
     for (size_t i = 0; i < SIGNALS; i++) {
-        struct sigaction action = {.sa_handler = request, .sa_flags = SA_RESTART};
+        struct sigaction action = {.sa_handler = handle_signal, .sa_flags = SA_RESTART};
         if (signals[i].number == SIGINT)
             action.sa_flags |= (int)SA_RESETHAND;
-        if (again && signals[i].number == SIGINT && requested == SIGINT)
+        if (reinstalling && signals[i].number == SIGINT && requested == SIGINT)
             continue; /* the second one ends the process */
         sigemptyset(&action.sa_mask);
-        if (!again)
-            sigaction(signals[i].number, NULL, &before[i]);
-        bool nohup = signals[i].number == SIGHUP && before[i].sa_handler == SIG_IGN;
+        if (!reinstalling)
+            sigaction(signals[i].number, NULL, &old_actions[i]);
+        bool nohup = signals[i].number == SIGHUP && old_actions[i].sa_handler == SIG_IGN;
         if (!nohup)
             sigaction(signals[i].number, &action, NULL);
     }
 }
 
-void stop_ignore(bool stopped)
+void stop_restore_handlers(bool stopped)
 {
-    listening = false;
+    installed = false;
     for (size_t i = 0; i < SIGNALS; i++) {
         if (stopped && signals[i].number != SIGINT)
             signal(signals[i].number, SIG_IGN);
         else
-            sigaction(signals[i].number, &before[i], NULL);
+            sigaction(signals[i].number, &old_actions[i], NULL);
     }
 }
 

@@ -39,7 +39,7 @@ static enum status open_local(struct synthetic_run *run, struct comm *comm,
         return status;
     engine->total_steps = INT64_MAX;
     step_set_weights(engine, NULL);
-    status = training_state_start(&run->options, engine->params.total, &run->state);
+    status = training_state_init(&run->options, engine->params.total, &run->state);
     if (status == STATUS_OK)
         status = window_create(batch->own.count, batch->rows, batch->steps, &run->window);
     if (status == STATUS_OK)
@@ -77,10 +77,11 @@ void synthetic_run_close(struct synthetic_run *run)
 enum status synthetic_run_step(struct synthetic_run *run)
 {
     struct step_flags flags = {0};
-    struct step_facts facts = {0};
+    struct step_metrics metrics = {0};
     step_gradient(&run->engine, &run->state, &run->window);
     enum status status = step_reduce(&run->engine, &run->window, &flags);
-    return status == STATUS_OK ? step_update(&run->engine, &run->state, &facts) : status;
+    return status == STATUS_OK ? step_update(&run->engine, &run->state, &metrics)
+                               : status;
 }
 
 double synthetic_run_tokens(const struct synthetic_run *run)

@@ -24,7 +24,7 @@
 #include "base/trace.h"
 #include "comm/comm_probe.h"
 
-enum { ROUND_EVENTS = 1 << 20, LEAST_EVENTS = 64, LANE_TEXT = 32, HOST_TEXT = 64 };
+enum { ROUND_EVENTS = 1 << 20, MIN_EVENTS = 64, LANE_TEXT = 32, HOST_TEXT = 64 };
 static const char closing[] = "\n]}\n";
 
 struct trace_file {
@@ -34,17 +34,17 @@ struct trace_file {
     /* rank 0: */
     FILE *file;
     char *path;
-    bool is_regular;           /* seekable */
-    long end;                  /* offset of the closing brackets */
-    double zero;               /* earliest start of a rank, on the common clock */
-    bool (*seen)[TRACE_LANES]; /* [ranks]: the lane's name has been written */
+    bool is_regular;                 /* seekable */
+    long end;                        /* offset of the closing brackets */
+    double origin;                   /* earliest start of a rank, on the common clock */
+    bool (*lane_named)[TRACE_LANES]; /* [ranks]: the lane's name has been written */
     bool warned, warned_of_lost;
 };
 
 /* ---- rank 0's file ---- */
 
 /* Truncates the file to its last complete state. */
-static void give_up(struct trace_file *file)
+static void undo_append(struct trace_file *file)
 {
     int reason = errno;
     if (!file->warned)
@@ -74,7 +74,7 @@ static void end_append(struct trace_file *file)
     if (file->is_regular)
         fputs(closing, file->file);
     if (end < 0 || fflush(file->file) != 0 || ferror(file->file))
-        give_up(file);
+        undo_append(file);
     else
         file->end = end;
 }
@@ -93,20 +93,20 @@ static void write_event(struct trace_file *file, int rank,
 {
     const double microseconds = 1e6;
     char lane[LANE_TEXT];
-    if (!file->seen[rank][event->lane])
+    if (!file->lane_named[rank][event->lane])
         write_name(file, rank, "thread_name", event->lane,
                    trace_lane_name(event->lane, lane, sizeof lane));
-    file->seen[rank][event->lane] = true;
+    file->lane_named[rank][event->lane] = true;
     fprintf(file->file,
             ",\n{\"name\":\"%s\",\"ph\":\"X\",\"ts\":%.3f,\"dur\":%.3f,"
             "\"pid\":%d,\"tid\":%d,\"args\":{\"step\":%d}}",
             phase_name((enum phase)event->phase),
-            (event->start - file->zero) * microseconds, event->duration * microseconds,
+            (event->start - file->origin) * microseconds, event->duration * microseconds,
             rank, event->lane, (int)event->step);
 }
 
 /* Makes a host's name safe in a JSON string. */
-static void make_plain(char *host)
+static void sanitize_host(char *host)
 {
     for (char *c = host; *c; c++)
         if (*c == '"' || *c == '\\' || *c < ' ' || *c > '~')
@@ -123,7 +123,7 @@ static void write_head(struct trace_file *file, const uint8_t *hosts)
     for (int rank = 0; rank < comm_size(file->comm); rank++) {
         char host[HOST_TEXT], name[HOST_TEXT + 32];
         memcpy(host, hosts + (size_t)rank * HOST_TEXT, HOST_TEXT);
-        make_plain(host);
+        sanitize_host(host);
         snprintf(name, sizeof name, "rank %d (%s)", rank, host);
         write_name(file, rank, "process_name", 0, name);
         fprintf(file->file,
@@ -137,7 +137,7 @@ static void write_head(struct trace_file *file, const uint8_t *hosts)
 /* ---- all ranks ---- */
 
 /* Measures this rank's clock offset. Collective. */
-static enum status set_clock(struct comm *comm, double *offset)
+static enum status sync_clock(struct comm *comm, double *offset)
 {
     double error;
     enum status status = comm_clock_offset(comm, clock_seconds, offset, &error);
@@ -156,7 +156,7 @@ static enum status gather_hosts(struct comm *comm, uint8_t **hosts)
     return comm_agree(comm, status);
 }
 
-static bool is_stopped(void)
+static bool stop_requested(void)
 {
     return stop_signal() != 0;
 }
@@ -165,8 +165,8 @@ static enum status open_output(struct trace_file *file, const char *path)
 {
     int descriptor;
     enum status status =
-        file_open_output(path, is_stopped, &descriptor, &file->is_regular);
-    if (status != STATUS_OK && is_stopped())
+        file_open_output(path, stop_requested, &descriptor, &file->is_regular);
+    if (status != STATUS_OK && stop_requested())
         return status_fail(status, "stopped by %s before the first step: %s",
                            stop_signal_name(stop_signal()), status_message());
     if (status != STATUS_OK)
@@ -181,8 +181,7 @@ static enum status open_output(struct trace_file *file, const char *path)
 static enum status create(struct trace_file *file, const char *path)
 {
     size_t ranks = (size_t)comm_size(file->comm);
-    file->round =
-        ROUND_EVENTS / ranks > LEAST_EVENTS ? ROUND_EVENTS / ranks : LEAST_EVENTS;
+    file->round = ROUND_EVENTS / ranks > MIN_EVENTS ? ROUND_EVENTS / ranks : MIN_EVENTS;
     if (file->round > ROUND_EVENTS / 16)
         file->round = ROUND_EVENTS / 16;
     file->events = malloc(file->round * sizeof *file->events);
@@ -191,8 +190,8 @@ static enum status create(struct trace_file *file, const char *path)
     if (comm_rank(file->comm) != 0)
         return STATUS_OK;
     file->path = strdup(path);
-    file->seen = calloc(ranks, sizeof *file->seen);
-    if (!file->path || !file->seen)
+    file->lane_named = calloc(ranks, sizeof *file->lane_named);
+    if (!file->path || !file->lane_named)
         return status_fail(STATUS_FAILED, "out of memory for the trace");
     return open_output(file, path);
 }
@@ -205,17 +204,17 @@ static void destroy(struct trace_file *file)
     if (file->file && fclose(file->file) != 0 && !file->warned)
         log_warn("%s: a part of the trace is missing: %s", file->path, strerror(errno));
     free(file->path);
-    free(file->seen);
+    free(file->lane_named);
     free(file->events);
     free(file);
 }
 
 /* The earliest start of a rank, on the common clock. Collective. */
-static double first_start(struct comm *comm, double began, double offset)
+static double earliest_start(struct comm *comm, double began, double offset)
 {
     const double nanosecond = 1e-9;
-    int64_t mine = (int64_t)((began + offset) / nanosecond);
-    return nanosecond * (double)-comm_max_i64(comm, -mine);
+    int64_t local = (int64_t)((began + offset) / nanosecond);
+    return nanosecond * (double)-comm_max_i64(comm, -local);
 }
 
 enum status trace_file_open(struct comm *comm, const char *path, struct trace_file **out)
@@ -236,11 +235,11 @@ enum status trace_file_open(struct comm *comm, const char *path, struct trace_fi
         status = trace_start(0);
     status = comm_agree(comm, status);
     if (status == STATUS_OK)
-        status = set_clock(comm, &offset);
+        status = sync_clock(comm, &offset);
     if (status == STATUS_OK)
         status = gather_hosts(comm, &hosts);
     if (status == STATUS_OK) {
-        file->zero = first_start(comm, began, offset);
+        file->origin = earliest_start(comm, began, offset);
         if (hosts)
             write_head(file, hosts);
         *out = file;
@@ -289,7 +288,7 @@ void trace_file_flush(struct trace_file *file)
     double offset;
     phase_enter(phase_state().phase); /* ends the current event */
     size_t count = trace_count();     /* without the events of the flush itself */
-    enum status status = set_clock(file->comm, &offset);
+    enum status status = sync_clock(file->comm, &offset);
     int64_t rounds =
         comm_max_i64(file->comm, (int64_t)((count + file->round - 1) / file->round));
     if (file->file)

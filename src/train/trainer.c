@@ -43,7 +43,7 @@ static enum status run_epochs(struct trainer *trainer)
 /* ---- the end ---- */
 
 /* Logs the summary: what was trained, where the results are, and the next commands. */
-static void log_end(const struct trainer *trainer, double seconds)
+static void log_summary(const struct trainer *trainer, double seconds)
 {
     const struct training_state *state = &trainer->state;
     const struct persistence *persistence = &trainer->persistence;
@@ -74,20 +74,21 @@ enum { REASON_TEXT = 40 };
  * some ranks, and only rank 0 knows the time limit. Collective. */
 static void describe_stop(const struct trainer *trainer, char reason[REASON_TEXT])
 {
-    bool late = comm_max_i64(trainer->comm, trainer->stop_policy.out_of_time) > 0;
+    bool out_of_time = comm_max_i64(trainer->comm, trainer->stop_policy.out_of_time) > 0;
     const char *name = stop_signal_name((int)comm_max_i64(trainer->comm, stop_signal()));
     snprintf(reason, REASON_TEXT, "%s%s",
-             late   ? "before the time limit"
-             : name ? "by "
-                    : "on request",
-             name && !late ? name : "");
+             out_of_time ? "before the time limit"
+             : name      ? "by "
+                         : "on request",
+             name && !out_of_time ? name : "");
 }
 
 /* For a run whose last state is not on disk; the message names the checkpoint that is. */
 static enum status fail_unsaved(const struct persistence *persistence)
 {
-    const char *dir = persistence->image.options.run.dir, *saved = persistence->saved;
-    if (persistence->vanished && !saved[0])
+    const char *dir = persistence->checkpoint.options.run.dir,
+               *saved = persistence->saved;
+    if (persistence->saved_removed && !saved[0])
         return status_fail(STATUS_FAILED,
                            "%s: no checkpoint is left: the folder was removed or moved "
                            "during the run",
@@ -97,12 +98,12 @@ static enum status fail_unsaved(const struct persistence *persistence)
                            "%s: the last checkpoint could not be written, and there is "
                            "none before it: free disk space, then start a new run",
                            dir);
-    return status_fail(STATUS_FAILED,
-                       "%s: the last checkpoint %s; %s is the newest one: %sresume "
-                       "with --resume",
-                       dir,
-                       persistence->unsaved ? "could not be written" : "has been removed",
-                       saved, persistence->unsaved ? "free disk space, then " : "");
+    return status_fail(
+        STATUS_FAILED,
+        "%s: the last checkpoint %s; %s is the newest one: %sresume "
+        "with --resume",
+        dir, persistence->save_failed ? "could not be written" : "has been removed",
+        saved, persistence->save_failed ? "free disk space, then " : "");
 }
 
 /* The status of the run, which has failed if its last state is not on disk. Collective.
@@ -114,7 +115,7 @@ static enum status conclude(struct trainer *trainer)
     enum status status = persist_sync(&trainer->persistence);
     if (status != STATUS_OK)
         return status;
-    if (persistence->unsaved || persistence->vanished)
+    if (persistence->save_failed || persistence->saved_removed)
         return fail_unsaved(persistence);
     describe_stop(trainer, reason);
     if (!trainer->stop || trainer_finished(trainer))
@@ -128,7 +129,7 @@ static enum status conclude(struct trainer *trainer)
 
 static enum status run(struct trainer *trainer)
 {
-    trainer_print_facts(trainer);
+    trainer_log_configuration(trainer);
     if (trainer_finished(trainer)) {
         log_info("%s is complete (epoch %" PRId64 ", step %" PRId64
                  "): raise train.epochs or train.max_steps to continue",
@@ -143,7 +144,7 @@ static enum status run(struct trainer *trainer)
     if (status == STATUS_OK)
         status = conclude(trainer);
     if (status == STATUS_OK)
-        log_end(trainer, clock_seconds() - began);
+        log_summary(trainer, clock_seconds() - began);
     return status;
 }
 
@@ -158,15 +159,15 @@ enum status train_check(struct comm *comm, const struct trainer_request *request
     return comm_agree(comm, status);
 }
 
-void train_listen(void)
+void train_install_handlers(void)
 {
-    stop_listen();
+    stop_install_handlers();
 }
 
 enum status train(struct comm *comm, const struct trainer_request *request)
 {
     struct trainer trainer = {.comm = comm, .request = request};
-    stop_listen();
+    stop_install_handlers();
     enum status status = report_open(comm, request->trace, &trainer.report);
     if (status == STATUS_OK)
         status = trainer_open(&trainer);
@@ -174,6 +175,6 @@ enum status train(struct comm *comm, const struct trainer_request *request)
         status = run(&trainer);
     report_close(&trainer.report);
     trainer_close(&trainer);
-    stop_ignore(trainer.stop);
+    stop_restore_handlers(trainer.stop);
     return status;
 }

@@ -33,7 +33,7 @@ struct trainer_request { /* all borrowed */
 /* From now on SIGHUP (unless it is ignored), SIGINT, SIGTERM, SIGUSR1, SIGUSR2 and
  * SIGXCPU request a stop of train, even before it is called. If this is not called, train
  * itself starts listening. */
-void train_listen(void);
+void train_install_handlers(void);
 
 /* Checks run.dir before anything is done: STATUS_MISUSE if a run would have to replace
  * something there that was not made by a run. To be called before the watchdog is opened,

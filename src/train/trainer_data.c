@@ -5,13 +5,14 @@
 
 /* Replaces the configuration's settings by those that the dataset was made with, so that
  * the recorded settings are those that produced the tokens. */
-static enum status adopt_settings(const struct dataset *dataset, struct options *options)
+static enum status adopt_dataset_settings(const struct dataset *dataset,
+                                          struct options *options)
 {
-    struct options made_with;
-    enum status status = dataset_settings(dataset, &made_with);
+    struct options dataset_options;
+    enum status status = dataset_settings(dataset, &dataset_options);
     if (status != STATUS_OK)
         return status;
-    options_copy_dataset(options, &made_with);
+    options_copy_dataset(options, &dataset_options);
     return options_check(options);
 }
 
@@ -40,7 +41,7 @@ static enum status open_dataset(struct training_data *data, const struct comm *c
             data->dataset, options->data.memory_mb > 0 ? CHECK_PIECES : CHECK_ALL,
             comm_rank(comm), comm_size(comm));
     if (status == STATUS_OK)
-        status = adopt_settings(data->dataset, options);
+        status = adopt_dataset_settings(data->dataset, options);
     return status == STATUS_OK ? check_splits(data, options) : status;
 }
 
@@ -53,8 +54,8 @@ static enum status assign_shards(struct training_data *data, const struct comm *
     enum status status =
         dataset_assign(data->dataset, (int)options->train.microbatches, data->assignment);
     if (status == STATUS_OK)
-        status = data_plan_make(data->dataset, options, data->assignment, comm_rank(comm),
-                                comm_size(comm), &data->plan);
+        status = data_plan_compute(data->dataset, options, data->assignment,
+                                   comm_rank(comm), comm_size(comm), &data->plan);
     return status;
 }
 

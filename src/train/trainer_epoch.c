@@ -16,14 +16,14 @@
 
 /* Wall time of an epoch, or of the part of it that this process has computed. */
 struct epoch_clock {
-    double began, stepped; /* clock_seconds at the start and after the last step */
+    double began, last_step; /* clock_seconds at the start and after the last step */
     int64_t steps;
 };
 
-static bool out_of_steps(const struct trainer *trainer)
+static bool reached_max_steps(const struct trainer *trainer)
 {
-    int64_t most = trainer->options.train.max_steps;
-    return most > 0 && trainer->state.step >= most;
+    int64_t max_steps = trainer->options.train.max_steps;
+    return max_steps > 0 && trainer->state.step >= max_steps;
 }
 
 /* True if all steps have been made, but the epoch has not been validated yet. */
@@ -39,7 +39,7 @@ bool trainer_finished(const struct trainer *trainer)
         options->train.early_stop_patience > 0 &&
         trainer->state.schedule.bad_epochs >= options->train.early_stop_patience;
     return trainer->state.epoch >= options->train.epochs || stopped_early ||
-           (out_of_steps(trainer) && !at_end_of_epoch(trainer));
+           (reached_max_steps(trainer) && !at_end_of_epoch(trainer));
 }
 
 void trainer_save(struct trainer *trainer)
@@ -67,7 +67,7 @@ static enum status add_last_checkpoint(struct trainer *trainer, enum status stat
                        saved[0] ? saved : "none");
 }
 
-static struct step_flags own_flags(struct trainer *trainer)
+static struct step_flags local_flags(struct trainer *trainer)
 {
     const struct training_data *data = &trainer->data;
     bool ends_epoch = trainer->state.epoch_step + 1 >= data->steps_per_epoch;
@@ -80,8 +80,8 @@ static struct step_flags own_flags(struct trainer *trainer)
 
 /* Makes one step on all ranks. A window that could not be read is reported in the
  * reduction. Collective. */
-static enum status make_step(struct trainer *trainer, struct step_flags *flags,
-                             struct step_facts *facts)
+static enum status run_step(struct trainer *trainer, struct step_flags *flags,
+                            struct step_metrics *metrics)
 {
     struct prefetcher *prefetcher = trainer->data.prefetcher;
     struct step_engine *engine = &trainer->engine;
@@ -89,34 +89,34 @@ static enum status make_step(struct trainer *trainer, struct step_flags *flags,
     phase_enter(PHASE_READ);
     prefetcher_next(prefetcher, &window);
     step_gradient(engine, &trainer->state, &window);
-    *flags = own_flags(trainer);
+    *flags = local_flags(trainer);
     enum status status = step_reduce(engine, &window, flags);
     if (status != STATUS_OK)
         return status;
     status = flags->input_failed
                  ? comm_agree(trainer->comm, prefetcher_status(prefetcher))
-                 : step_update(engine, &trainer->state, facts);
+                 : step_update(engine, &trainer->state, metrics);
     return status == STATUS_OK ? status : add_last_checkpoint(trainer, status);
 }
 
-static void report_step(struct trainer *trainer, struct step_facts *facts,
+static void report_step(struct trainer *trainer, struct step_metrics *metrics,
                         struct epoch_clock *clock)
 {
     double now = clock_seconds();
     struct worst_times *worst = &trainer->stop_policy.worst;
-    facts->seconds = now - clock->stepped;
-    facts->tokens_per_second =
-        (double)tokens_per_step(&trainer->options) / facts->seconds;
-    clock->stepped = now;
+    metrics->seconds = now - clock->last_step;
+    metrics->tokens_per_second =
+        (double)tokens_per_step(&trainer->options) / metrics->seconds;
+    clock->last_step = now;
     clock->steps++;
-    worst->step = fmax(worst->step, facts->seconds);
-    facts->hashed = trainer->options.run.hash_steps;
+    worst->step = fmax(worst->step, metrics->seconds);
+    metrics->hashed = trainer->options.run.hash_steps;
     if (comm_rank(trainer->comm) != 0)
         return;
-    if (facts->hashed)
-        facts->weights_hash =
+    if (metrics->hashed)
+        metrics->weights_hash =
             params_hash(&trainer->engine.params, trainer->engine.weights);
-    metrics_step(&trainer->metrics, facts);
+    metrics_step(&trainer->metrics, metrics);
 }
 
 static void begin_progress(const struct trainer *trainer, struct progress *progress)
@@ -141,28 +141,28 @@ static void show_progress(const struct trainer *trainer, int64_t steps,
 }
 
 /* Makes steps until the end of the epoch, max_steps or a stop. */
-static enum status make_steps(struct trainer *trainer, struct epoch_clock *clock)
+static enum status run_steps(struct trainer *trainer, struct epoch_clock *clock)
 {
     struct progress progress;
     struct training_state *state = &trainer->state;
     int64_t first = state->epoch_step;
     enum status status = STATUS_OK;
     begin_progress(trainer, &progress);
-    while (!at_end_of_epoch(trainer) && !out_of_steps(trainer) && !trainer->stop) {
-        struct step_facts facts = {0};
+    while (!at_end_of_epoch(trainer) && !reached_max_steps(trainer) && !trainer->stop) {
+        struct step_metrics metrics = {0};
         struct step_flags flags;
         phase_set_step(state->step + 1);
         inject_fire(state->step + 1);
-        status = make_step(trainer, &flags, &facts);
+        status = run_step(trainer, &flags, &metrics);
         if (status != STATUS_OK)
             break;
         trainer->stop = flags.stop;
         persist_poll(&trainer->persistence);
-        report_step(trainer, &facts, clock);
+        report_step(trainer, &metrics, clock);
         show_progress(trainer, state->epoch_step - first, &progress);
         if (flags.save && !trainer->stop && !at_end_of_epoch(trainer)) {
             trainer_save(trainer);
-            report_trace(&trainer->report);
+            report_flush_trace(&trainer->report);
         }
     }
     progress_end(&progress);
@@ -198,7 +198,7 @@ static enum status validate(struct trainer *trainer, struct evaluation *valid)
 
 /* A stopped validation has no result; the epoch stays open after its last step, and the
  * resumed run validates again from there. */
-static enum status leave_unvalidated(struct trainer *trainer)
+static enum status defer_validation(struct trainer *trainer)
 {
     trainer->stop = true;
     log_info("epoch %" PRId64
@@ -220,27 +220,27 @@ static enum status warn_unvalidated(const struct trainer *trainer)
 static void report_partial_epoch(struct trainer *trainer, const struct evaluation *valid)
 {
     const struct training_state *state = &trainer->state;
-    const struct step_facts facts = {
+    const struct step_metrics metrics = {
         .step = state->step,
         .epoch = state->epoch + 1,
         .loss = state->epoch_loss / (double)state->epoch_targets,
         .weights_hash = params_hash(&trainer->engine.params, trainer->engine.weights),
     };
-    metrics_part(&trainer->metrics, &facts, valid);
+    metrics_partial_epoch(&trainer->metrics, &metrics, valid);
     char text[96] = "";
     if (training_data_has_validation(&trainer->data))
         snprintf(text, sizeof text, "valid_loss %.4f valid_accuracy %.4f ", valid->loss,
                  valid->accuracy);
     log_info("train.max_steps within epoch %" PRId64 ": step %" PRId64
              " train_loss %.4f %sweights_hash %016" PRIx64,
-             facts.epoch, facts.step, facts.loss, text, facts.weights_hash);
+             metrics.epoch, metrics.step, metrics.loss, text, metrics.weights_hash);
 }
 
 enum status trainer_validate_partial_epoch(struct trainer *trainer)
 {
     struct evaluation valid;
     if (trainer->state.epoch_step == 0 || at_end_of_epoch(trainer) ||
-        !out_of_steps(trainer))
+        !reached_max_steps(trainer))
         return STATUS_OK;
     enum status status = validate(trainer, &valid);
     if (status == STATUS_STOPPED)
@@ -258,7 +258,7 @@ static void close_epoch(struct trainer *trainer, const struct evaluation *valid,
 {
     struct training_state *state = &trainer->state;
     double targets = (double)state->epoch_targets;
-    double trained = clock->stepped - clock->began;
+    double trained = clock->last_step - clock->began;
     int64_t tokens = clock->steps * tokens_per_step(&trainer->options);
     const struct history_row row = {
         .epoch = state->epoch + 1,
@@ -294,20 +294,21 @@ static void report_epoch(struct trainer *trainer)
     const struct training_state *state = &trainer->state;
     const struct history_row *row = &state->history[state->history_count - 1];
     const struct checkpoint_cost cost = persist_epoch_cost(&trainer->persistence);
-    metrics_epoch(&trainer->metrics, row, &trainer->persistence.image.baselines, &cost);
+    metrics_epoch(&trainer->metrics, row, &trainer->persistence.checkpoint.baselines,
+                  &cost);
     log_epoch(trainer, row);
 }
 
 /* True if a checkpoint is written after this epoch: as run.checkpoint_every says, and
  * always after the best epoch so far, the last epoch and the epoch before a stop. */
-static bool keeps_epoch(const struct trainer *trainer, bool best)
+static bool should_save_epoch(const struct trainer *trainer, bool best)
 {
     return trainer->state.epoch % trainer->options.run.checkpoint_every == 0 || best ||
            trainer->stop || trainer_finished(trainer);
 }
 
 /* Samples are written in a folder of their own and moved when all are complete. */
-static enum status write_samples(struct trainer *trainer)
+static enum status generate_samples(struct trainer *trainer)
 {
     const struct trainer_request *request = trainer->request;
     struct persistence *persistence = &trainer->persistence;
@@ -316,14 +317,14 @@ static enum status write_samples(struct trainer *trainer)
     if (status != STATUS_OK)
         return status;
     status = request->samples(
-        persist_image(persistence, &trainer->state, trainer->engine.weights), path,
-        request->context);
-    enum status ended =
+        persist_fill_checkpoint(persistence, &trainer->state, trainer->engine.weights),
+        path, request->context);
+    enum status publish_status =
         run_samples_end(&persistence->directory, path, status == STATUS_OK);
-    return status == STATUS_OK ? ended : status;
+    return status == STATUS_OK ? publish_status : status;
 }
 
-static void make_samples(struct trainer *trainer)
+static void sample_epoch(struct trainer *trainer)
 {
     if (comm_rank(trainer->comm) != 0 || !trainer->request->samples ||
         trainer->options.run.samples == 0)
@@ -331,7 +332,7 @@ static void make_samples(struct trainer *trainer)
     enum phase before = phase_enter(PHASE_SAMPLE);
     struct worst_times *worst = &trainer->stop_policy.worst;
     double began = clock_seconds();
-    if (write_samples(trainer) != STATUS_OK)
+    if (generate_samples(trainer) != STATUS_OK)
         log_warn("no samples of epoch %" PRId64 ": %s", trainer->state.epoch,
                  status_message());
     worst->samples = fmax(worst->samples, clock_seconds() - began);
@@ -360,7 +361,7 @@ static enum status end_epoch(struct trainer *trainer, const struct epoch_clock *
     double began = clock_seconds();
     enum status status = validate(trainer, &valid);
     if (status == STATUS_STOPPED)
-        return leave_unvalidated(trainer);
+        return defer_validation(trainer);
     if (status != STATUS_OK)
         return status;
     close_epoch(trainer, &valid, clock);
@@ -369,10 +370,10 @@ static enum status end_epoch(struct trainer *trainer, const struct epoch_clock *
     report_epoch(trainer);
     bool stop = stop_policy_before_samples(&trainer->stop_policy);
     trainer->stop |= comm_max_i64(trainer->comm, stop) > 0;
-    if (keeps_epoch(trainer, best))
+    if (should_save_epoch(trainer, best))
         trainer_save(trainer);
     if (!trainer->stop) /* a stop must not wait for samples */
-        make_samples(trainer);
+        sample_epoch(trainer);
     worst->epoch_end = fmax(worst->epoch_end, clock_seconds() - began);
     return trainer_report_time(trainer, state->epoch);
 }
@@ -380,8 +381,8 @@ static enum status end_epoch(struct trainer *trainer, const struct epoch_clock *
 enum status trainer_epoch(struct trainer *trainer)
 {
     double began = clock_seconds();
-    struct epoch_clock clock = {.began = began, .stepped = began};
-    enum status status = make_steps(trainer, &clock);
+    struct epoch_clock clock = {.began = began, .last_step = began};
+    enum status status = run_steps(trainer, &clock);
     if (status == STATUS_OK && at_end_of_epoch(trainer) && !trainer->stop)
         status = end_epoch(trainer, &clock);
     return status;

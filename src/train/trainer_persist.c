@@ -10,7 +10,7 @@
 #include "base/phase.h"
 #include "base/progress.h"
 
-static const double slow_disk = 50e6; /* bytes/s, assumed before the first checkpoint */
+static const double assumed_bandwidth = 50e6; /* bytes/s, before the first checkpoint */
 
 /* ---- opening ---- */
 
@@ -18,18 +18,19 @@ enum status persist_open(struct persistence *persistence, struct comm *comm,
                          const struct options *options, enum run_start start)
 {
     persistence->comm = comm;
-    persistence->image.options = *options;
+    persistence->checkpoint.options = *options;
     return comm_rank(comm) == 0
                ? run_directory_open(options->run.dir, start, &persistence->directory)
                : STATUS_OK;
 }
 
-const struct checkpoint *persist_image(struct persistence *persistence,
-                                       const struct training_state *state, float *weights)
+const struct checkpoint *persist_fill_checkpoint(struct persistence *persistence,
+                                                 const struct training_state *state,
+                                                 float *weights)
 {
-    persistence->image.state = *state;
-    persistence->image.weights = weights;
-    return &persistence->image;
+    persistence->checkpoint.state = *state;
+    persistence->checkpoint.weights = weights;
+    return &persistence->checkpoint;
 }
 
 enum status persist_start(struct persistence *persistence,
@@ -39,8 +40,8 @@ enum status persist_start(struct persistence *persistence,
     if (comm_rank(persistence->comm) != 0)
         return STATUS_OK;
     return writer_open(&persistence->directory,
-                       persist_image(persistence, state, weights),
-                       training_state_most_rows(state, &persistence->image.options),
+                       persist_fill_checkpoint(persistence, state, weights),
+                       training_state_max_rows(state, &persistence->checkpoint.options),
                        &persistence->writer);
 }
 
@@ -48,8 +49,8 @@ void persist_close(struct persistence *persistence)
 {
     writer_close(persistence->writer);
     run_directory_free(&persistence->directory);
-    stream_snapshot_free(&persistence->image.streams);
-    free(persistence->image.pairs);
+    stream_snapshot_free(&persistence->checkpoint.streams);
+    free(persistence->checkpoint.pairs);
     *persistence = (struct persistence){0};
 }
 
@@ -118,7 +119,7 @@ static enum status gather_streams(struct comm *comm, const struct persist_source
     return status;
 }
 
-/* ---- outcomes ---- */
+/* ---- results ---- */
 
 void persist_notify_watchdog(const struct persistence *persistence)
 {
@@ -131,11 +132,11 @@ void persist_notify_watchdog(const struct persistence *persistence)
     free(path);
 }
 
-static void warn_unsaved(struct persistence *persistence, const char *name,
-                         const char *why)
+static void warn_save_failed(struct persistence *persistence, const char *name,
+                             const char *why)
 {
     char left[CHECKPOINT_NAME] = "";
-    persistence->unsaved = true;
+    persistence->save_failed = true;
     if (comm_rank(persistence->comm) == 0) /* the others print nothing */
         run_checkpoints_newest_existing(&persistence->directory, persistence->saved,
                                         left);
@@ -148,18 +149,18 @@ static void warn_unsaved(struct persistence *persistence, const char *name,
 
 static void poll_writer(struct persistence *persistence, bool wait)
 {
-    struct writer_outcome outcome;
-    if (!persistence->writer || !writer_take_outcome(persistence->writer, wait, &outcome))
+    struct writer_result result;
+    if (!persistence->writer || !writer_collect(persistence->writer, wait, &result))
         return;
-    persistence->cost.writing = fmax(persistence->cost.writing, outcome.seconds);
+    persistence->cost.writing = fmax(persistence->cost.writing, result.seconds);
     persistence->epoch_cost.writing =
-        fmax(persistence->epoch_cost.writing, outcome.seconds);
-    persistence->unsaved = outcome.status != STATUS_OK;
-    if (persistence->unsaved) {
-        warn_unsaved(persistence, outcome.name, outcome.message);
+        fmax(persistence->epoch_cost.writing, result.seconds);
+    persistence->save_failed = result.status != STATUS_OK;
+    if (persistence->save_failed) {
+        warn_save_failed(persistence, result.name, result.message);
         return;
     }
-    memcpy(persistence->saved, outcome.name, sizeof persistence->saved);
+    memcpy(persistence->saved, result.name, sizeof persistence->saved);
     persist_notify_watchdog(persistence);
 }
 
@@ -172,19 +173,19 @@ enum status persist_sync(struct persistence *persistence)
 {
     struct {
         char saved[CHECKPOINT_NAME];
-        bool unsaved, vanished;
-    } news = {.unsaved = false};
+        bool save_failed, saved_removed;
+    } agreed = {.save_failed = false};
     enum phase before = phase_enter(PHASE_CHECKPOINT);
     poll_writer(persistence, true);
     if (comm_rank(persistence->comm) == 0)
         run_checkpoints_newest_existing(&persistence->directory, persistence->saved,
-                                        news.saved);
-    news.vanished = strcmp(news.saved, persistence->saved) != 0;
-    news.unsaved = persistence->unsaved;
-    enum status status = comm_broadcast(persistence->comm, &news, sizeof news);
-    memcpy(persistence->saved, news.saved, sizeof news.saved);
-    persistence->unsaved = news.unsaved;
-    persistence->vanished = news.vanished;
+                                        agreed.saved);
+    agreed.saved_removed = strcmp(agreed.saved, persistence->saved) != 0;
+    agreed.save_failed = persistence->save_failed;
+    enum status status = comm_broadcast(persistence->comm, &agreed, sizeof agreed);
+    memcpy(persistence->saved, agreed.saved, sizeof agreed.saved);
+    persistence->save_failed = agreed.save_failed;
+    persistence->saved_removed = agreed.saved_removed;
     phase_enter(before);
     return status;
 }
@@ -197,15 +198,15 @@ void persist_save(struct persistence *persistence, const struct persist_source *
     double began = clock_seconds();
     char name[CHECKPOINT_NAME];
     poll_writer(persistence, true);
-    struct checkpoint *image = &persistence->image;
-    persist_image(persistence, source->state, model_weights(source->model));
-    enum status status = gather_streams(persistence->comm, source, &image->streams);
+    struct checkpoint *checkpoint = &persistence->checkpoint;
+    persist_fill_checkpoint(persistence, source->state, model_weights(source->model));
+    enum status status = gather_streams(persistence->comm, source, &checkpoint->streams);
     if (status != STATUS_OK)
-        warn_unsaved(persistence, run_checkpoint_name(source->state, name),
-                     status_message());
+        warn_save_failed(persistence, run_checkpoint_name(source->state, name),
+                         status_message());
     else if (persistence->writer)
-        writer_start(persistence->writer, image);
-    stream_snapshot_free(&image->streams);
+        writer_start(persistence->writer, checkpoint);
+    stream_snapshot_free(&checkpoint->streams);
     persistence->saved_at = clock_seconds();
     double pause = persistence->saved_at - began;
     persistence->cost.pause = fmax(persistence->cost.pause, pause);
@@ -215,18 +216,18 @@ void persist_save(struct persistence *persistence, const struct persist_source *
 
 bool persist_save_wanted(const struct persistence *persistence)
 {
-    double minutes = persistence->image.options.run.checkpoint_minutes;
+    double minutes = persistence->checkpoint.options.run.checkpoint_minutes;
     return persistence->writer && minutes > 0 &&
            clock_seconds() - persistence->saved_at >= 60 * minutes &&
            !writer_is_busy(persistence->writer);
 }
 
-double persist_seconds(const struct persistence *persistence)
+double persist_estimate_seconds(const struct persistence *persistence)
 {
     double writing = persistence->cost.writing;
-    double parameters = (double)persistence->image.params.total;
+    double parameters = (double)persistence->checkpoint.params.total;
     if (writing <= 0)
-        writing = 3 * sizeof(float) * parameters / slow_disk;
+        writing = 3 * sizeof(float) * parameters / assumed_bandwidth;
     return persistence->cost.pause +
            (writer_is_busy(persistence->writer) ? 2 : 1) * writing;
 }

@@ -32,7 +32,7 @@ struct persistence { /* zero-initialise; free with persist_close */
 
     /* The contents that all checkpoints of this run share. It owns `pairs`; state,
      * weights and streams are filled in for each checkpoint, and are borrowed. */
-    struct checkpoint image;
+    struct checkpoint checkpoint;
 
     /* The longest times of any checkpoint in this process, and since the last
      * persist_epoch_cost. Rank 0. */
@@ -41,26 +41,26 @@ struct persistence { /* zero-initialise; free with persist_close */
 
     /* Up to date on rank 0; on other ranks as of the last persist_sync: */
     char saved[CHECKPOINT_NAME]; /* the last one written or resumed from; "": none */
-    bool unsaved;                /* the last attempt to write one failed */
-    bool vanished; /* the last one was removed; `saved` is the newest left */
+    bool save_failed;            /* the last attempt to write one failed */
+    bool saved_removed; /* the last one was removed; `saved` is the newest left */
 };
 
 /* Rank 0 claims, locks and opens run.dir. Not collective. */
 enum status persist_open(struct persistence *persistence, struct comm *comm,
                          const struct options *options, enum run_start start);
 
-/* Starts rank 0's writer for checkpoints of `state`, after `image` was filled in. Not
- * collective. */
+/* Starts rank 0's writer for checkpoints of `state`, after `checkpoint` was filled in.
+ * Not collective. */
 enum status persist_start(struct persistence *persistence,
                           const struct training_state *state, float *weights);
 
 void persist_close(struct persistence *persistence);
 
-/* A checkpoint of the current state without streams. It borrows everything and is valid
- * until the state changes. Not collective. */
-const struct checkpoint *persist_image(struct persistence *persistence,
-                                       const struct training_state *state,
-                                       float *weights);
+/* Fills in the current state and weights, without streams. The returned checkpoint
+ * borrows everything and is valid until the state changes. Not collective. */
+const struct checkpoint *persist_fill_checkpoint(struct persistence *persistence,
+                                                 const struct training_state *state,
+                                                 float *weights);
 
 /* Where the parts of a run's state are kept. */
 struct persist_source {
@@ -71,16 +71,16 @@ struct persist_source {
 };
 
 /* Waits for the previous checkpoint, gathers the state on rank 0 and passes a copy to the
- * writer. A failure causes a warning and sets `unsaved`; training continues.
+ * writer. A failure causes a warning and sets `save_failed`; training continues.
  * Collective. */
 void persist_save(struct persistence *persistence, const struct persist_source *source);
 
-/* Takes the writer's outcome, if there is one; to be called after every step. Has an
+/* Collects the writer's result, if there is one; to be called after every step. Has an
  * effect only on rank 0. Not collective. */
 void persist_poll(struct persistence *persistence);
 
-/* Waits for the writer; then all ranks agree on `saved`, `unsaved` and `vanished`.
- * Collective. */
+/* Waits for the writer; then all ranks agree on `saved`, `save_failed` and
+ * `saved_removed`. Collective. */
 enum status persist_sync(struct persistence *persistence);
 
 /* True on rank 0 if it is time for a periodic checkpoint and the writer is idle. Not
@@ -88,7 +88,7 @@ enum status persist_sync(struct persistence *persistence);
 bool persist_save_wanted(const struct persistence *persistence);
 
 /* Estimated seconds until a checkpoint requested now is on disk. Rank 0. */
-double persist_seconds(const struct persistence *persistence);
+double persist_estimate_seconds(const struct persistence *persistence);
 
 /* The longest checkpoint times since the last call. */
 struct checkpoint_cost persist_epoch_cost(struct persistence *persistence);

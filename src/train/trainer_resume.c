@@ -11,26 +11,26 @@
 /* ---- finding ---- */
 
 /* A new run must not mix with an older one. */
-static enum status refuse_old_run(const struct run_directory *directory)
+static enum status check_no_checkpoints(const struct run_directory *directory)
 {
     size_t count = 0;
     enum status status = run_checkpoints_count(directory, &count);
     if (status == STATUS_OK && count > 0)
-        status = run_refuse_old(directory->path);
+        status = run_fail_has_checkpoints(directory->path);
     return status;
 }
 
 /* Rank 0 finds and reads the newest intact checkpoint, and broadcasts its name.
  * Collective. */
-static enum status find(struct persistence *persistence, enum run_start start,
-                        struct checkpoint *out)
+static enum status find_checkpoint(struct persistence *persistence, enum run_start start,
+                                   struct checkpoint *out)
 {
     enum status status = STATUS_OK;
     if (comm_rank(persistence->comm) == 0)
         status = start == RUN_RESUMED
                      ? run_checkpoints_read_newest(&persistence->directory,
                                                    persistence->saved, out)
-                     : refuse_old_run(&persistence->directory);
+                     : check_no_checkpoints(&persistence->directory);
     status = comm_agree(persistence->comm, status);
     if (status == STATUS_OK)
         status = comm_broadcast(persistence->comm, persistence->saved,
@@ -42,12 +42,12 @@ static enum status find(struct persistence *persistence, enum run_start start,
 
 /* The message lists the differences on one line: "a: 1 in the checkpoint, 2 asked for; b:
  * ...". */
-static enum status check_options(const char *path, const struct options *before,
+static enum status check_options(const char *path, const struct options *saved,
                                  const struct options *options)
 {
     char *report = NULL;
     int count = 0;
-    struct options compared = *before;
+    struct options compared = *saved;
     compared.data = options->data; /* the dataset's, whose hash is checked */
     options_difference(&compared, options, &report, &count);
     if (count == 0 && !report)
@@ -65,16 +65,16 @@ static enum status check_options(const char *path, const struct options *before,
                        path, line);
 }
 
-static enum status check_dataset(const char *path, const struct checkpoint *read,
+static enum status check_dataset(const char *path, const struct checkpoint *resumed,
                                  const struct dataset *dataset)
 {
-    if (read->dataset_hash == dataset->dataset_hash)
+    if (resumed->dataset_hash == dataset->dataset_hash)
         return STATUS_OK;
     return status_fail(STATUS_MISUSE,
                        "%s was trained on another dataset (hash %016" PRIx64
                        "; %s has %016" PRIx64
                        "): set data.dataset to the same one, or set another run.dir",
-                       path, read->dataset_hash, dataset->path, dataset->dataset_hash);
+                       path, resumed->dataset_hash, dataset->path, dataset->dataset_hash);
 }
 
 /* An epoch has as many steps as the dataset's tokens fill, so step and epoch determine
@@ -94,36 +94,36 @@ static enum status check_steps(const char *path, const struct training_state *st
                        data->dataset->path, per_epoch);
 }
 
-static enum status check_numerics(const char *path, const char *before,
+static enum status check_numerics(const char *path, const char *saved,
                                   const struct resume_expectation *expected)
 {
-    if (strcmp(before, expected->numerics) == 0)
+    if (strcmp(saved, expected->numerics) == 0)
         return STATUS_OK;
     enum status status = status_fail(
         STATUS_FAILED,
         "%s was trained with the kernels %s, this run uses %s, so the weights may differ "
         "in their last bits from those of an uninterrupted run: restore train.matmul "
         "and OPENBLAS_CORETYPE, or set train.allow_mixed_cores = yes",
-        path, before, expected->numerics);
+        path, saved, expected->numerics);
     if (!expected->options->train.allow_mixed_cores)
         return status;
     log_warn("%s", status_message());
     return STATUS_OK;
 }
 
-static enum status check(const char *path, const struct checkpoint *read,
-                         const struct resume_expectation *expected)
+static enum status check_compatible(const char *path, const struct checkpoint *resumed,
+                                    const struct resume_expectation *expected)
 {
     const struct training_data *data = expected->data;
-    enum status status = checkpoint_check_vocabulary(path, read, data->dataset);
+    enum status status = checkpoint_check_vocabulary(path, resumed, data->dataset);
     if (status == STATUS_OK)
-        status = check_options(path, &read->options, expected->options);
+        status = check_options(path, &resumed->options, expected->options);
     if (status == STATUS_OK)
-        status = check_dataset(path, read, data->dataset);
+        status = check_dataset(path, resumed, data->dataset);
     if (status == STATUS_OK)
-        status = check_steps(path, &read->state, data);
+        status = check_steps(path, &resumed->state, data);
     if (status == STATUS_OK)
-        status = check_numerics(path, read->provenance.numerics, expected);
+        status = check_numerics(path, resumed->provenance.numerics, expected);
     return status;
 }
 
@@ -141,7 +141,7 @@ static enum status load(const struct persistence *persistence,
     if (comm_rank(persistence->comm) != 0)
         status = checkpoint_read(path, CHECKPOINT_TO_TRAIN, out);
     if (status == STATUS_OK)
-        status = check(path, out, expected);
+        status = check_compatible(path, out, expected);
     if (status == STATUS_OK)
         log_info("resuming from %s: epoch %" PRId64 ", step %" PRId64, path,
                  out->state.epoch, out->state.step);
@@ -164,7 +164,7 @@ enum status trainer_resume(struct persistence *persistence, enum run_start start
                            struct checkpoint *out)
 {
     *out = (struct checkpoint){0};
-    enum status status = find(persistence, start, out);
+    enum status status = find_checkpoint(persistence, start, out);
     if (status == STATUS_OK && persistence->saved[0]) {
         status = comm_agree(persistence->comm, load(persistence, expected, out));
         if (status == STATUS_OK) /* only now: a refusal changes nothing */

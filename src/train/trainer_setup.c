@@ -67,7 +67,7 @@ static enum status open_local(struct trainer *trainer)
     return status;
 }
 
-/* ---- the same kernels everywhere ---- */
+/* ---- equal numerics on all ranks ---- */
 
 enum { HOST_TEXT = 64 };
 
@@ -94,12 +94,12 @@ static enum status compare_numerics(const struct host_numerics *ranks, int count
 static enum status check_numerics(struct comm *comm, const char *numerics,
                                   bool allow_mixed)
 {
-    struct host_numerics mine = {{0}, {0}};
+    struct host_numerics local = {{0}, {0}};
     uint8_t *all = NULL;
     size_t *sizes = NULL;
-    snprintf(mine.numerics, sizeof mine.numerics, "%s", numerics);
-    snprintf(mine.host, sizeof mine.host, "%s", comm_host(comm));
-    enum status status = comm_gather(comm, &mine, sizeof mine, &all, &sizes);
+    snprintf(local.numerics, sizeof local.numerics, "%s", numerics);
+    snprintf(local.host, sizeof local.host, "%s", comm_host(comm));
+    enum status status = comm_gather(comm, &local, sizeof local, &all, &sizes);
     if (status == STATUS_OK && comm_rank(comm) == 0)
         status = compare_numerics((const struct host_numerics *)all, comm_size(comm));
     if (status != STATUS_OK && all && allow_mixed) {
@@ -111,23 +111,23 @@ static enum status check_numerics(struct comm *comm, const char *numerics,
     return comm_agree(comm, status);
 }
 
-/* ---- from a checkpoint, or anew ---- */
+/* ---- resumed or initial state ---- */
 
 /* The contents that all checkpoints of this run share, whatever it was resumed from. */
-static void describe_run(struct trainer *trainer)
+static void init_checkpoint(struct trainer *trainer)
 {
     const struct dataset *dataset = trainer->data.dataset;
-    struct checkpoint *image = &trainer->persistence.image;
-    struct provenance *provenance = &image->provenance;
-    image->options = trainer->options;
-    image->shape = trainer->engine.shape;
-    image->params = trainer->engine.params;
-    image->encoding = dataset->encoding;
-    image->vocabulary_hash = dataset->vocabulary_hash;
-    image->dataset_hash = dataset->dataset_hash;
-    image->streams.row_count = (size_t)trainer->options.train.batch;
-    image->streams.microbatches = (size_t)trainer->options.train.microbatches;
-    image->streams.hidden_size = model_state_size(trainer->engine.model);
+    struct checkpoint *checkpoint = &trainer->persistence.checkpoint;
+    struct provenance *provenance = &checkpoint->provenance;
+    checkpoint->options = trainer->options;
+    checkpoint->shape = trainer->engine.shape;
+    checkpoint->params = trainer->engine.params;
+    checkpoint->encoding = dataset->encoding;
+    checkpoint->vocabulary_hash = dataset->vocabulary_hash;
+    checkpoint->dataset_hash = dataset->dataset_hash;
+    checkpoint->streams.row_count = (size_t)trainer->options.train.batch;
+    checkpoint->streams.microbatches = (size_t)trainer->options.train.microbatches;
+    checkpoint->streams.hidden_size = model_state_size(trainer->engine.model);
     provenance->ranks = comm_size(trainer->comm);
     snprintf(provenance->numerics, sizeof provenance->numerics, "%s",
              trainer->backend->numerics());
@@ -143,35 +143,36 @@ static void set_total_steps(struct trainer *trainer)
     trainer->engine.total_steps = total;
 }
 
-/* Takes over the state that was read, or creates an initial one. */
-static enum status set_state(struct trainer *trainer, struct checkpoint *read)
+/* Moves the resumed state into the trainer, or creates an initial one. */
+static enum status set_state(struct trainer *trainer, struct checkpoint *resumed)
 {
     const struct options *options = &trainer->options;
     enum status status = STATUS_OK;
-    if (read->weights) {
-        trainer->state = read->state;
-        read->state = (struct training_state){0};
+    if (resumed->weights) {
+        trainer->state = resumed->state;
+        resumed->state = (struct training_state){0};
     } else {
         status =
-            training_state_start(options, trainer->engine.params.total, &trainer->state);
+            training_state_init(options, trainer->engine.params.total, &trainer->state);
     }
-    step_set_weights(&trainer->engine, read->weights);
-    free(read->weights);
-    read->weights = NULL;
+    step_set_weights(&trainer->engine, resumed->weights);
+    free(resumed->weights);
+    resumed->weights = NULL;
     return status == STATUS_OK ? training_state_reserve_history(&trainer->state, options)
                                : status;
 }
 
-static void restore_hidden(struct trainer *trainer, const struct stream_snapshot *read)
+static void restore_hidden(struct trainer *trainer, const struct stream_snapshot *resumed)
 {
     const struct microbatches *own = &trainer->data.batch.own;
-    for (int s = 0; read->hidden && s < own->count; s++)
+    for (int s = 0; resumed->hidden && s < own->count; s++)
         model_set_state(trainer->engine.model, s,
-                        read->hidden + (size_t)(own->first + s) * read->hidden_size);
+                        resumed->hidden +
+                            (size_t)(own->first + s) * resumed->hidden_size);
 }
 
 /* Opens rank 0's files. */
-static enum status open_files(struct trainer *trainer)
+static enum status open_outputs(struct trainer *trainer)
 {
     const struct run_directory *directory = &trainer->persistence.directory;
     if (comm_rank(trainer->comm) != 0)
@@ -189,7 +190,7 @@ static enum status open_files(struct trainer *trainer)
 
 /* Opens model, state, data and files, as read from the checkpoint or anew. Not
  * collective. */
-static enum status open_state(struct trainer *trainer, struct checkpoint *read)
+static enum status open_state(struct trainer *trainer, struct checkpoint *resumed)
 {
     const struct encoding *encoding = trainer->data.dataset->encoding;
     enum status status = step_open(&trainer->engine, trainer->comm, &trainer->options,
@@ -197,16 +198,16 @@ static enum status open_state(struct trainer *trainer, struct checkpoint *read)
     if (status != STATUS_OK)
         return status;
     set_total_steps(trainer);
-    describe_run(trainer);
-    status = set_state(trainer, read);
+    init_checkpoint(trainer);
+    status = set_state(trainer, resumed);
     if (status == STATUS_OK)
-        status = training_data_start(&trainer->data, &trainer->options, &read->streams,
+        status = training_data_start(&trainer->data, &trainer->options, &resumed->streams,
                                      trainer->state.step + 1);
     if (status != STATUS_OK)
         return status;
-    restore_hidden(trainer, &read->streams);
-    stream_snapshot_free(&read->streams);
-    status = open_files(trainer);
+    restore_hidden(trainer, &resumed->streams);
+    stream_snapshot_free(&resumed->streams);
+    status = open_outputs(trainer);
     if (status == STATUS_OK)
         status = persist_start(&trainer->persistence, &trainer->state,
                                trainer->engine.weights);
@@ -216,23 +217,23 @@ static enum status open_state(struct trainer *trainer, struct checkpoint *read)
 /* Counting the training tokens takes a pass over all of them, which is slow if they stay
  * on disk. So checkpoints contain the counts and the baselines, for resumed runs and for
  * evaluations on other datasets. Collective. */
-static enum status set_baselines(struct trainer *trainer, struct checkpoint *read)
+static enum status set_baselines(struct trainer *trainer, struct checkpoint *resumed)
 {
     const struct dataset *dataset = trainer->data.dataset;
-    struct checkpoint *image = &trainer->persistence.image;
+    struct checkpoint *checkpoint = &trainer->persistence.checkpoint;
     enum status status = STATUS_OK;
-    image->pairs = read->pairs;
-    image->baselines = read->baselines;
-    read->pairs = NULL;
-    if (!image->pairs) { /* no checkpoint, or one of an older program */
-        status = baselines_count(trainer->comm, dataset, SPLIT_TRAIN, &image->pairs);
+    checkpoint->pairs = resumed->pairs;
+    checkpoint->baselines = resumed->baselines;
+    resumed->pairs = NULL;
+    if (!checkpoint->pairs) { /* no checkpoint, or one of an older program */
+        status = baselines_count(trainer->comm, dataset, SPLIT_TRAIN, &checkpoint->pairs);
         if (status == STATUS_OK)
-            status = baselines_evaluate(trainer->comm, dataset, SPLIT_VALID, image->pairs,
-                                        &image->baselines);
+            status = baselines_evaluate(trainer->comm, dataset, SPLIT_VALID,
+                                        checkpoint->pairs, &checkpoint->baselines);
     }
     if (comm_rank(trainer->comm) != 0) { /* rank 0 writes the checkpoints */
-        free(image->pairs);
-        image->pairs = NULL;
+        free(checkpoint->pairs);
+        checkpoint->pairs = NULL;
     }
     return status;
 }
@@ -248,7 +249,7 @@ static enum status resume(struct trainer *trainer, struct checkpoint *out)
 enum status trainer_open(struct trainer *trainer)
 {
     struct comm *comm = trainer->comm;
-    struct checkpoint read = {0};
+    struct checkpoint resumed = {0};
     trainer->options = *trainer->request->options;
     trainer->persistence.watchdog = trainer->request->watchdog;
     enum status status = comm_agree(comm, open_local(trainer));
@@ -256,14 +257,14 @@ enum status trainer_open(struct trainer *trainer)
         status = check_numerics(comm, trainer->backend->numerics(),
                                 trainer->options.train.allow_mixed_cores);
     if (status == STATUS_OK)
-        status = resume(trainer, &read);
+        status = resume(trainer, &resumed);
     if (status == STATUS_OK)
-        status = comm_agree(comm, open_state(trainer, &read));
+        status = comm_agree(comm, open_state(trainer, &resumed));
     if (status == STATUS_OK)
         status = comm_agree(comm, step_open_sum(&trainer->engine));
     if (status == STATUS_OK)
-        status = set_baselines(trainer, &read);
-    checkpoint_free(&read);
+        status = set_baselines(trainer, &resumed);
+    checkpoint_free(&resumed);
     return status;
 }
 
@@ -277,18 +278,19 @@ void trainer_close(struct trainer *trainer)
     training_data_close(&trainer->data);
 }
 
-/* ---- facts ---- */
+/* ---- logging ---- */
 
-static void print_dataset(const struct trainer *trainer)
+static void log_dataset(const struct trainer *trainer)
 {
-    const struct options *given = trainer->request->options, *used = &trainer->options;
+    const struct options *requested = trainer->request->options,
+                         *effective = &trainer->options;
     const struct dataset *dataset = trainer->data.dataset;
     const struct dataset_shard *total = &dataset->total;
-    if (given->data.encoding != used->data.encoding ||
-        strcmp(given->data.grid, used->data.grid) != 0)
+    if (requested->data.encoding != effective->data.encoding ||
+        strcmp(requested->data.grid, effective->data.grid) != 0)
         log_info("the settings of [data] are the dataset's, not the configuration's: %s, "
                  "grid %s",
-                 dataset->encoding->name, used->data.grid);
+                 dataset->encoding->name, effective->data.grid);
     log_info("dataset          %s: %" PRIu64 " training pieces, %" PRIu64
              " for validation; hash %016" PRIx64,
              dataset->path, total->pieces[SPLIT_TRAIN], total->pieces[SPLIT_VALID],
@@ -298,9 +300,9 @@ static void print_dataset(const struct trainer *trainer)
              dataset->encoding->name);
 }
 
-static void print_baselines(const struct trainer *trainer)
+static void log_baselines(const struct trainer *trainer)
 {
-    const struct baselines *baselines = &trainer->persistence.image.baselines;
+    const struct baselines *baselines = &trainer->persistence.checkpoint.baselines;
     if (training_data_has_validation(&trainer->data))
         log_info("validation baselines: unigram %.4f, bigram %.4f nats per token",
                  baselines->unigram, baselines->bigram);
@@ -308,7 +310,7 @@ static void print_baselines(const struct trainer *trainer)
         log_info("validation       none: the dataset has no validation pieces");
 }
 
-void trainer_print_facts(struct trainer *trainer)
+void trainer_log_configuration(struct trainer *trainer)
 {
     const double megabyte = 1e6;
     struct comm *comm = trainer->comm;
@@ -319,7 +321,7 @@ void trainer_print_facts(struct trainer *trainer)
         return;
     options_print(&trainer->options,
                   SECTION_DATA | SECTION_MODEL | SECTION_TRAIN | SECTION_RUN, stderr);
-    print_dataset(trainer);
+    log_dataset(trainer);
     log_info("ranks            %d, with %d microbatches of %d rows; matmul by %s",
              comm_size(comm), data->batch.own.total, data->batch.rows,
              trainer->backend->description());
@@ -329,5 +331,5 @@ void trainer_print_facts(struct trainer *trainer)
     log_info("epoch            %" PRIu64 " tokens, %" PRId64 " steps of %" PRId64,
              training_data_tokens(data, SPLIT_TRAIN), data->steps_per_epoch,
              tokens_per_step(&trainer->options));
-    print_baselines(trainer);
+    log_baselines(trainer);
 }

@@ -12,7 +12,7 @@
 enum status trainer_open(struct trainer *trainer);
 void trainer_close(struct trainer *trainer);
 
-/* Logs the settings and the facts of the run. Collective. */
-void trainer_print_facts(struct trainer *trainer);
+/* Logs the settings, dataset, model, ranks, memory and baselines. Collective. */
+void trainer_log_configuration(struct trainer *trainer);
 
 #endif

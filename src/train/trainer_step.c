@@ -228,7 +228,7 @@ static void update_weights(struct step_engine *engine, struct optimizer *optimiz
 }
 
 enum status step_update(struct step_engine *engine, struct training_state *state,
-                        struct step_facts *facts)
+                        struct step_metrics *metrics)
 {
     const struct options *options = engine->options;
     double loss = exact_sum_extra(engine->sum.exact, SUM_LOSS);
@@ -246,11 +246,11 @@ enum status step_update(struct step_engine *engine, struct training_state *state
     update_weights(engine, &state->optimizer,
                    clip > 0 && norm > clip ? factor * clip / norm : factor, rate);
     training_state_add_step(state, loss, targets, correct);
-    facts->step = state->step;
-    facts->epoch = state->epoch + 1;
-    facts->loss = loss / (double)targets;
-    facts->accuracy = (double)correct / (double)targets;
-    facts->gradient_norm = norm;
-    facts->learning_rate = rate;
+    metrics->step = state->step;
+    metrics->epoch = state->epoch + 1;
+    metrics->loss = loss / (double)targets;
+    metrics->accuracy = (double)correct / (double)targets;
+    metrics->gradient_norm = norm;
+    metrics->learning_rate = rate;
     return STATUS_OK;
 }

@@ -19,7 +19,7 @@
 #include "gradient_sum.h"
 #include "local_batch.h"
 #include "state.h"
-#include "step_facts.h"
+#include "step_metrics.h"
 #include "window.h"
 #include "base/options.h"
 #include "base/status.h"
@@ -72,10 +72,10 @@ void step_gradient(struct step_engine *engine, const struct training_state *stat
 enum status step_reduce(struct step_engine *engine, const struct window *window,
                         struct step_flags *flags);
 
-/* Updates weights and state; `facts` gets step, epoch, loss, accuracy, gradient norm and
- * learning rate. STATUS_FAILED on all ranks if training has diverged; then nothing is
+/* Updates weights and state; `metrics` gets step, epoch, loss, accuracy, gradient norm
+ * and learning rate. STATUS_FAILED on all ranks if training has diverged; then nothing is
  * updated, and the message names step, epoch, cause and remedy. Collective. */
 enum status step_update(struct step_engine *engine, struct training_state *state,
-                        struct step_facts *facts);
+                        struct step_metrics *metrics);
 
 #endif

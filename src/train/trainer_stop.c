@@ -38,13 +38,13 @@ static double epoch_end_seconds(const struct stop_policy *policy)
 
 /* True if the time left, less a margin, does not suffice for `seconds` and a
  * checkpoint. */
-static bool time_is_short(struct stop_policy *policy, double seconds)
+static bool runs_out_of_time(struct stop_policy *policy, double seconds)
 {
     char left_text[64], need_text[64];
     double left = deadline_left(policy->deadline);
     if (left == HUGE_VAL || policy->out_of_time)
         return policy->out_of_time;
-    double need = seconds + persist_seconds(policy->persistence);
+    double need = seconds + persist_estimate_seconds(policy->persistence);
     if (left > margin_factor * need + margin_seconds)
         return false;
     policy->out_of_time = true;
@@ -62,7 +62,8 @@ bool stop_policy_in_step(struct stop_policy *policy, bool ends_epoch)
     if (stop_signal() || !policy->deadline)
         return stop_signal() != 0;
     double seconds = 2 * policy->worst.step; /* the rest of this one, and the next */
-    return time_is_short(policy, seconds + (ends_epoch ? epoch_end_seconds(policy) : 0));
+    return runs_out_of_time(policy,
+                            seconds + (ends_epoch ? epoch_end_seconds(policy) : 0));
 }
 
 /* A run that starts with a validation stops it for a signal, but not for its time limit:
@@ -73,12 +74,12 @@ bool stop_policy_in_validation(struct stop_policy *policy)
     bool has_made_steps = policy->worst.step > 0;
     if (stop_signal() || !policy->deadline || !has_made_steps)
         return stop_signal() != 0;
-    return time_is_short(policy, policy->worst.step); /* a window is cheaper */
+    return runs_out_of_time(policy, policy->worst.step); /* a window is cheaper */
 }
 
 bool stop_policy_before_samples(struct stop_policy *policy)
 {
     if (stop_signal() || !policy->deadline)
         return stop_signal() != 0;
-    return time_is_short(policy, policy->worst.samples + policy->worst.step);
+    return runs_out_of_time(policy, policy->worst.samples + policy->worst.step);
 }

@@ -1,6 +1,6 @@
 /* writer: a thread with a copy of a checkpoint, and a handshake of three states.
  *
- * IDLE -> WRITING (writer_start) -> WRITTEN (the thread) -> IDLE (the outcome is taken).
+ * IDLE -> WRITING (writer_start) -> WRITTEN (the thread) -> IDLE (writer_collect).
  * The copy belongs to the thread while WRITING and to the caller otherwise, so its
  * contents need no lock. Signals are blocked in the thread and handled by the main one.
  */
@@ -25,43 +25,43 @@ struct writer {
     struct arena arena;     /* of the copy's weights, moments and history */
     pthread_t thread;
     pthread_mutex_t mutex;
-    pthread_cond_t changed;
+    pthread_cond_t state_changed;
     enum writer_state state;
-    bool leave;
-    struct writer_outcome outcome;
+    bool closing;
+    struct writer_result result;
 };
 
 /* ---- the thread ---- */
 
 static void write_copy(struct writer *writer)
 {
-    struct writer_outcome *outcome = &writer->outcome;
+    struct writer_result *result = &writer->result;
     struct trace_span span = trace_begin(PHASE_CHECKPOINT);
     double began = clock_seconds();
-    run_checkpoint_name(&writer->copy.state, outcome->name);
-    outcome->status = run_checkpoints_write(writer->run, &writer->copy,
-                                            writer->copy.options.run.keep_checkpoints);
-    outcome->seconds = clock_seconds() - began;
-    snprintf(outcome->message, sizeof outcome->message, "%s",
-             outcome->status == STATUS_OK ? "" : status_message());
+    run_checkpoint_name(&writer->copy.state, result->name);
+    result->status = run_checkpoints_write(writer->run, &writer->copy,
+                                           writer->copy.options.run.keep_checkpoints);
+    result->seconds = clock_seconds() - began;
+    snprintf(result->message, sizeof result->message, "%s",
+             result->status == STATUS_OK ? "" : status_message());
     stream_snapshot_free(&writer->copy.streams);
     trace_end(span);
 }
 
-static void *work(void *argument)
+static void *write_loop(void *argument)
 {
     struct writer *writer = argument;
     pthread_mutex_lock(&writer->mutex);
     for (;;) {
-        while (writer->state != WRITING && !writer->leave)
-            pthread_cond_wait(&writer->changed, &writer->mutex);
+        while (writer->state != WRITING && !writer->closing)
+            pthread_cond_wait(&writer->state_changed, &writer->mutex);
         if (writer->state != WRITING)
             break;
         pthread_mutex_unlock(&writer->mutex);
         write_copy(writer);
         pthread_mutex_lock(&writer->mutex);
         writer->state = WRITTEN;
-        pthread_cond_broadcast(&writer->changed);
+        pthread_cond_broadcast(&writer->state_changed);
     }
     pthread_mutex_unlock(&writer->mutex);
     return NULL;
@@ -69,11 +69,11 @@ static void *work(void *argument)
 
 static int start_thread(struct writer *writer)
 {
-    sigset_t all, before;
+    sigset_t all, old_mask;
     sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int code = pthread_create(&writer->thread, NULL, work, writer);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_sigmask(SIG_SETMASK, &all, &old_mask);
+    int code = pthread_create(&writer->thread, NULL, write_loop, writer);
+    pthread_sigmask(SIG_SETMASK, &old_mask, NULL);
     return code;
 }
 
@@ -99,13 +99,13 @@ static void copy_floats(float *to, const float *from, size_t count)
 /* Copies everything except the streams. */
 static void copy_state(struct checkpoint *copy, const struct checkpoint *source)
 {
-    const struct checkpoint memory = *copy;
+    const struct checkpoint buffers = *copy;
     const struct training_state *state = &source->state;
     *copy = *source;
-    copy->weights = memory.weights;
-    copy->state.optimizer.first = memory.state.optimizer.first;
-    copy->state.optimizer.second = memory.state.optimizer.second;
-    copy->state.history = memory.state.history;
+    copy->weights = buffers.weights;
+    copy->state.optimizer.first = buffers.state.optimizer.first;
+    copy->state.optimizer.second = buffers.state.optimizer.second;
+    copy->state.history = buffers.state.history;
     copy->streams.rows = NULL;
     copy->streams.cursors = NULL;
     copy->streams.hidden = NULL;
@@ -137,7 +137,7 @@ static void free_writer(struct writer *writer)
 {
     stream_snapshot_free(&writer->copy.streams);
     arena_free(&writer->arena);
-    pthread_cond_destroy(&writer->changed);
+    pthread_cond_destroy(&writer->state_changed);
     pthread_mutex_destroy(&writer->mutex);
     free(writer);
 }
@@ -153,7 +153,7 @@ enum status writer_open(const struct run_directory *run, const struct checkpoint
         return status_fail(STATUS_FAILED, "out of memory for the checkpoint writer");
     writer->run = run;
     pthread_mutex_init(&writer->mutex, NULL);
-    pthread_cond_init(&writer->changed, NULL);
+    pthread_cond_init(&writer->state_changed, NULL);
     enum status status = create_copy(writer, source, rows);
     int code = status == STATUS_OK ? start_thread(writer) : 0;
     if (code)
@@ -176,18 +176,18 @@ bool writer_is_busy(struct writer *writer)
     return busy;
 }
 
-bool writer_take_outcome(struct writer *writer, bool wait, struct writer_outcome *out)
+bool writer_collect(struct writer *writer, bool wait, struct writer_result *out)
 {
     pthread_mutex_lock(&writer->mutex);
     while (wait && writer->state == WRITING)
-        pthread_cond_wait(&writer->changed, &writer->mutex);
-    bool there = writer->state == WRITTEN;
-    if (there) {
-        *out = writer->outcome;
+        pthread_cond_wait(&writer->state_changed, &writer->mutex);
+    bool available = writer->state == WRITTEN;
+    if (available) {
+        *out = writer->result;
         writer->state = IDLE;
     }
     pthread_mutex_unlock(&writer->mutex);
-    return there;
+    return available;
 }
 
 void writer_start(struct writer *writer, struct checkpoint *source)
@@ -199,7 +199,7 @@ void writer_start(struct writer *writer, struct checkpoint *source)
     source->streams.hidden = NULL;
     pthread_mutex_lock(&writer->mutex);
     writer->state = WRITING;
-    pthread_cond_broadcast(&writer->changed);
+    pthread_cond_broadcast(&writer->state_changed);
     pthread_mutex_unlock(&writer->mutex);
 }
 
@@ -208,8 +208,8 @@ void writer_close(struct writer *writer)
     if (!writer)
         return;
     pthread_mutex_lock(&writer->mutex);
-    writer->leave = true;
-    pthread_cond_broadcast(&writer->changed);
+    writer->closing = true;
+    pthread_cond_broadcast(&writer->state_changed);
     pthread_mutex_unlock(&writer->mutex);
     pthread_join(writer->thread, NULL);
     free_writer(writer);

@@ -18,7 +18,7 @@
 
 struct writer;
 
-struct writer_outcome {
+struct writer_result {
     enum status status;
     char name[CHECKPOINT_NAME];        /* of the checkpoint */
     char message[STATUS_MESSAGE_SIZE]; /* why it could not be written */
@@ -34,12 +34,12 @@ enum status writer_open(const struct run_directory *run, const struct checkpoint
 /* True while a checkpoint is being written. */
 bool writer_is_busy(struct writer *writer);
 
-/* Takes the outcome of the last checkpoint, once per checkpoint. With `wait`, waits until
- * it has been written. False if there is no outcome. */
-bool writer_take_outcome(struct writer *writer, bool wait, struct writer_outcome *out);
+/* Collects the result of the last checkpoint, once per checkpoint. With `wait`, waits
+ * until it has been written. False if there is none. */
+bool writer_collect(struct writer *writer, bool wait, struct writer_result *out);
 
 /* Copies `source` and leaves the writing to the thread. The previous checkpoint must be
- * written and its outcome taken. Takes over the arrays of source->streams. */
+ * written and its result collected. Takes ownership of the arrays of source->streams. */
 void writer_start(struct writer *writer, struct checkpoint *source);
 
 /* Waits for the checkpoint that is being written. NULL is fine. */

@@ -1,11 +1,11 @@
-/* step_facts: the metrics reported for one step. */
-#ifndef TUTTI_TRAIN_STEP_FACTS_H
-#define TUTTI_TRAIN_STEP_FACTS_H
+/* step_metrics: the metrics reported for one step. */
+#ifndef TUTTI_TRAIN_STEP_METRICS_H
+#define TUTTI_TRAIN_STEP_METRICS_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-struct step_facts {
+struct step_metrics {
     int64_t step, epoch;  /* from 1 */
     double loss;          /* nats per token */
     double accuracy;      /* share of tokens predicted as most probable */
