@@ -74,7 +74,7 @@ static enum status read_notes(struct checker *checker, const struct piece_row *r
             continue;
         if (status == STATUS_OK)
             status = h5_read_slice(checker->shard.file, column->name, column->type,
-                                  row->note_first, row->note_count, checker->packed);
+                                   row->note_first, row->note_count, checker->packed);
         if (status == STATUS_OK)
             column_unpack(column, checker->packed, row->note_count, notes->items,
                           sizeof *notes->items);
@@ -96,7 +96,7 @@ static enum status check_piece(struct checker *checker, size_t at)
         status = read_notes(checker, row);
     if (status == STATUS_OK)
         status = h5_read_slice(checker->shard.file, "/tokens", H5_U16, row->token_first,
-                              row->token_count, checker->tokens);
+                               row->token_count, checker->tokens);
     if (status != STATUS_OK)
         return status;
     for (size_t i = 0; i < checker->notes.count; i++) {
