@@ -165,6 +165,18 @@ static void expect_described(const struct h5_file *file, const char *group)
     free(names);
 }
 
+/* The durations' description states whether they include the sustain pedal. */
+static void expect_duration(const char *output, const char *description)
+{
+    char *path = path_join(output, "shard-0002.h5");
+    struct h5_file *file = NULL;
+    expect(h5_open(path, &file) == STATUS_OK);
+    expect_attribute(file, "/notes/duration", "description", description);
+    expect_attribute(file, "/notes/duration_ticks", "description", description);
+    h5_abandon(file);
+    free(path);
+}
+
 static void check_descriptions(const char *output)
 {
     static const char *const groups[] = {"/vocabulary", "/shards", "/files",
@@ -195,6 +207,7 @@ static void check_descriptions(const char *output)
         h5_abandon(file);
         free(path);
     }
+    expect_duration(output, "length, sustain pedal included");
 }
 
 static void every_piece_is_where_its_hash_says(void **state)
@@ -213,6 +226,26 @@ static void every_piece_is_where_its_hash_says(void **state)
         check_whole(output, corpus, &options, &summary);
     if (status == STATUS_OK && comm_rank(comm) == 0)
         check_descriptions(output);
+    free(output);
+    free(corpus);
+    remove_folder(comm, folder);
+    agree_on_verdict(comm);
+}
+
+static void description_states_that_the_pedal_is_ignored(void **state)
+{
+    struct comm *comm = *state;
+    static struct options options;
+    small_options(&options);
+    options.data.pedal = PEDAL_IGNORE;
+    char *folder = make_folder(comm);
+    char *corpus = path_join(folder, "corpus"), *output = path_join(folder, "dataset");
+    if (comm_rank(comm) == 0)
+        expect(write_corpus(corpus, 0, PIECES));
+    enum status status = make_dataset(comm, corpus, output, &options, NULL);
+    expect(status == STATUS_OK);
+    if (status == STATUS_OK && comm_rank(comm) == 0)
+        expect_duration(output, "length, sustain pedal ignored");
     free(output);
     free(corpus);
     remove_folder(comm, folder);
@@ -539,6 +572,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_piece_is_where_its_hash_says),
+        cmocka_unit_test(description_states_that_the_pedal_is_ignored),
         cmocka_unit_test(more_files_move_no_piece),
         cmocka_unit_test(every_file_has_an_outcome_and_a_reason),
         cmocka_unit_test(a_long_piece_is_written_in_parts),

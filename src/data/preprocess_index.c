@@ -264,7 +264,9 @@ static enum status fill_index(const struct preprocess *preprocess, struct h5_fil
     enum status status = STATUS_OK;
     for (size_t i = 0; i < sizeof parts / sizeof *parts && status == STATUS_OK; i++)
         status = parts[i](preprocess, file);
-    return status == STATUS_OK ? describe_datasets(file) : status;
+    return status == STATUS_OK
+               ? describe_datasets(file, preprocess->options->data.pedal == PEDAL_EXTEND)
+               : status;
 }
 
 enum status preprocess_write_index(const struct preprocess *preprocess)
