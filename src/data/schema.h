@@ -71,6 +71,6 @@ char *shard_path(const char *dataset, size_t index);
 
 /* The files of a complete dataset, as the list of an owned_directory. The caller frees
  * it; NULL if out of memory. */
-char *dataset_names(size_t shards);
+char *dataset_file_names(size_t shards);
 
 #endif

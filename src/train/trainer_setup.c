@@ -283,7 +283,7 @@ static void print_dataset(const struct trainer *trainer)
 {
     const struct options *given = trainer->request->options, *used = &trainer->options;
     const struct dataset *dataset = trainer->data.dataset;
-    const struct dataset_shard *total = &dataset->total;
+    const struct split_counts *total = &dataset->total;
     if (given->data.encoding != used->data.encoding ||
         strcmp(given->data.grid, used->data.grid) != 0)
         log_info("the settings of [data] are the dataset's, not the configuration's: %s, "
