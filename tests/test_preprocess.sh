@@ -149,7 +149,7 @@ write_midi part/sub/two.mid 61 63 65
 write_midi part/sub/same.mid 62 64 66
 write_midi part/other/same.mid 63 65 67
 write_midi part/same.mid 64 66 68
-accepts() { # TEXT-OF-SPLIT-FILE INPUT...: every line is accepted and takes effect
+takes() { # TEXT-OF-SPLIT-FILE INPUT...: every line is accepted and takes effect
     printf %b "$1" >part.tsv
     shift
     "$tutti" preprocess "$@" -o part.out --split-file part.tsv --replace --list list.tsv \
@@ -157,20 +157,20 @@ accepts() { # TEXT-OF-SPLIT-FILE INPUT...: every line is accepted and takes effe
     [ "$(grep -c -v "not in the split file" list.tsv)" = $(($(grep -c mid part.tsv) + 1)) ] ||
         fail "$(cat part.tsv list.tsv)"
 }
-accepts 'one.mid\ttrain\ntwo.mid\ttest\n' part
-accepts './one.mid\ttrain\r\n./sub/two.mid\ttest\r\n\r\n' part
-accepts '\xEF\xBB\xBFone.mid\ttrain\nsub//./two.mid\ttest' ./part/
-accepts 'other/same.mid\ttrain\npart/one.mid\ttrain\n./part/sub/two.mid\ttest\n' part
-accepts "$work/part/one.mid\ttrain\n$work/part/./sub/two.mid\ttest\n" "$work/part"
-accepts 'same.mid\ttrain\nsub/same.mid\tvalid\nother/same.mid\ttest\n' part
+takes 'one.mid\ttrain\ntwo.mid\ttest\n' part
+takes './one.mid\ttrain\r\n./sub/two.mid\ttest\r\n\r\n' part
+takes '\xEF\xBB\xBFone.mid\ttrain\nsub//./two.mid\ttest' ./part/
+takes 'other/same.mid\ttrain\npart/one.mid\ttrain\n./part/sub/two.mid\ttest\n' part
+takes "$work/part/one.mid\ttrain\n$work/part/./sub/two.mid\ttest\n" "$work/part"
+takes 'same.mid\ttrain\nsub/same.mid\tvalid\nother/same.mid\ttest\n' part
 grep -q "same.mid.ok" list.tsv || fail "$(cat list.tsv)"
 mkdir -p chain/a/sub chain/b/sub
 write_midi chain/a/sub/x.mid 60 62 65
 write_midi chain/b/sub/x.mid 61 63 66
 write_midi chain/x.mid 62 64 67
 for lines in 'x.mid\ttrain\nsub/x.mid\tvalid\n' 'sub/x.mid\tvalid\nx.mid\ttrain\n'; do
-    accepts "${lines}b/sub/x.mid\ttest\n" chain
-    accepts "b/sub/x.mid\ttest\n$lines" chain # in any order
+    takes "${lines}b/sub/x.mid\ttest\n" chain
+    takes "b/sub/x.mid\ttest\n$lines" chain # in any order
 done
 refused 2 "part.tsv:1: 'same.mid' matches part/same.mid and part/sub/same.mid (expected more" sh -c \
     "printf 'same.mid\ttrain\nother/same.mid\ttest\n' >part.tsv &&

@@ -514,10 +514,10 @@ static void limit_file_size(uint64_t bytes)
 static uint64_t file_size(const char *folder, const char *name)
 {
     char *path = path_join(folder, name);
-    struct stat facts = {0};
-    expect(stat(path, &facts) == 0);
+    struct stat st = {0};
+    expect(stat(path, &st) == 0);
     free(path);
-    return (uint64_t)facts.st_size;
+    return (uint64_t)st.st_size;
 }
 
 /* A file size limit simulates a full disk, on rank 0 only. */

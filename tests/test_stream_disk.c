@@ -194,7 +194,7 @@ static void damage_is_detected_while_streaming(void **state)
 {
     (void)state;
     struct stream_files files;
-    struct stat facts;
+    struct stat st;
     stream_files_make(&files, CHUNK_BYTES);
     struct stream *stream = stream_files_stream(&files, 4);
     stream_files_check(stream_next(stream, 300, from_disk.inputs, from_disk.targets));
@@ -203,8 +203,8 @@ static void damage_is_detected_while_streaming(void **state)
         stream_files_check(token_cache_read(files.cache, i, 0, 8, one));
     }
     char *path = path_of(&files, 2);
-    assert_int_equal(stat(path, &facts), 0);
-    overwrite(path, 4096, (uint64_t)facts.st_size);
+    assert_int_equal(stat(path, &st), 0);
+    overwrite(path, 4096, (uint64_t)st.st_size);
     expect_failure(read_repeatedly(stream),
                    "shard-0002.h5: /tokens: can't read: the checksum of chunk");
     assert_int_equal(truncate(path, 4096), 0);

@@ -58,9 +58,9 @@ enum status output_set_paths(const char *path, bool replace, struct output *outp
 
 static bool has_index(const struct owned_directory *old)
 {
-    struct stat facts;
-    return fstatat(old->descriptor, INDEX_NAME, &facts, AT_SYMLINK_NOFOLLOW) == 0 &&
-           S_ISREG(facts.st_mode);
+    struct stat st;
+    return fstatat(old->descriptor, INDEX_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+           S_ISREG(st.st_mode);
 }
 
 /* The file names that follow from the dataset's index. */
@@ -80,12 +80,12 @@ static enum status read_names(struct owned_directory *old)
 static enum status inspect_old(struct output *output)
 {
     struct owned_directory *old = &output->old;
-    bool has_marker = false;
+    bool marked = false;
     enum status status =
         owned_directory_open(output->path, false, command, UNFINISHED_NAME, old);
     if (status == STATUS_OK)
-        status = owned_directory_read(old, &has_marker);
-    if (status == STATUS_OK && !has_marker && has_index(old))
+        status = owned_directory_read(old, &marked);
+    if (status == STATUS_OK && !marked && has_index(old))
         status = read_names(old);
     if (status == STATUS_OK && owned_directory_check(old) != STATUS_OK)
         return owned_directory_refuse(STATUS_MISUSE);
@@ -94,8 +94,8 @@ static enum status inspect_old(struct output *output)
 
 enum status output_check(struct output *output)
 {
-    struct stat facts;
-    if (lstat(output->path, &facts) != 0) {
+    struct stat st;
+    if (lstat(output->path, &st) != 0) {
         if (errno == ENOENT)
             return STATUS_OK;
         return status_fail_errno("%s: can't be written", output->path);
@@ -104,7 +104,7 @@ enum status output_check(struct output *output)
         return status_fail(STATUS_MISUSE,
                            "%s: exists; choose another name or add --replace",
                            output->path);
-    if (!S_ISDIR(facts.st_mode))
+    if (!S_ISDIR(st.st_mode))
         return status_fail(STATUS_MISUSE, "%s: a file, not a dataset: not replaced",
                            output->path);
     return inspect_old(output);
@@ -117,17 +117,17 @@ enum status output_check(struct output *output)
  */
 static enum status create_partial(const char *partial)
 {
-    struct stat facts;
+    struct stat st;
     if (mkdir(partial, 0777) == 0)
         return STATUS_OK;
     if (errno != EEXIST)
         return status_fail_errno("%s: can't create the directory", partial);
-    if (lstat(partial, &facts) == 0 && facts.st_uid != geteuid() && geteuid() != 0)
+    if (lstat(partial, &st) == 0 && st.st_uid != geteuid() && geteuid() != 0)
         return status_fail(STATUS_MISUSE,
                            "%s: belongs to another user; move it away or choose another "
                            "name",
                            partial);
-    if (!S_ISDIR(facts.st_mode) && !S_ISLNK(facts.st_mode))
+    if (!S_ISDIR(st.st_mode) && !S_ISLNK(st.st_mode))
         return status_fail(STATUS_MISUSE,
                            "%s: a file (expected a directory or nothing): not replaced; "
                            "move it away or choose another name",
@@ -234,8 +234,8 @@ static enum status replace_old(const struct output *output)
 
 static enum status rename_partial(struct output *output)
 {
-    struct stat facts;
-    if (lstat(output->path, &facts) == 0)
+    struct stat st;
+    if (lstat(output->path, &st) == 0)
         return output->replace ? replace_old(output) : output_check(output);
     if (rename(output->partial, output->path) != 0)
         return status_fail_errno("%s: can't rename the new dataset to this name",

@@ -45,7 +45,7 @@ static enum status set_reason(struct reader *reader, struct record *record,
 }
 
 /* A reason is listed beside its path, so the message's own "PATH: " is removed. */
-static const char *strip_path(const char *message, const char *path)
+static const char *without_path(const char *message, const char *path)
 {
     size_t length = strlen(path);
     if (strncmp(message, path, length) == 0 && strncmp(message + length, ": ", 2) == 0)
@@ -57,7 +57,7 @@ static const char *strip_path(const char *message, const char *path)
 static enum status skip_unreadable(struct reader *reader, struct record *record,
                                    const char *path)
 {
-    char *reason = path_to_recorded(strip_path(status_message(), path));
+    char *reason = path_to_recorded(without_path(status_message(), path));
     enum status status = reason ? set_reason(reader, record, FILE_SKIPPED, reason)
                                 : status_fail(STATUS_FAILED, "out of memory");
     free(reason);

@@ -74,15 +74,15 @@ static char *absolute_path(const char *path)
 
 static enum status find_input(const char *argument, struct input *input)
 {
-    struct stat facts;
+    struct stat st;
     if (argument[0] == '\0')
         return status_fail(STATUS_MISUSE,
                            "an empty path where a folder or file is expected");
-    if (stat(argument, &facts) != 0)
+    if (stat(argument, &st) != 0)
         return status_fail(STATUS_MISUSE, "%s: can't read this folder or file: %s",
                            argument, strerror(errno));
     input->argument = argument;
-    input->directory = S_ISDIR(facts.st_mode);
+    input->directory = S_ISDIR(st.st_mode);
     input->absolute = absolute_path(argument);
     if (!input->absolute)
         return status_fail(STATUS_FAILED, "%s: can't find its absolute path: %s",
@@ -191,10 +191,10 @@ static int compare_keys(const void *a, const void *b)
 
 static bool is_visited(const struct walk *walk, const char *directory)
 {
-    struct stat facts;
-    if (stat(directory, &facts) != 0)
+    struct stat st;
+    if (stat(directory, &st) != 0)
         return false;
-    struct directory_key key = {facts.st_dev, facts.st_ino};
+    struct directory_key key = {st.st_dev, st.st_ino};
     return tfind(&key, &walk->visited, compare_keys) != NULL;
 }
 
@@ -202,13 +202,13 @@ static bool is_visited(const struct walk *walk, const char *directory)
  */
 static enum status mark_visited(struct walk *walk, const char *directory)
 {
-    struct stat facts;
-    if (stat(directory, &facts) != 0)
+    struct stat st;
+    if (stat(directory, &st) != 0)
         return STATUS_OK;
     struct directory_key *key = malloc(sizeof *key);
     if (!key)
         return out_of_memory();
-    *key = (struct directory_key){facts.st_dev, facts.st_ino};
+    *key = (struct directory_key){st.st_dev, st.st_ino};
     void *node = tsearch(key, &walk->visited, compare_keys);
     if (!node) {
         free(key);
@@ -412,10 +412,10 @@ char *scan_absolute(const struct scan *scan, size_t file)
 {
     const struct scan_file *row = &scan->files[file];
     const char *root = scan->text.bytes + scan->inputs[row->input].absolute;
-    char *relative = path_from_recorded(scan_path(scan, file) + row->root_length);
-    const char *name = relative ? relative + strspn(relative, "/") : "";
-    char *absolute = !relative ? NULL : *name ? path_join(root, name) : strdup(root);
-    free(relative);
+    char *below = path_from_recorded(scan_path(scan, file) + row->root_length);
+    const char *name = below ? below + strspn(below, "/") : "";
+    char *absolute = !below ? NULL : *name ? path_join(root, name) : strdup(root);
+    free(below);
     return absolute;
 }
 

@@ -110,11 +110,11 @@ static enum status check_chunks(const struct shard_file *file,
 
 static enum status record_file(const struct shard_file *file, struct cached_shard *shard)
 {
-    struct stat facts;
-    if (stat(h5_path(file->file), &facts) != 0)
+    struct stat st;
+    if (stat(h5_path(file->file), &st) != 0)
         return status_fail_errno("%s: can't read", h5_path(file->file));
-    shard->size = facts.st_size;
-    shard->modified = facts.st_mtim;
+    shard->size = st.st_size;
+    shard->modified = st.st_mtim;
     shard->path = strdup(h5_path(file->file));
     shard->slot_of = malloc((shard->chunks.count + 1) * sizeof *shard->slot_of);
     if (!shard->path || !shard->slot_of)
@@ -214,10 +214,10 @@ static void close_least_recent(struct token_cache *cache)
 
 static bool is_unchanged(const struct cached_shard *shard)
 {
-    struct stat facts;
-    return fstat(shard->descriptor, &facts) == 0 && facts.st_size == shard->size &&
-           facts.st_mtim.tv_sec == shard->modified.tv_sec &&
-           facts.st_mtim.tv_nsec == shard->modified.tv_nsec;
+    struct stat st;
+    return fstat(shard->descriptor, &st) == 0 && st.st_size == shard->size &&
+           st.st_mtim.tv_sec == shard->modified.tv_sec &&
+           st.st_mtim.tv_nsec == shard->modified.tv_nsec;
 }
 
 static enum status open_shard(struct token_cache *cache, struct cached_shard *shard)
@@ -320,9 +320,8 @@ static enum status load_chunk(struct token_cache *cache, size_t index, size_t ch
     size_t slot = evict_slot(cache);
     token *tokens = slot_tokens(cache, slot);
     uint64_t first = (uint64_t)chunk * shard->chunks.chunk;
-    uint64_t remaining = shard->chunks.length - first;
-    size_t count =
-        remaining < shard->chunks.chunk ? (size_t)remaining : shard->chunks.chunk;
+    uint64_t left = shard->chunks.length - first;
+    size_t count = left < shard->chunks.chunk ? (size_t)left : shard->chunks.chunk;
     phase_progress(); /* a slow disk is not a hang */
     enum status status = open_shard(cache, shard);
     if (status == STATUS_OK)
