@@ -84,8 +84,8 @@ static inline void stream_files_add(struct stream_files *files, uint64_t number)
     stream_files_check(h5_write_slice(file.file, "/tokens", H5_U16, 0, count, tokens));
     stream_files_check(h5_close(file.file));
     stream_files_check(h5_open(path, &file.file));
-    stream_files_check(token_cache_add(files->cache, &file,
-                                       &source->shards[source->shard_count++].number));
+    stream_files_check(token_cache_add(
+        files->cache, &file, &source->shards[source->shard_count++].cache_index));
     h5_abandon(file.file);
     free(path);
 }
@@ -111,7 +111,7 @@ static inline void stream_files_make(struct stream_files *files, uint64_t memory
     for (uint64_t i = 0; i < FILES; i++)
         stream_files_add(files, i);
     files->first_of[FILES] = files->shard.token_count;
-    token_cache_plan(files->cache, memory);
+    token_cache_set_limit(files->cache, memory);
 }
 
 /* A stream over the pieces in the files, and one over the same in memory. */

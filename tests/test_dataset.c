@@ -54,7 +54,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void assert_says(const char *what)
+static void assert_message_contains(const char *what)
 {
     if (!strstr(status_message(), what))
         fail_msg("'%s' is not in: %s", what, status_message());
@@ -64,7 +64,7 @@ static void assert_says(const char *what)
 /* --- reading ---------------------------------------------------------------------------
  */
 
-static void the_splits_of_all_shards_are_all_pieces_once(void **state)
+static void splits_partition_all_pieces(void **state)
 {
     const struct dataset *dataset = ((struct fixture *)*state)->dataset;
     struct hash128 seen[PIECES];
@@ -94,13 +94,13 @@ static void the_splits_of_all_shards_are_all_pieces_once(void **state)
     assert_int_equal(count, PIECES);
 }
 
-static void an_untouched_dataset_is_verified(void **state)
+static void verify_accepts_an_intact_dataset(void **state)
 {
     const struct fixture *fixture = *state;
     assert_int_equal(dataset_verify(fixture->dataset), STATUS_OK);
 }
 
-static void the_settings_can_be_read_back(void **state)
+static void settings_round_trip(void **state)
 {
     const struct fixture *fixture = *state;
     static struct options options;
@@ -119,11 +119,11 @@ static void assert_refused(const char *path, enum status expected, const char *w
     struct dataset *dataset = NULL;
     assert_int_equal(dataset_open(path, &dataset), expected);
     assert_null(dataset);
-    assert_says(what);
-    assert_says(path);
+    assert_message_contains(what);
+    assert_message_contains(path);
 }
 
-static void what_is_no_dataset_is_refused_with_the_cure(void **state)
+static void open_refuses_other_paths_with_a_remedy(void **state)
 {
     const struct fixture *fixture = *state;
     char *partial = path_format("%s.partial", fixture->output);
@@ -146,7 +146,7 @@ static void what_is_no_dataset_is_refused_with_the_cure(void **state)
     free(partial);
 }
 
-static void a_newer_version_and_another_kind_of_file_are_refused(void **state)
+static void open_refuses_newer_versions_and_other_formats(void **state)
 {
     const struct fixture *fixture = *state;
     char *index = path_format("%s/index.h5", fixture->output);
@@ -163,7 +163,7 @@ static void a_newer_version_and_another_kind_of_file_are_refused(void **state)
     free(index);
 }
 
-static void a_shard_of_another_dataset_is_refused(void **state)
+static void read_refuses_a_shard_of_another_dataset(void **state)
 {
     const struct fixture *fixture = *state;
     char *one = path_format("%s/shard-0001.h5", fixture->output);
@@ -172,10 +172,10 @@ static void a_shard_of_another_dataset_is_refused(void **state)
     assert_int_equal(rename(one, two), 0);
     assert_int_equal(dataset_read_shard(fixture->dataset, 2, SPLIT_TRAIN, &shard),
                      STATUS_FAILED);
-    assert_says(two);
+    assert_message_contains(two);
     assert_int_equal(dataset_read_shard(fixture->dataset, 1, SPLIT_TRAIN, &shard),
                      STATUS_FAILED);
-    assert_says(one);
+    assert_message_contains(one);
     assert_int_equal(dataset_verify(fixture->dataset), STATUS_FAILED);
     assert_int_equal(shard.piece_count, 0);
     shard_free(&shard);
@@ -238,10 +238,9 @@ static void write_over(const char *path, const uint8_t *bytes, size_t size)
     assert_int_equal(fclose(file), 0);
 }
 
-/* Flips one bit: the file must be reported by name, or nothing that is read may
- * change. */
-static bool flip_is_found(const struct fixture *fixture, const char *path, size_t byte,
-                          int bit, uint64_t before)
+/* Flips one bit: either the error names the file, or what is read is unchanged. */
+static bool flip_is_detected(const struct fixture *fixture, const char *path, size_t byte,
+                             int bit, uint64_t expected)
 {
     uint8_t *bytes = NULL;
     size_t size = 0;
@@ -250,21 +249,21 @@ static bool flip_is_found(const struct fixture *fixture, const char *path, size_
     write_over(path, bytes, size);
     enum status status = read_all(fixture->output);
     if (status != STATUS_OK)
-        assert_says(path);
+        assert_message_contains(path);
     else
-        assert_true(fingerprint(fixture->output) == before);
+        assert_true(fingerprint(fixture->output) == expected);
     bytes[byte % size] ^= (uint8_t)(1 << bit);
     write_over(path, bytes, size);
     free(bytes);
     return status != STATUS_OK;
 }
 
-static void flipped_bits_are_found_or_harmless(void **state)
+static void flipped_bits_are_detected_or_harmless(void **state)
 {
     enum { FLIPS = 60 };
     const struct fixture *fixture = *state;
     struct dice dice = {.seed = test_seed()};
-    uint64_t before = fingerprint(fixture->output);
+    uint64_t expected = fingerprint(fixture->output);
     int found = 0;
     for (int i = 0; i < FLIPS; i++) {
         int shard = i % (SHARDS + 1);
@@ -272,7 +271,8 @@ static void flipped_bits_are_found_or_harmless(void **state)
                          ? path_format("%s/index.h5", fixture->output)
                          : path_format("%s/shard-%04d.h5", fixture->output, shard);
         size_t byte = (size_t)dice_below(&dice, 1 << 20);
-        found += flip_is_found(fixture, path, byte, (int)dice_below(&dice, 8), before);
+        found +=
+            flip_is_detected(fixture, path, byte, (int)dice_below(&dice, 8), expected);
         free(path);
     }
     print_message("%d of %d flips found, the others in unused bytes\n", found, FLIPS);
@@ -280,7 +280,7 @@ static void flipped_bits_are_found_or_harmless(void **state)
     assert_int_equal(read_all(fixture->output), STATUS_OK);
 }
 
-static void truncated_files_are_found(void **state)
+static void truncated_files_are_detected(void **state)
 {
     const struct fixture *fixture = *state;
     static const char *const names[] = {"index.h5", "shard-0000.h5", "shard-0003.h5"};
@@ -293,12 +293,12 @@ static void truncated_files_are_found(void **state)
         for (size_t k = 0; k < sizeof parts / sizeof *parts; k++) {
             assert_int_equal(truncate(path, (off_t)((double)size * parts[k])), 0);
             assert_int_equal(read_all(fixture->output), STATUS_FAILED);
-            assert_says(names[i]);
+            assert_message_contains(names[i]);
         }
         assert_int_equal(file_write(path, bytes, size), STATUS_OK);
         assert_int_equal(unlink(path), 0);
         assert_int_not_equal(read_all(fixture->output), STATUS_OK);
-        assert_says(names[i]);
+        assert_message_contains(names[i]);
         assert_int_equal(file_write(path, bytes, size), STATUS_OK);
         free(bytes);
         free(path);
@@ -365,14 +365,14 @@ static void rewrite_shard(const char *path, const char *changed)
         {"/notes/port", H5_U8},
         {"/notes/percussion", H5_U8},
     };
-    enum { YOUNGER = 2 }; /* the last columns, which older datasets lack */
+    enum { LATER_COLUMNS = 2 }; /* the last columns, which older datasets lack */
     struct h5_file *from = NULL, *to = NULL;
     bool found = false;
     assert_int_equal(h5_open(path, &from), STATUS_OK);
     assert_int_equal(h5_create(path, &to), STATUS_OK);
     copy_attributes(from, to);
     bool older = strcmp(changed, "older") == 0;
-    size_t count = sizeof columns / sizeof *columns - (older ? YOUNGER : 0);
+    size_t count = sizeof columns / sizeof *columns - (older ? LATER_COLUMNS : 0);
     for (size_t i = 0; i < count; i++) {
         bool change = strcmp(columns[i].name, changed) == 0;
         copy_column(from, to, columns[i].name, columns[i].type, change);
@@ -384,7 +384,7 @@ static void rewrite_shard(const char *path, const char *changed)
 }
 
 /* Beyond checksums: a file that is undamaged but inconsistent. */
-static void a_changed_value_in_a_sound_file_is_found(void **state)
+static void changed_values_with_valid_checksums_are_detected(void **state)
 {
     const struct fixture *fixture = *state;
     char *path = path_format("%s/shard-0000.h5", fixture->output);
@@ -406,7 +406,7 @@ static void a_changed_value_in_a_sound_file_is_found(void **state)
         rewrite_shard(path, changed[i]);
         if (read_all(fixture->output) != STATUS_FAILED)
             fail_msg("%s: not found", changed[i]);
-        assert_says("damaged");
+        assert_message_contains("damaged");
     }
     free(bytes);
     free(path);
@@ -414,7 +414,7 @@ static void a_changed_value_in_a_sound_file_is_found(void **state)
 
 /* Datasets without the columns port and percussion: all shards verify except the one with
  * unusual percussion. */
-static void older_shards_are_verified(void **state)
+static void verify_accepts_older_shards(void **state)
 {
     const struct fixture *fixture = *state;
     int verified = 0;
@@ -436,24 +436,24 @@ static void older_shards_are_verified(void **state)
  */
 
 /* The same rule by brute force: the largest remaining shard goes to the least loaded
- * rank. */
-static void assign_slowly(const uint64_t *tokens, size_t shards, int microbatches,
-                          int *assigned)
+ * microbatch. */
+static void assign_by_brute_force(const uint64_t *tokens, size_t shards, int microbatches,
+                                  int *assigned)
 {
-    uint64_t held[64] = {0};
-    bool gone[64] = {false};
-    for (size_t turn = 0; turn < shards; turn++) {
+    uint64_t load[64] = {0};
+    bool is_assigned[64] = {false};
+    for (size_t n = 0; n < shards; n++) {
         size_t largest = SIZE_MAX;
         for (size_t i = 0; i < shards; i++)
-            if (!gone[i] && (largest == SIZE_MAX || tokens[i] > tokens[largest]))
+            if (!is_assigned[i] && (largest == SIZE_MAX || tokens[i] > tokens[largest]))
                 largest = i;
-        int poorest = 0;
+        int smallest = 0;
         for (int microbatch = 1; microbatch < microbatches; microbatch++)
-            if (held[microbatch] < held[poorest])
-                poorest = microbatch;
-        gone[largest] = true;
-        held[poorest] += tokens[largest];
-        assigned[largest] = poorest;
+            if (load[microbatch] < load[smallest])
+                smallest = microbatch;
+        is_assigned[largest] = true;
+        load[smallest] += tokens[largest];
+        assigned[largest] = smallest;
     }
 }
 
@@ -462,7 +462,7 @@ static void shards_are_assigned_largest_first(void **state)
     (void)state;
     struct dice dice = {.seed = test_seed(), .piece = 1};
     for (int round = 0; round < 200; round++) {
-        struct dataset_shard shards[64];
+        struct split_counts shards[64];
         uint64_t tokens[64];
         size_t count = 1 + (size_t)dice_below(&dice, 64);
         int microbatches = 1 + (int)dice_below(&dice, count);
@@ -476,26 +476,26 @@ static void shards_are_assigned_largest_first(void **state)
         struct dataset dataset = {.path = path, .shard_count = count, .shards = shards};
         int assigned[64], expected[64];
         assert_int_equal(dataset_assign(&dataset, microbatches, assigned), STATUS_OK);
-        assign_slowly(tokens, count, microbatches, expected);
+        assign_by_brute_force(tokens, count, microbatches, expected);
         assert_memory_equal(assigned, expected, count * sizeof *assigned);
     }
 }
 
-static void a_microbatch_without_training_tokens_is_refused(void **state)
+static void microbatches_without_training_tokens_are_refused(void **state)
 {
     (void)state;
-    struct dataset_shard shards[6] = {0};
+    struct split_counts shards[6] = {0};
     char path[] = "made up";
     struct dataset dataset = {.path = path, .shard_count = 6, .shards = shards};
     int assigned[6];
     shards[5].tokens[SPLIT_VALID] = 7;
     assert_int_equal(dataset_assign(&dataset, 1, assigned), STATUS_MISUSE);
-    assert_says("no training tokens");
+    assert_message_contains("no training tokens");
     shards[1].tokens[SPLIT_TRAIN] = 5;
     shards[2].tokens[SPLIT_TRAIN] = 6;
     shards[4].tokens[SPLIT_TRAIN] = 1;
     assert_int_equal(dataset_assign(&dataset, 4, assigned), STATUS_MISUSE);
-    assert_says("train.microbatches to 3");
+    assert_message_contains("train.microbatches to 3");
     assert_int_equal(dataset_assign(&dataset, 3, assigned), STATUS_OK);
     assert_int_equal(assigned[2], 0);
     assert_int_equal(assigned[1], 1);
@@ -535,7 +535,8 @@ static void copy_number(const struct h5_file *from, struct h5_file *to,
     assert_int_equal(h5_set_i64(to, "/", attribute, number), STATUS_OK);
 }
 
-enum settings_hash { KEPT, LEFT_OUT /* as in older versions */, A_NUMBER };
+/* HASH_ABSENT: as in older versions. */
+enum settings_hash { HASH_UNCHANGED, HASH_ABSENT, HASH_INTEGER };
 
 /* Rewrites the index with other settings. */
 static void rewrite_index(const char *path, const char *settings,
@@ -547,9 +548,9 @@ static void rewrite_index(const char *path, const char *settings,
     assert_int_equal(h5_create(path, &to), STATUS_OK);
     copy_attribute(from, to, "/", "format");
     copy_attribute(from, to, "/", "dataset_hash");
-    if (settings_hash == KEPT)
+    if (settings_hash == HASH_UNCHANGED)
         copy_attribute(from, to, "/", "settings_hash");
-    else if (settings_hash == A_NUMBER)
+    else if (settings_hash == HASH_INTEGER)
         assert_int_equal(h5_set_i64(to, "/", "settings_hash", 1), STATUS_OK);
     assert_int_equal(h5_set_i64(to, "/", "format_version", 1), STATUS_OK);
     assert_int_equal(h5_write_text(to, "/settings", settings), STATUS_OK);
@@ -572,15 +573,15 @@ static void rewrite_index(const char *path, const char *settings,
     assert_int_equal(h5_close(to), STATUS_OK);
 }
 
-/* `text` with `old` replaced. */
-static char *replaced(const char *text, const char *old, const char *by)
+/* A copy of `text` with `old` replaced. */
+static char *replace_text(const char *text, const char *old, const char *by)
 {
     const char *at = strstr(text, old);
     assert_non_null(at);
     return path_format("%.*s%s%s", (int)(at - text), text, by, at + strlen(old));
 }
 
-static void a_dataset_decides_nothing_but_its_data(void **state)
+static void settings_other_than_valid_data_settings_are_refused(void **state)
 {
     static const struct {
         const char *old, *by, *message;
@@ -607,33 +608,33 @@ static void a_dataset_decides_nothing_but_its_data(void **state)
     size_t size = 0;
     assert_int_equal(file_read(path, 0, &bytes, &size), STATUS_OK);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        char *text = replaced(fixture->dataset->settings, cases[i].old, cases[i].by);
-        rewrite_index(path, text, LEFT_OUT);
+        char *text = replace_text(fixture->dataset->settings, cases[i].old, cases[i].by);
+        rewrite_index(path, text, HASH_ABSENT);
         assert_refused(fixture->output, STATUS_FAILED, cases[i].message);
         assert_int_equal(file_write(path, bytes, size), STATUS_OK);
         free(text);
     }
-    rewrite_index(path, "\n", LEFT_OUT);
+    rewrite_index(path, "\n", HASH_ABSENT);
     assert_refused(fixture->output, STATUS_FAILED, "/settings: no settings of [data]");
     free(bytes);
     free(path);
 }
 
-static void changed_settings_are_found(void **state)
+static void settings_hash_detects_changed_settings(void **state)
 {
     const struct fixture *fixture = *state;
     struct dataset *dataset = NULL;
     struct options options;
     char *path = path_format("%s/index.h5", fixture->output);
-    char *text = replaced(fixture->dataset->settings, "seed = 1\n", "seed = 7\n");
-    rewrite_index(path, fixture->dataset->settings, KEPT);
+    char *text = replace_text(fixture->dataset->settings, "seed = 1\n", "seed = 7\n");
+    rewrite_index(path, fixture->dataset->settings, HASH_UNCHANGED);
     assert_int_equal(dataset_open(fixture->output, &dataset), STATUS_OK);
     dataset_close(dataset);
-    rewrite_index(path, text, KEPT);
+    rewrite_index(path, text, HASH_UNCHANGED);
     assert_refused(fixture->output, STATUS_FAILED, "settings_hash: does not match");
-    rewrite_index(path, text, A_NUMBER);
+    rewrite_index(path, text, HASH_INTEGER);
     assert_refused(fixture->output, STATUS_FAILED, "settings_hash: not one text");
-    rewrite_index(path, text, LEFT_OUT);
+    rewrite_index(path, text, HASH_ABSENT);
     assert_int_equal(dataset_open(fixture->output, &dataset), STATUS_OK);
     assert_int_equal(dataset_settings(dataset, &options), STATUS_OK);
     assert_int_equal(options.data.seed, 7);
@@ -642,14 +643,14 @@ static void changed_settings_are_found(void **state)
     free(path);
 }
 
-static void settings_have_a_longest(void **state)
+static void settings_above_the_size_limit_are_refused(void **state)
 {
     const struct fixture *fixture = *state;
     char *path = path_format("%s/index.h5", fixture->output);
     char *text = path_format("%s%*s", fixture->dataset->settings, 1 << 20, "\n");
-    rewrite_index(path, text, LEFT_OUT);
+    rewrite_index(path, text, HASH_ABSENT);
     assert_refused(fixture->output, STATUS_FAILED, "index.h5: /settings: a text of 104");
-    assert_says("(at most 1048576)");
+    assert_message_contains("(at most 1048576)");
     free(text);
     free(path);
 }
@@ -662,21 +663,21 @@ int main(int argc, char **argv)
     }
 #define WITH_DATASET(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        WITH_DATASET(the_splits_of_all_shards_are_all_pieces_once),
-        WITH_DATASET(an_untouched_dataset_is_verified),
-        WITH_DATASET(the_settings_can_be_read_back),
-        WITH_DATASET(what_is_no_dataset_is_refused_with_the_cure),
-        WITH_DATASET(a_newer_version_and_another_kind_of_file_are_refused),
-        WITH_DATASET(a_shard_of_another_dataset_is_refused),
-        WITH_DATASET(flipped_bits_are_found_or_harmless),
-        WITH_DATASET(truncated_files_are_found),
-        WITH_DATASET(a_changed_value_in_a_sound_file_is_found),
-        WITH_DATASET(older_shards_are_verified),
-        WITH_DATASET(a_dataset_decides_nothing_but_its_data),
-        WITH_DATASET(changed_settings_are_found),
-        WITH_DATASET(settings_have_a_longest),
+        WITH_DATASET(splits_partition_all_pieces),
+        WITH_DATASET(verify_accepts_an_intact_dataset),
+        WITH_DATASET(settings_round_trip),
+        WITH_DATASET(open_refuses_other_paths_with_a_remedy),
+        WITH_DATASET(open_refuses_newer_versions_and_other_formats),
+        WITH_DATASET(read_refuses_a_shard_of_another_dataset),
+        WITH_DATASET(flipped_bits_are_detected_or_harmless),
+        WITH_DATASET(truncated_files_are_detected),
+        WITH_DATASET(changed_values_with_valid_checksums_are_detected),
+        WITH_DATASET(verify_accepts_older_shards),
+        WITH_DATASET(settings_other_than_valid_data_settings_are_refused),
+        WITH_DATASET(settings_hash_detects_changed_settings),
+        WITH_DATASET(settings_above_the_size_limit_are_refused),
         cmocka_unit_test(shards_are_assigned_largest_first),
-        cmocka_unit_test(a_microbatch_without_training_tokens_is_refused),
+        cmocka_unit_test(microbatches_without_training_tokens_are_refused),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     comm_close(world);

@@ -156,7 +156,7 @@ static uint64_t check_tunes(const char *output)
     return hash;
 }
 
-static void music_is_kept_once_whatever_its_file_looks_like(void **state)
+static void equivalent_files_become_one_piece(void **state)
 {
     struct comm *comm = *state;
     static struct options options;
@@ -225,7 +225,7 @@ static void duplicates_of_duplicates_name_the_kept_file(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(music_is_kept_once_whatever_its_file_looks_like),
+        cmocka_unit_test(equivalent_files_become_one_piece),
         cmocka_unit_test(duplicates_of_duplicates_name_the_kept_file),
     };
     return run_on_ranks(argc, argv, tests);

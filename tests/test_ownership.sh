@@ -32,11 +32,11 @@ refuses_without_change() {
 mkdir names && cd names || exit 1
 ln -s ../corpus corpus
 for name in z/. z/.. z/./ z//.. . .. / ./ ../; do
-    refuses 2 "names no folder that can be made" preprocess -o "$name"
+    refuses 2 "can't create a folder of this name" preprocess -o "$name"
 done
 refuses 2 "the DATASET is empty" preprocess -o ''
 refuses 2 "^tutti: -: a folder of MIDI files" preprocess - -o x
-refuses 2 "names no folder that can be made" "$tutti" preprocess corpus --set data.dataset=z/.
+refuses 2 "can't create a folder of this name" "$tutti" preprocess corpus --set data.dataset=z/.
 rm refused.out refused.err
 [ "$(ls -A)" = corpus ] || fail "stray: $(ls -A)"
 succeeds preprocess -o made/here/

@@ -28,7 +28,7 @@ static void small_options(struct options *options)
 }
 
 /* The piece must be in the shard and split given by its hash, with its tokens. */
-static bool piece_is_there(const struct dataset *dataset, const struct expected *expected)
+static bool contains_piece(const struct dataset *dataset, const struct expected *expected)
 {
     struct shard shard = {0};
     bool found = false;
@@ -104,9 +104,9 @@ static uint64_t sum(const uint64_t counts[SPLITS])
     return counts[0] + counts[1] + counts[2];
 }
 
-static void check_whole(const char *output, const char *corpus,
-                        const struct options *options,
-                        const struct preprocess_summary *summary)
+static void check_dataset(const char *output, const char *corpus,
+                          const struct options *options,
+                          const struct preprocess_summary *summary)
 {
     struct dataset *dataset = NULL;
     expect(dataset_open(output, &dataset) == STATUS_OK);
@@ -119,7 +119,7 @@ static void check_whole(const char *output, const char *corpus,
         struct expected expected;
         char *path = path_format("%s/piece-%03d.mid", corpus, i);
         expect(expect_file(path, options, &expected));
-        expect(piece_is_there(dataset, &expected));
+        expect(contains_piece(dataset, &expected));
         if (i % 8 == 0)
             expect_notes(output, &expected);
         notes += expected.notes.count;
@@ -165,6 +165,18 @@ static void expect_described(const struct h5_file *file, const char *group)
     free(names);
 }
 
+/* The durations' description states whether they include the sustain pedal. */
+static void expect_duration(const char *output, const char *description)
+{
+    char *path = path_join(output, "shard-0002.h5");
+    struct h5_file *file = NULL;
+    expect(h5_open(path, &file) == STATUS_OK);
+    expect_attribute(file, "/notes/duration", "description", description);
+    expect_attribute(file, "/notes/duration_ticks", "description", description);
+    h5_abandon(file);
+    free(path);
+}
+
 static void check_descriptions(const char *output)
 {
     static const char *const groups[] = {"/vocabulary", "/shards", "/files",
@@ -195,9 +207,10 @@ static void check_descriptions(const char *output)
         h5_abandon(file);
         free(path);
     }
+    expect_duration(output, "length, sustain pedal included");
 }
 
-static void every_piece_is_where_its_hash_says(void **state)
+static void hashes_determine_shard_and_split(void **state)
 {
     struct comm *comm = *state;
     static struct options options;
@@ -210,7 +223,7 @@ static void every_piece_is_where_its_hash_says(void **state)
     enum status status = make_dataset(comm, corpus, output, &options, &summary);
     expect(status == STATUS_OK);
     if (status == STATUS_OK && comm_rank(comm) == 0)
-        check_whole(output, corpus, &options, &summary);
+        check_dataset(output, corpus, &options, &summary);
     if (status == STATUS_OK && comm_rank(comm) == 0)
         check_descriptions(output);
     free(output);
@@ -219,8 +232,28 @@ static void every_piece_is_where_its_hash_says(void **state)
     agree_on_verdict(comm);
 }
 
+static void description_states_that_the_pedal_is_ignored(void **state)
+{
+    struct comm *comm = *state;
+    static struct options options;
+    small_options(&options);
+    options.data.pedal = PEDAL_IGNORE;
+    char *folder = make_folder(comm);
+    char *corpus = path_join(folder, "corpus"), *output = path_join(folder, "dataset");
+    if (comm_rank(comm) == 0)
+        expect(write_corpus(corpus, 0, PIECES));
+    enum status status = make_dataset(comm, corpus, output, &options, NULL);
+    expect(status == STATUS_OK);
+    if (status == STATUS_OK && comm_rank(comm) == 0)
+        expect_duration(output, "length, sustain pedal ignored");
+    free(output);
+    free(corpus);
+    remove_folder(comm, folder);
+    agree_on_verdict(comm);
+}
+
 /* The pieces of every shard as text: path, split, shard. */
-static char *placements(const char *output)
+static char *list_pieces(const char *output)
 {
     char *all = strdup("");
     for (int shard = 0; shard < SHARDS; shard++) {
@@ -244,7 +277,7 @@ static char *placements(const char *output)
     return all;
 }
 
-static void check_lines_kept(char *before, const char *after)
+static void expect_lines_kept(char *before, const char *after)
 {
     int lines = 0;
     for (char *line = strtok(before, "\n"); line; line = strtok(NULL, "\n"), lines++)
@@ -252,7 +285,7 @@ static void check_lines_kept(char *before, const char *after)
     expect(lines == PIECES);
 }
 
-static void more_files_move_no_piece(void **state)
+static void adding_files_moves_no_piece(void **state)
 {
     struct comm *comm = *state;
     static struct options options;
@@ -268,8 +301,8 @@ static void more_files_move_no_piece(void **state)
         expect(write_corpus(corpus, 100, 20));
     expect(make_dataset(comm, corpus, second, &options, NULL) == STATUS_OK);
     if (first) {
-        char *before = placements(output), *after = placements(second);
-        check_lines_kept(before, after);
+        char *before = list_pieces(output), *after = list_pieces(second);
+        expect_lines_kept(before, after);
         free(before);
         free(after);
     }
@@ -292,7 +325,7 @@ static void copy_file(const char *folder, const char *from, const char *to)
     free(target);
 }
 
-static void write_awkward(const char *folder)
+static void write_edge_cases(const char *folder)
 {
     expect(write_corpus(folder, 0, 3));
     copy_file(folder, "piece-000.mid", "a-copy.MID");
@@ -318,7 +351,7 @@ static void write_awkward(const char *folder)
     free(garbage);
 }
 
-static void check_awkward(const char *output)
+static void check_edge_cases(const char *output)
 {
     static const struct {
         const char *path;
@@ -366,12 +399,12 @@ static void every_file_has_an_outcome_and_a_reason(void **state)
     char *folder = make_folder(comm);
     char *corpus = path_join(folder, "corpus"), *output = path_join(folder, "dataset");
     if (comm_rank(comm) == 0)
-        write_awkward(corpus);
+        write_edge_cases(corpus);
     struct preprocess_summary summary;
     enum status status = make_dataset(comm, corpus, output, &options, &summary);
     expect(status == STATUS_OK);
     if (status == STATUS_OK && comm_rank(comm) == 0)
-        check_awkward(output);
+        check_edge_cases(output);
     expect(summary.skipped == 5 && summary.duplicates == 2 && summary.ok == 4);
     free(output);
     free(corpus);
@@ -403,7 +436,7 @@ static bool write_long(const char *path, int count)
 }
 
 /* A piece larger than a chunk is written in several parts. */
-static void a_long_piece_is_written_in_parts(void **state)
+static void pieces_longer_than_a_chunk_are_complete(void **state)
 {
     enum { NOTES = 150000 };
     struct comm *comm = *state;
@@ -424,7 +457,7 @@ static void a_long_piece_is_written_in_parts(void **state)
         expect(dataset_open(output, &dataset) == STATUS_OK);
         expect(expect_file(path, &options, &expected));
         expect(expected.notes.count == NOTES);
-        expect(piece_is_there(dataset, &expected));
+        expect(contains_piece(dataset, &expected));
         expect(dataset_verify(dataset) == STATUS_OK);
         expected_free(&expected);
         dataset_close(dataset);
@@ -437,7 +470,7 @@ static void a_long_piece_is_written_in_parts(void **state)
 }
 
 /* All ranks return the failure and its message; nothing remains on disk. */
-static void failures_are_everyones_and_leave_nothing(void **state)
+static void all_ranks_return_a_failure_and_no_files_remain(void **state)
 {
     struct comm *comm = *state;
     static struct options options;
@@ -481,15 +514,15 @@ static void limit_file_size(uint64_t bytes)
 static uint64_t file_size(const char *folder, const char *name)
 {
     char *path = path_join(folder, name);
-    struct stat facts = {0};
-    expect(stat(path, &facts) == 0);
+    struct stat st = {0};
+    expect(stat(path, &st) == 0);
     free(path);
-    return (uint64_t)facts.st_size;
+    return (uint64_t)st.st_size;
 }
 
 /* A file size limit simulates a full disk, on rank 0 only. */
-static void expect_full(struct comm *comm, const char *corpus, const char *output,
-                        const struct options *options, uint64_t bytes)
+static void expect_disk_full(struct comm *comm, const char *corpus, const char *output,
+                             const struct options *options, uint64_t bytes)
 {
     char *partial = path_format("%s.partial", output);
     if (comm_rank(comm) == 0)
@@ -506,7 +539,7 @@ static void expect_full(struct comm *comm, const char *corpus, const char *outpu
     free(partial);
 }
 
-static void a_full_disk_fails_on_all_ranks_and_leaves_nothing(void **state)
+static void a_full_disk_fails_on_all_ranks_and_no_files_remain(void **state)
 {
     struct comm *comm = *state;
     static struct options options;
@@ -522,10 +555,10 @@ static void a_full_disk_fails_on_all_ranks_and_leaves_nothing(void **state)
     uint64_t shard = file_size(whole, "shard-0000.h5"),
              index = file_size(whole, "index.h5");
     expect(shard > 100000 && index > 20000);
-    expect_full(comm, corpus, output, &options, index - 500);
+    expect_disk_full(comm, corpus, output, &options, index - 500);
     if (comm_size(comm) == 1) { /* else another rank may write it; MPI needs some space */
-        expect_full(comm, corpus, output, &options, 1000);
-        expect_full(comm, corpus, output, &options, shard - 500);
+        expect_disk_full(comm, corpus, output, &options, 1000);
+        expect_disk_full(comm, corpus, output, &options, shard - 500);
     }
     expect(make_dataset(comm, corpus, output, &options, NULL) == STATUS_OK);
     free(output);
@@ -538,12 +571,13 @@ static void a_full_disk_fails_on_all_ranks_and_leaves_nothing(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_piece_is_where_its_hash_says),
-        cmocka_unit_test(more_files_move_no_piece),
+        cmocka_unit_test(hashes_determine_shard_and_split),
+        cmocka_unit_test(description_states_that_the_pedal_is_ignored),
+        cmocka_unit_test(adding_files_moves_no_piece),
         cmocka_unit_test(every_file_has_an_outcome_and_a_reason),
-        cmocka_unit_test(a_long_piece_is_written_in_parts),
-        cmocka_unit_test(a_full_disk_fails_on_all_ranks_and_leaves_nothing),
-        cmocka_unit_test(failures_are_everyones_and_leave_nothing),
+        cmocka_unit_test(pieces_longer_than_a_chunk_are_complete),
+        cmocka_unit_test(a_full_disk_fails_on_all_ranks_and_no_files_remain),
+        cmocka_unit_test(all_ranks_return_a_failure_and_no_files_remain),
     };
     return run_on_ranks(argc, argv, tests);
 }

@@ -18,8 +18,8 @@ enum { TUNE = 64, FAR = 0x0FFFFFFF, SMPTE = -25 * 256 + 40 };
 
 /* Finds silence in notes given as start, duration and percussion flag; a tick is a
  * millisecond. With a pedal, all notes that end before `pedal` end there. */
-static struct silence find(const double (*notes)[3], size_t count, double most,
-                           double pedal)
+static struct silence_part find(const double (*notes)[3], size_t count,
+                                double max_silence, double pedal)
 {
     struct note items[8] = {0};
     struct notes all = {.items = items, .count = count};
@@ -32,31 +32,31 @@ static struct silence find(const double (*notes)[3], size_t count, double most,
         items[i].start_tick = (uint32_t)(1000 * notes[i][0]);
         items[i].duration_ticks = (uint32_t)(1000 * notes[i][1]);
     }
-    double *keys = silence_last_releases(&all, encoding, most);
-    expect(keys != NULL);
+    double *last_release = silence_last_releases(&all, encoding, max_silence);
+    expect(last_release != NULL);
     for (size_t i = 0; i < count; i++)
         if (items[i].start + items[i].duration < pedal)
             items[i].duration = pedal - items[i].start;
-    struct silence found = silence_find(&all, encoding, keys, most);
-    free(keys);
+    struct silence_part found = silence_find(&all, encoding, last_release, max_silence);
+    free(last_release);
     encoding_free(encoding);
     return found;
 }
 
-#define FIND_PEDAL(most, pedal, ...)                                                     \
+#define FIND_PEDAL(max_silence, pedal, ...)                                              \
     find((const double[][3]){__VA_ARGS__},                                               \
-         sizeof(const double[][3]){__VA_ARGS__} / sizeof(double[3]), most, pedal)
-#define FIND(most, ...) FIND_PEDAL(most, 0, __VA_ARGS__)
+         sizeof(const double[][3]){__VA_ARGS__} / sizeof(double[3]), max_silence, pedal)
+#define FIND(max_silence, ...) FIND_PEDAL(max_silence, 0, __VA_ARGS__)
 
-static void expect_found(struct silence found, size_t cuts, size_t first, size_t count,
-                         double longest)
+static void expect_found(struct silence_part found, size_t cuts, size_t first,
+                         size_t count, double longest)
 {
     expect(found.cuts == cuts);
     expect(found.first == first && found.count == count);
     expect(found.longest == longest);
 }
 
-static void a_silence_is_where_nothing_sounds_or_begins(void **state)
+static void cuts_where_nothing_sounds_or_begins(void **state)
 {
     expect_found(FIND(60, {0, 1}, {61, 1}), 0, 0, 2, 0);      /* exactly 60 */
     expect_found(FIND(60, {0, 1}, {61.5, 1}), 1, 0, 1, 60.5); /* the first of ties */
@@ -75,7 +75,7 @@ static void a_silence_is_where_nothing_sounds_or_begins(void **state)
     agree_on_verdict(*state);
 }
 
-static void a_held_note_bridges_no_silence(void **state)
+static void held_notes_bridge_no_silence(void **state)
 {
     expect_found(FIND(60, {0, 200}, {1, 1}, {200, 1}), 1, 0, 2, 140);
     expect_found(FIND(60, {0, 1}, {2, 500}, {400, 1}, {401, 1}), 1, 0, 2, 338);
@@ -92,7 +92,7 @@ static void a_held_note_bridges_no_silence(void **state)
     agree_on_verdict(*state);
 }
 
-static void percussion_is_silence(void **state)
+static void percussion_counts_as_silence(void **state)
 {
     expect_found(FIND(60, {0, 1, 1}, {50, 1, 1}, {70, 1}, {71, 1}), 1, 2, 2, 70);
     expect_found(FIND(60, {0, 1, 1}, {50, 1}, {51, 1}), 0, 0, 3, 0);
@@ -120,9 +120,9 @@ static void put_tune(struct bytes *bytes, uint32_t wait, int seed)
 }
 
 /* Stray notes long before and after a tune. */
-struct plan {
+struct midi_case {
     const char *name;
-    int division, seed, before, after;
+    int division, seed, stray_before, stray_after;
     int pedal;          /* 1: pressed and never released; 2: released far away */
     const char *reason; /* NULL: a clean file */
     uint32_t wait;      /* before the tune's first note */
@@ -139,32 +139,32 @@ static void put_drums(struct bytes *bytes, int beats)
     }
 }
 
-static bool write_plan(const char *folder, const struct plan *plan)
+static bool write_case(const char *folder, const struct midi_case *midi)
 {
     struct bytes bytes = {0};
-    put_header(&bytes, 0, 1, plan->division);
+    put_header(&bytes, 0, 1, midi->division);
     size_t track = begin_track(&bytes);
-    for (int i = 0; i < plan->before; i++)
+    for (int i = 0; i < midi->stray_before; i++)
         put_note(&bytes, i ? FAR : 33, 100, 60);
     put_tempo(&bytes, 0, 600000);
-    if (plan->pedal)
+    if (midi->pedal)
         put_event(&bytes, 0, 0xB0, 64, 127);
-    put_drums(&bytes, plan->drums_before);
-    put_tune(&bytes, plan->before ? FAR : plan->wait, plan->seed);
-    put_drums(&bytes, plan->drums_after);
-    if (plan->held)
-        put_note(&bytes, 10, plan->held, 30);
-    if (plan->end)
+    put_drums(&bytes, midi->drums_before);
+    put_tune(&bytes, midi->stray_before ? FAR : midi->wait, midi->seed);
+    put_drums(&bytes, midi->drums_after);
+    if (midi->held)
+        put_note(&bytes, 10, midi->held, 30);
+    if (midi->end)
         put_event(&bytes, 10, 0x90, 30, 80);
-    if (plan->pedal == 2)
+    if (midi->pedal == 2)
         put_event(&bytes, FAR, 0xB0, 64, 0);
-    if (plan->after)
+    if (midi->stray_after)
         put_tempo(&bytes, 0, 500000);
-    for (int i = 0; i < plan->after; i++)
+    for (int i = 0; i < midi->stray_after; i++)
         put_note(&bytes, FAR, 100, 60);
-    put_end_of_track(&bytes, plan->end);
+    put_end_of_track(&bytes, midi->end);
     end_chunk(&bytes, track);
-    char *path = path_join(folder, plan->name);
+    char *path = path_join(folder, midi->name);
     bool written = file_write(path, bytes.items, bytes.count) == STATUS_OK;
     free(path);
     free_bytes(&bytes);
@@ -172,21 +172,21 @@ static bool write_plan(const char *folder, const struct plan *plan)
 }
 
 /* SMPTE: 25 frames of 40 ticks, a millisecond each. */
-static const struct plan plans[] = {
+static const struct midi_case cases[] = {
     {"a-clean.mid", 480, .seed = 1},
-    {"a-stray.mid", 480, .seed = 1, .after = 1,
+    {"a-stray.mid", 480, .seed = 1, .stray_after = 1,
      .reason = "silence of 279620 s: 1 of 65 notes left out"},
     {"b-clean.mid", 480, .seed = 2},
-    {"b-stray.mid", 480, .seed = 2, .before = 1,
+    {"b-stray.mid", 480, .seed = 2, .stray_before = 1,
      .reason = "silence of 335544 s: 1 of 65 notes left out"},
     {"c-clean.mid", 96, .seed = 3},
-    {"c-stray.mid", 96, .seed = 3, .before = 2, .after = 2,
+    {"c-stray.mid", 96, .seed = 3, .stray_before = 2, .stray_after = 2,
      .reason = "4 silences of up to # s: 4 of 68 notes left out"},
     {"d-clean.mid", SMPTE, .seed = 4},
-    {"d-stray.mid", SMPTE, .seed = 4, .before = 1,
+    {"d-stray.mid", SMPTE, .seed = 4, .stray_before = 1,
      .reason = "silence of 268435 s: 1 of 65 notes left out"},
     {"e-clean.mid", SMPTE, .seed = 5, .pedal = 1},
-    {"e-stray.mid", SMPTE, .seed = 5, .after = 1, .pedal = 1,
+    {"e-stray.mid", SMPTE, .seed = 5, .stray_after = 1, .pedal = 1,
      .reason = "silence of 268435 s: 1 of 65 notes left out"},
     {"f-clean.mid", SMPTE, .seed = 6, .pedal = 1},
     {"f-stray.mid", SMPTE, .seed = 6, .pedal = 2,
@@ -204,44 +204,44 @@ static const struct plan plans[] = {
     {"j-stray.mid", SMPTE, .seed = 10, .drums_before = 2,
      .reason = "silence of 100 s: 2 of 66 notes left out"},
     {"k-clean.mid", SMPTE, .seed = 11, .drums_after = 1},
-    {"k-stray.mid", SMPTE, .seed = 11, .after = 1, .drums_after = 3,
+    {"k-stray.mid", SMPTE, .seed = 11, .stray_after = 1, .drums_after = 3,
      .reason = "silence of 268585 s: 3 of 68 notes left out"},
 };
-enum { PLANS = sizeof plans / sizeof *plans };
+enum { CASES = sizeof cases / sizeof *cases };
 
-static bool write_plans(const char *folder)
+static bool write_cases(const char *folder)
 {
     bool written = file_make_directories(folder) == STATUS_OK;
-    for (int i = 0; i < PLANS; i++)
-        written = written && write_plan(folder, &plans[i]);
+    for (int i = 0; i < CASES; i++)
+        written = written && write_case(folder, &cases[i]);
     return written;
 }
 
 /* After cutting, each file has the clean file's tokens: one of each pair is kept. */
-static void check_plans(const char *output)
+static void check_cases(const char *output)
 {
     struct dataset *dataset = NULL;
     struct dataset_files files = {0};
     expect(dataset_open(output, &dataset) == STATUS_OK);
     expect(dataset_read_files(dataset, &files) == STATUS_OK);
-    expect(files.count == PLANS);
+    expect(files.count == CASES);
     for (size_t i = 0; i < files.count; i++) {
-        const struct plan *clean = &plans[i / 2 * 2];
+        const struct midi_case *clean = &cases[i / 2 * 2];
         bool more = clean->held || clean->end || clean->drums_after;
         expect(files.notes[i] == TUNE + (size_t)more);
         expect(files.seconds[i] < 120);
         bool duplicate = files.outcomes[i] == FILE_DUPLICATE;
-        if (plans[i].reason) /* listed after its clean file */
+        if (cases[i].reason) /* listed after its clean file */
             expect(duplicate != (files.outcomes[i - 1] == FILE_DUPLICATE));
         if (!duplicate)
-            expect(files.outcomes[i] == (plans[i].reason ? FILE_REPAIRED : FILE_OK));
+            expect(files.outcomes[i] == (cases[i].reason ? FILE_REPAIRED : FILE_OK));
     }
     expect(dataset_verify(dataset) == STATUS_OK);
     dataset_files_free(&files);
     dataset_close(dataset);
 }
 
-static void what_is_kept_is_the_tune_alone(void **state)
+static void cutting_restores_the_clean_file(void **state)
 {
     struct comm *comm = *state;
     static struct options options;
@@ -250,10 +250,10 @@ static void what_is_kept_is_the_tune_alone(void **state)
     options_defaults(&options);
     options.data.shards = 2;
     if (comm_rank(comm) == 0)
-        expect(write_plans(corpus));
+        expect(write_cases(corpus));
     expect(make_dataset(comm, corpus, output, &options, NULL) == STATUS_OK);
     if (comm_rank(comm) == 0)
-        check_plans(output);
+        check_cases(output);
     free(output);
     free(corpus);
     remove_folder(comm, folder);
@@ -261,15 +261,15 @@ static void what_is_kept_is_the_tune_alone(void **state)
 }
 
 /* The outcome of a single file. */
-static void expect_outcome(struct comm *comm, const struct plan *plan,
+static void expect_outcome(struct comm *comm, const struct midi_case *midi,
                            const struct options *options, enum file_outcome outcome,
                            const char *reason)
 {
     char *folder = make_folder(comm);
-    char *path = path_join(folder, plan->name), *output = path_join(folder, "dataset");
+    char *path = path_join(folder, midi->name), *output = path_join(folder, "dataset");
     struct preprocess_summary summary = {0};
     if (comm_rank(comm) == 0)
-        expect(write_plan(folder, plan));
+        expect(write_case(folder, midi));
     comm_barrier(comm);
     enum status status = make_dataset(comm, path, output, options, &summary);
     expect(status == (outcome == FILE_SKIPPED ? STATUS_FAILED : STATUS_OK));
@@ -294,24 +294,24 @@ static void expect_outcome(struct comm *comm, const struct plan *plan,
     remove_folder(comm, folder);
 }
 
-static void the_reason_names_the_silence(void **state)
+static void reason_states_the_silence(void **state)
 {
     struct comm *comm = *state;
     static struct options options;
     options_defaults(&options);
     options.data.shards = 1;
-    for (int i = 0; i < PLANS; i++)
-        if (plans[i].reason && !strchr(plans[i].reason, '#'))
-            expect_outcome(comm, &plans[i], &options, FILE_REPAIRED, plans[i].reason);
+    for (int i = 0; i < CASES; i++)
+        if (cases[i].reason && !strchr(cases[i].reason, '#'))
+            expect_outcome(comm, &cases[i], &options, FILE_REPAIRED, cases[i].reason);
     agree_on_verdict(comm);
 }
 
 /* The limits apply to the part that is kept, not to the whole file. */
-static void limits_apply_to_what_is_kept(void **state)
+static void limits_apply_to_the_kept_part(void **state)
 {
     struct comm *comm = *state;
     static struct options options;
-    const struct plan *stray = &plans[1];
+    const struct midi_case *stray = &cases[1];
     options_defaults(&options);
     options.data.shards = 1;
     options.data.max_seconds = 100;
@@ -337,12 +337,12 @@ static void limits_apply_to_what_is_kept(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_silence_is_where_nothing_sounds_or_begins),
-        cmocka_unit_test(a_held_note_bridges_no_silence),
-        cmocka_unit_test(percussion_is_silence),
-        cmocka_unit_test(what_is_kept_is_the_tune_alone),
-        cmocka_unit_test(the_reason_names_the_silence),
-        cmocka_unit_test(limits_apply_to_what_is_kept),
+        cmocka_unit_test(cuts_where_nothing_sounds_or_begins),
+        cmocka_unit_test(held_notes_bridge_no_silence),
+        cmocka_unit_test(percussion_counts_as_silence),
+        cmocka_unit_test(cutting_restores_the_clean_file),
+        cmocka_unit_test(reason_states_the_silence),
+        cmocka_unit_test(limits_apply_to_the_kept_part),
     };
     return run_on_ranks(argc, argv, tests);
 }

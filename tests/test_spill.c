@@ -16,28 +16,29 @@
 
 enum { PIECES = 3, NOTES = 40, TOKENS = 90, PARTS = NOTE_COLUMNS + 1 };
 
-static size_t most = 1 << 20; /* bytes returned per read */
+static size_t read_limit = 1 << 20; /* bytes returned per read */
 static int calls;
 
 /* Replaces the system's preadv: short reads, every third one interrupted. */
 ssize_t preadv(int descriptor, const struct iovec *parts, int count, off_t offset)
 {
-    size_t left = most, got = 0;
+    size_t remaining = read_limit, total = 0;
     if (++calls % 3 == 0) {
         errno = EINTR;
         return -1;
     }
-    for (int i = 0; i < count && left > 0; i++) {
-        size_t size = parts[i].iov_len < left ? parts[i].iov_len : left;
-        ssize_t here = pread(descriptor, parts[i].iov_base, size, offset + (off_t)got);
-        if (here < 0)
+    for (int i = 0; i < count && remaining > 0; i++) {
+        size_t size = parts[i].iov_len < remaining ? parts[i].iov_len : remaining;
+        ssize_t bytes_read =
+            pread(descriptor, parts[i].iov_base, size, offset + (off_t)total);
+        if (bytes_read < 0)
             return -1;
-        got += (size_t)here;
-        left -= size;
-        if ((size_t)here < size)
+        total += (size_t)bytes_read;
+        remaining -= size;
+        if ((size_t)bytes_read < size)
             break;
     }
-    return (ssize_t)got;
+    return (ssize_t)total;
 }
 
 struct piece {
@@ -79,20 +80,20 @@ static size_t column_bytes(int c)
 }
 
 static enum status read_piece(struct spill_reader *reader, uint64_t offset,
-                              uint8_t got[PARTS][NOTES * sizeof(double)])
+                              uint8_t columns[PARTS][NOTES * sizeof(double)])
 {
     struct iovec parts[PARTS];
     for (int c = 0; c < PARTS; c++)
-        parts[c] = (struct iovec){got[c], column_bytes(c)};
+        parts[c] = (struct iovec){columns[c], column_bytes(c)};
     return spill_read(reader, 0, offset, parts, PARTS);
 }
 
-static void pieces_come_back(void **state)
+static void pieces_round_trip_through_short_reads(void **state)
 {
     (void)state;
     static struct piece pieces[PIECES];
-    static const size_t given[] = {1, 5, 8, 161, 1 << 20};
-    static uint8_t got[PARTS][NOTES * sizeof(double)], packed[NOTES * sizeof(double)];
+    static const size_t limits[] = {1, 5, 8, 161, 1 << 20};
+    static uint8_t columns[PARTS][NOTES * sizeof(double)], packed[NOTES * sizeof(double)];
     char directory[] = "/tmp/tutti-spill-XXXXXX";
     struct spill_writer spill;
     struct spill_reader reader;
@@ -102,22 +103,22 @@ static void pieces_come_back(void **state)
         make_piece(p, &pieces[p]);
         assert_int_equal(append(&spill, &pieces[p]), STATUS_OK);
     }
-    assert_int_equal(spill_finish(&spill), STATUS_OK);
+    assert_int_equal(spill_close(&spill), STATUS_OK);
     spill_free(&spill);
     spill_reader_open(directory, &reader);
-    for (size_t i = 0; i < PIECES * sizeof given / sizeof *given; i++) {
+    for (size_t i = 0; i < PIECES * sizeof limits / sizeof *limits; i++) {
         const struct piece *piece = &pieces[i % PIECES];
-        most = given[i / PIECES];
-        memset(got, 0, sizeof got);
-        assert_int_equal(read_piece(&reader, piece->offset, got), STATUS_OK);
+        read_limit = limits[i / PIECES];
+        memset(columns, 0, sizeof columns);
+        assert_int_equal(read_piece(&reader, piece->offset, columns), STATUS_OK);
         for (int c = 0; c < NOTE_COLUMNS; c++) {
             column_pack(&note_columns[c], piece->note, sizeof *piece->note, NOTES,
                         packed);
-            assert_memory_equal(got[c], packed, column_bytes(c));
+            assert_memory_equal(columns[c], packed, column_bytes(c));
         }
-        assert_memory_equal(got[NOTE_COLUMNS], piece->token, sizeof piece->token);
+        assert_memory_equal(columns[NOTE_COLUMNS], piece->token, sizeof piece->token);
     }
-    assert_int_equal(read_piece(&reader, pieces[PIECES - 1].offset + 1, got),
+    assert_int_equal(read_piece(&reader, pieces[PIECES - 1].offset + 1, columns),
                      STATUS_FAILED);
     assert_non_null(strstr(status_message(), "too early"));
     spill_reader_close(&reader);
@@ -127,6 +128,7 @@ static void pieces_come_back(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(pieces_come_back)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(pieces_round_trip_through_short_reads)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

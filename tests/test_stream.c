@@ -81,7 +81,7 @@ static int first_free(const int *free_at, int rows)
     return first;
 }
 
-static void put_piece(struct columns *columns, int row, int from, size_t piece)
+static void write_piece(struct columns *columns, int row, int from, size_t piece)
 {
     size_t length = length_of(piece);
     for (size_t i = 0; i <= length && from + (int)i < STEPS; i++) {
@@ -110,7 +110,7 @@ static struct columns expected_stream(size_t pieces, int rows, int microbatch,
             rng_shuffle(queue, pieces, seed, RNG_SHUFFLE, epoch, (uint64_t)microbatch);
         for (size_t i = 0; i < pieces; i++) {
             int row = first_free(free_at, rows);
-            put_piece(&columns, row, free_at[row], queue[i]);
+            write_piece(&columns, row, free_at[row], queue[i]);
             free_at[row] += (int)length_of(queue[i]) + 1;
         }
         if (free_at[first_free(free_at, rows)] >= STEPS)
@@ -132,7 +132,7 @@ static struct columns read_stream(struct stream *stream, int rows, uint64_t key,
         token *inputs = columns.inputs + at * rows;
         int32_t *targets = columns.targets + at * rows;
         int64_t counted;
-        assert_int_equal(once ? stream_next_once(stream, steps, inputs, targets, &counted)
+        assert_int_equal(once ? stream_pass_next(stream, steps, inputs, targets, &counted)
                               : stream_next(stream, steps, inputs, targets),
                          STATUS_OK);
         at += steps;
@@ -158,7 +158,7 @@ enum { SHAPES = sizeof shapes / sizeof *shapes };
 
 /* ---- tests ---- */
 
-static void rows_take_pieces_in_the_order_of_the_queues(void **state)
+static void rows_read_pieces_in_queue_order(void **state)
 {
     (void)state;
     for (size_t s = 0; s < SHAPES; s++) {
@@ -188,7 +188,7 @@ static void targets_are_the_next_inputs(void **state)
 /* In every epoch of a microbatch each piece begins once before any begins again, and the
  * order differs between epochs. Checked on the stream alone: a piece's first target
  * identifies it. */
-static void each_epoch_has_each_piece_once(void **state)
+static void each_epoch_contains_each_piece_once(void **state)
 {
     (void)state;
     enum { PIECES = 30, ROWS = 5 };
@@ -241,7 +241,7 @@ static void the_order_depends_on_seed_and_microbatch(void **state)
 }
 
 /* Saves after a random number of steps and resumes in a new stream, repeatedly. */
-static void a_restored_stream_goes_on_exactly(void **state)
+static void a_restored_stream_continues_exactly(void **state)
 {
     (void)state;
     for (size_t s = 0; s < SHAPES; s++) {
@@ -304,7 +304,7 @@ static void the_single_pass_counts_its_targets(void **state)
     for (size_t p = 0; p < 40; p++)
         total += length_of(p) + 1;
     for (int64_t more = 1; more > 0; counted += (uint64_t)more) {
-        assert_int_equal(stream_next_once(stream, 7, inputs, targets, &more), STATUS_OK);
+        assert_int_equal(stream_pass_next(stream, 7, inputs, targets, &more), STATUS_OK);
         int64_t valid = 0;
         for (int i = 0; i < 7 * 4; i++)
             valid += targets[i] >= 0;
@@ -313,14 +313,14 @@ static void the_single_pass_counts_its_targets(void **state)
     assert_int_equal(counted, total);
     assert_int_equal(stream_tokens(stream), total);
     int64_t more = 1;
-    assert_int_equal(stream_next_once(stream, 7, inputs, targets, &more), STATUS_OK);
+    assert_int_equal(stream_pass_next(stream, 7, inputs, targets, &more), STATUS_OK);
     assert_int_equal(more, 0);
     assert_int_equal(stream_piece_count(stream), 40);
     stream_close(stream);
     stream_close(NULL);
 }
 
-static void without_pieces_nothing_counts(void **state)
+static void a_stream_without_pieces_has_no_targets(void **state)
 {
     (void)state;
     struct stream *stream = make_stream(0, 3, MICROBATCH, SEED);
@@ -330,7 +330,7 @@ static void without_pieces_nothing_counts(void **state)
     for (int i = 0; i < 6; i++)
         assert_true(inputs[i] == END && targets[i] == -1);
     int64_t counted = 1;
-    assert_int_equal(stream_next_once(stream, 2, inputs, targets, &counted), STATUS_OK);
+    assert_int_equal(stream_pass_next(stream, 2, inputs, targets, &counted), STATUS_OK);
     assert_int_equal(counted, 0);
     struct stream_row rows[3];
     struct stream_cursor cursor;
@@ -340,7 +340,7 @@ static void without_pieces_nothing_counts(void **state)
     stream_close(stream);
 }
 
-static void positions_of_other_data_are_refused(void **state)
+static void restore_refuses_positions_of_other_data(void **state)
 {
     (void)state;
     struct stream *stream = make_stream(40, 2, MICROBATCH, SEED);
@@ -378,15 +378,15 @@ static void positions_of_other_data_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rows_take_pieces_in_the_order_of_the_queues),
+        cmocka_unit_test(rows_read_pieces_in_queue_order),
         cmocka_unit_test(targets_are_the_next_inputs),
-        cmocka_unit_test(each_epoch_has_each_piece_once),
+        cmocka_unit_test(each_epoch_contains_each_piece_once),
         cmocka_unit_test(the_order_depends_on_seed_and_microbatch),
-        cmocka_unit_test(a_restored_stream_goes_on_exactly),
+        cmocka_unit_test(a_restored_stream_continues_exactly),
         cmocka_unit_test(the_single_pass_covers_all_pieces_once),
         cmocka_unit_test(the_single_pass_counts_its_targets),
-        cmocka_unit_test(without_pieces_nothing_counts),
-        cmocka_unit_test(positions_of_other_data_are_refused),
+        cmocka_unit_test(a_stream_without_pieces_has_no_targets),
+        cmocka_unit_test(restore_refuses_positions_of_other_data),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,9 +12,9 @@
 
 #include "stream_files.h"
 
-enum { CHUNK_BYTES = 140000, MOST_STEPS = 400, MOST_ROWS = 9 };
+enum { CHUNK_BYTES = 140000, MAX_STEPS = 400, MAX_ROWS = 9 };
 
-static void fails(enum status status, const char *with)
+static void expect_failure(enum status status, const char *with)
 {
     assert_int_equal(status, STATUS_FAILED);
     if (!strstr(status_message(), with))
@@ -24,8 +24,8 @@ static void fails(enum status status, const char *with)
 /* ---- the same as from memory ---- */
 
 struct window {
-    token inputs[MOST_STEPS * MOST_ROWS];
-    int32_t targets[MOST_STEPS * MOST_ROWS];
+    token inputs[MAX_STEPS * MAX_ROWS];
+    int32_t targets[MAX_STEPS * MAX_ROWS];
     int64_t counted;
 };
 
@@ -45,7 +45,7 @@ static void compare(int cells, const char *what, uint64_t key)
 /* Moves the stream on disk to the position of the one in memory. */
 static void restore(struct stream *disk, const struct stream *memory)
 {
-    struct stream_row rows[MOST_ROWS];
+    struct stream_row rows[MAX_ROWS];
     struct stream_cursor cursor;
     stream_save(memory, rows, &cursor);
     stream_files_check(stream_next(disk, 5, from_disk.inputs, from_disk.targets));
@@ -59,7 +59,7 @@ static void check_endless(struct stream_files *files, int rows, uint64_t key)
     uint64_t epochs = 0;
     from_disk.counted = from_memory.counted = 0;
     for (uint64_t w = 0; epochs < 3; w++) {
-        int steps = 1 + (int)stream_files_draw(MOST_STEPS, key, w, 4);
+        int steps = 1 + (int)stream_files_draw(MAX_STEPS, key, w, 4);
         uint64_t event = stream_files_draw(50, key, w, 5);
         if (event == 0)
             restore(disk, memory);
@@ -69,7 +69,7 @@ static void check_endless(struct stream_files *files, int rows, uint64_t key)
         stream_files_check(
             stream_next(memory, steps, from_memory.inputs, from_memory.targets));
         compare(steps * rows, "endless", w);
-        struct stream_row at[MOST_ROWS];
+        struct stream_row at[MAX_ROWS];
         struct stream_cursor cursor;
         stream_save(disk, at, &cursor);
         epochs = (uint64_t)cursor.epoch;
@@ -84,10 +84,10 @@ static void check_single_pass(struct stream_files *files, int rows, uint64_t key
     struct stream *memory = stream_files_in_memory(files, rows);
     int64_t all = 0;
     for (uint64_t w = 0; w == 0 || from_memory.counted > 0; w++) {
-        int steps = 1 + (int)stream_files_draw(MOST_STEPS, key, w, 6);
-        stream_files_check(stream_next_once(disk, steps, from_disk.inputs,
+        int steps = 1 + (int)stream_files_draw(MAX_STEPS, key, w, 6);
+        stream_files_check(stream_pass_next(disk, steps, from_disk.inputs,
                                             from_disk.targets, &from_disk.counted));
-        stream_files_check(stream_next_once(memory, steps, from_memory.inputs,
+        stream_files_check(stream_pass_next(memory, steps, from_memory.inputs,
                                             from_memory.targets, &from_memory.counted));
         compare(steps * rows, "single pass", w);
         all += from_disk.counted;
@@ -99,11 +99,11 @@ static void check_single_pass(struct stream_files *files, int rows, uint64_t key
 }
 
 /* A cache of one chunk, of a few, and of all. */
-static void windows_are_those_from_memory(void **state)
+static void windows_from_disk_equal_those_from_memory(void **state)
 {
     (void)state;
     static const uint64_t memory[] = {0, 3 * CHUNK_BYTES, 1000 * CHUNK_BYTES};
-    static const int rows[] = {1, 4, MOST_ROWS};
+    static const int rows[] = {1, 4, MAX_ROWS};
     for (size_t m = 0; m < 3; m++) {
         struct stream_files files;
         stream_files_make(&files, memory[m]);
@@ -127,7 +127,7 @@ static int open_descriptors(void)
     return count;
 }
 
-static void few_files_are_open_where_few_may_be(void **state)
+static void open_files_respect_the_descriptor_limit(void **state)
 {
     (void)state;
     struct rlimit before, few;
@@ -152,7 +152,7 @@ static void few_files_are_open_where_few_may_be(void **state)
     stream_files_remove(&files);
 }
 
-static void the_cache_keeps_to_its_bytes(void **state)
+static void the_cache_respects_its_byte_limit(void **state)
 {
     (void)state;
     for (uint64_t chunks = 1; chunks < 8; chunks += 3) {
@@ -174,7 +174,7 @@ static char *path_of(const struct stream_files *files, size_t number)
 }
 
 /* Reads until a failure, or until everything has been read many times. */
-static enum status read_on(struct stream *stream)
+static enum status read_repeatedly(struct stream *stream)
 {
     enum status status = STATUS_OK;
     for (int i = 0; i < 3000 && status == STATUS_OK; i++)
@@ -190,11 +190,11 @@ static void overwrite(const char *path, uint64_t from, uint64_t to)
     close(file);
 }
 
-static void damage_is_found_in_mid_run(void **state)
+static void damage_is_detected_while_streaming(void **state)
 {
     (void)state;
     struct stream_files files;
-    struct stat facts;
+    struct stat st;
     stream_files_make(&files, CHUNK_BYTES);
     struct stream *stream = stream_files_stream(&files, 4);
     stream_files_check(stream_next(stream, 300, from_disk.inputs, from_disk.targets));
@@ -203,17 +203,19 @@ static void damage_is_found_in_mid_run(void **state)
         stream_files_check(token_cache_read(files.cache, i, 0, 8, one));
     }
     char *path = path_of(&files, 2);
-    assert_int_equal(stat(path, &facts), 0);
-    overwrite(path, 4096, (uint64_t)facts.st_size);
-    fails(read_on(stream), "shard-0002.h5: /tokens: can't read: the checksum of chunk");
+    assert_int_equal(stat(path, &st), 0);
+    overwrite(path, 4096, (uint64_t)st.st_size);
+    expect_failure(read_repeatedly(stream),
+                   "shard-0002.h5: /tokens: can't read: the checksum of chunk");
     assert_int_equal(truncate(path, 4096), 0);
-    fails(read_on(stream), "shard-0002.h5: /tokens: can't read: the file ends too early");
+    expect_failure(read_repeatedly(stream),
+                   "shard-0002.h5: /tokens: can't read: the file ends too early");
     free(path);
     stream_close(stream);
     stream_files_remove(&files);
 }
 
-static void another_file_is_not_taken_for_it(void **state)
+static void a_replaced_file_is_detected_when_reopened(void **state)
 {
     (void)state;
     struct stream_files files, others;
@@ -224,11 +226,12 @@ static void another_file_is_not_taken_for_it(void **state)
     token one[8];
     stream_files_check(token_cache_read(files.cache, 3, 0, 8, one));
     assert_int_equal(rename(other, path), 0);
-    assert_int_equal(read_on(stream), STATUS_OK); /* still open: the old file */
+    assert_int_equal(read_repeatedly(stream), STATUS_OK); /* still open: the old file */
     token_cache_release(files.cache);
-    fails(read_on(stream), "shard-0003.h5: has been changed since this run began");
+    expect_failure(read_repeatedly(stream),
+                   "shard-0003.h5: has been changed since this run began");
     assert_int_equal(unlink(path), 0);
-    fails(read_on(stream), "shard-0003.h5: can't open: No such file");
+    expect_failure(read_repeatedly(stream), "shard-0003.h5: can't open: No such file");
     free(path);
     free(other);
     stream_close(stream);
@@ -236,14 +239,14 @@ static void another_file_is_not_taken_for_it(void **state)
     stream_files_remove(&others);
 }
 
-static void tokens_outside_the_vocabulary_are_found(void **state)
+static void tokens_outside_the_vocabulary_are_detected(void **state)
 {
     (void)state;
     struct stream_files files;
     stream_files_make(&files, CHUNK_BYTES);
     files.encoding.end = END - 1; /* of a million tokens some have this value */
     struct stream *stream = stream_files_stream(&files, 4);
-    fails(read_on(stream), "/tokens: 59999 at ");
+    expect_failure(read_repeatedly(stream), "/tokens: 59999 at ");
     stream_close(stream);
     stream_files_remove(&files);
 }
@@ -294,7 +297,7 @@ static void check_chunks(size_t length, const token *written)
 
 /* Lengths near a chunk's; random values, and values for which checksums overflow or stay
  * 0. */
-static void chunks_hold_what_the_library_wrote(void **state)
+static void chunks_equal_the_values_written_with_hdf5(void **state)
 {
     (void)state;
     static const size_t lengths[] = {0,
@@ -319,7 +322,7 @@ static void chunks_hold_what_the_library_wrote(void **state)
     }
 }
 
-static void every_flipped_bit_of_a_chunk_is_found(void **state)
+static void every_flipped_bit_of_a_chunk_is_detected(void **state)
 {
     (void)state;
     enum { FLIPS = 400 };
@@ -327,12 +330,12 @@ static void every_flipped_bit_of_a_chunk_is_found(void **state)
     stream_files_make(&files, CHUNK_BYTES);
     char *path = path_of(&files, 0);
     struct h5_chunks chunks = find_chunks(path);
-    size_t room = h5_chunk_buffer_size(&chunks);
-    uint8_t *bytes = malloc(room);
+    size_t size = h5_chunk_buffer_size(&chunks);
+    uint8_t *bytes = malloc(size);
     int descriptor = open(path, O_RDWR), found = 0;
     for (uint64_t i = 0; i < FLIPS; i++) {
         size_t c = (size_t)stream_files_draw(chunks.count, 1, i, 8);
-        uint64_t bit = stream_files_draw(room * 8, 1, i, 9);
+        uint64_t bit = stream_files_draw(size * 8, 1, i, 9);
         off_t at = (off_t)(chunks.offsets[c] + bit / 8);
         uint8_t byte, flipped;
         assert_int_equal(pread(descriptor, &byte, 1, at), 1);
@@ -351,7 +354,7 @@ static void every_flipped_bit_of_a_chunk_is_found(void **state)
     stream_files_remove(&files);
 }
 
-static void other_storage_is_refused(void **state)
+static void unsupported_storage_is_refused(void **state)
 {
     (void)state;
     struct h5_file *file;
@@ -365,11 +368,12 @@ static void other_storage_is_refused(void **state)
     stream_files_check(h5_write(file, "/bytes", H5_U8, 1, dims, values));
     stream_files_check(h5_close(file));
     stream_files_check(h5_open(path, &file));
-    fails(h5_chunks_find(file, "/table", H5_U16, &chunks),
-          "/table: stored in another way");
-    fails(h5_chunks_find(file, "/bytes", H5_U16, &chunks),
-          "/bytes: stored in another way");
-    fails(h5_chunks_find(file, "/none", H5_U16, &chunks), "/none: not in the file");
+    expect_failure(h5_chunks_find(file, "/table", H5_U16, &chunks),
+                   "/table: stored in another way");
+    expect_failure(h5_chunks_find(file, "/bytes", H5_U16, &chunks),
+                   "/bytes: stored in another way");
+    expect_failure(h5_chunks_find(file, "/none", H5_U16, &chunks),
+                   "/none: not in the file");
     h5_abandon(file);
     unlink(path);
 }
@@ -377,15 +381,15 @@ static void other_storage_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(windows_are_those_from_memory),
-        cmocka_unit_test(few_files_are_open_where_few_may_be),
-        cmocka_unit_test(the_cache_keeps_to_its_bytes),
-        cmocka_unit_test(damage_is_found_in_mid_run),
-        cmocka_unit_test(another_file_is_not_taken_for_it),
-        cmocka_unit_test(tokens_outside_the_vocabulary_are_found),
-        cmocka_unit_test(chunks_hold_what_the_library_wrote),
-        cmocka_unit_test(every_flipped_bit_of_a_chunk_is_found),
-        cmocka_unit_test(other_storage_is_refused),
+        cmocka_unit_test(windows_from_disk_equal_those_from_memory),
+        cmocka_unit_test(open_files_respect_the_descriptor_limit),
+        cmocka_unit_test(the_cache_respects_its_byte_limit),
+        cmocka_unit_test(damage_is_detected_while_streaming),
+        cmocka_unit_test(a_replaced_file_is_detected_when_reopened),
+        cmocka_unit_test(tokens_outside_the_vocabulary_are_detected),
+        cmocka_unit_test(chunks_equal_the_values_written_with_hdf5),
+        cmocka_unit_test(every_flipped_bit_of_a_chunk_is_detected),
+        cmocka_unit_test(unsupported_storage_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

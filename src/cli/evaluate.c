@@ -68,7 +68,7 @@ static struct window choose_window(const struct evaluate_arguments *given,
                                    const struct evaluate_results *results)
 {
     enum { POSITIONS = 1 << 14 }; /* in all microbatches: 4 default batches */
-    const struct dataset_shard *total = &results->dataset->total;
+    const struct split_counts *total = &results->dataset->total;
     const struct options *options = &results->checkpoint->options;
     uint64_t pieces = total->pieces[results->split];
     uint64_t tokens = total->tokens[results->split] + pieces;

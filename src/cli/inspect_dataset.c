@@ -19,7 +19,7 @@ struct sums {
     double seconds;
 };
 
-static struct sums sums_of(const struct dataset_shard *counts)
+static struct sums sums_of(const struct split_counts *counts)
 {
     struct sums sums = {0};
     for (int split = 0; split < SPLITS; split++) {
@@ -40,7 +40,7 @@ static void print_split(const char *name, uint64_t pieces, uint64_t notes,
            duration_text(seconds, four, sizeof four));
 }
 
-static void print_splits(const struct dataset_shard *counts)
+static void print_splits(const struct split_counts *counts)
 {
     printf("\n  %-8s %12s %14s %14s   %s\n", "split", "pieces", "notes", "tokens",
            "music");
@@ -108,7 +108,7 @@ static void counts_json(struct json *json, uint64_t pieces, uint64_t notes,
     json_number(json, "seconds", seconds);
 }
 
-static void splits_json(struct json *json, const struct dataset_shard *counts)
+static void splits_json(struct json *json, const struct split_counts *counts)
 {
     struct sums sums = sums_of(counts);
     counts_json(json, sums.pieces, sums.notes, sums.tokens, sums.seconds);
@@ -317,7 +317,7 @@ static void print_pair(const struct dataset *first, const struct dataset *second
     }
     for (int split = 0; split < SPLITS; split++) {
         static const char *const of[] = {"pieces", "notes", "tokens"};
-        const struct dataset_shard *one = &first->total, *two = &second->total;
+        const struct split_counts *one = &first->total, *two = &second->total;
         const uint64_t pairs[][2] = {{one->pieces[split], two->pieces[split]},
                                      {one->notes[split], two->notes[split]},
                                      {one->tokens[split], two->tokens[split]}};

@@ -111,7 +111,7 @@ static void print_outcomes(const struct dataset *dataset)
 static void print_splits(const struct dataset *dataset)
 {
     char pieces[INSPECT_COUNT], notes[INSPECT_COUNT], tokens[INSPECT_COUNT];
-    const struct dataset_shard *total = &dataset->total;
+    const struct split_counts *total = &dataset->total;
     printf("\n  %-10s %12s %14s %14s %10s\n", "split", "pieces", "notes", "tokens",
            "hours");
     for (int split = 0; split < SPLITS; split++)

@@ -37,7 +37,7 @@ const char *file_outcome_name(enum file_outcome outcome)
     return outcome_names[outcome];
 }
 
-enum status dataset_no_memory(const char *path)
+enum status dataset_out_of_memory(const char *path)
 {
     return status_fail(STATUS_FAILED, "%s: out of memory", path);
 }
@@ -79,7 +79,7 @@ static enum status check_directory(const char *path)
     char *marker = path_join(path, UNFINISHED_NAME), *index = path_join(path, "index.h5");
     enum status status = STATUS_OK;
     if (!marker || !index)
-        status = dataset_no_memory(path);
+        status = dataset_out_of_memory(path);
     else if (file_exists(marker))
         status = unfinished(path);
     else if (!file_exists(index))
@@ -114,7 +114,7 @@ static enum status check_format(const struct h5_file *file, const char *format)
     return status;
 }
 
-enum status open_format(const char *path, const char *format, struct h5_file **out)
+enum status dataset_open_file(const char *path, const char *format, struct h5_file **out)
 {
     enum status status = h5_open(path, out);
     if (status != STATUS_OK)
@@ -127,12 +127,12 @@ enum status open_format(const char *path, const char *format, struct h5_file **o
     return status;
 }
 
-enum status open_index(const struct dataset *dataset, struct h5_file **out)
+enum status dataset_open_index(const struct dataset *dataset, struct h5_file **out)
 {
     char *path = path_format("%s/index.h5", dataset->path);
     if (!path)
-        return dataset_no_memory(dataset->path);
-    enum status status = open_format(path, DATASET_FORMAT, out);
+        return dataset_out_of_memory(dataset->path);
+    enum status status = dataset_open_file(path, DATASET_FORMAT, out);
     free(path);
     return status;
 }
@@ -165,20 +165,21 @@ static enum status read_encoding(const struct h5_file *file, struct dataset *dat
 
 static enum status read_vocabulary(const struct h5_file *file, struct dataset *dataset)
 {
-    char *text = NULL, expected[HASH64_TEXT];
+    char *text = NULL, expected_text[HASH64_TEXT];
     enum status status = read_encoding(file, dataset);
     if (status == STATUS_OK)
         status = h5_read_text(file, "/vocabulary/hash", &text);
     if (status == STATUS_OK)
         status =
             read_hash_text(file, text, "/vocabulary/hash", &dataset->vocabulary_hash);
-    uint64_t ours = status == STATUS_OK ? encoding_hash(dataset->encoding) : 0;
-    if (status == STATUS_OK && dataset->vocabulary_hash != ours)
-        status = status_fail(
-            STATUS_FAILED,
-            "%s: its vocabulary (%s, hash %s) is not this program's (%s): "
-            "preprocess again",
-            h5_path(file), dataset->encoding->name, text, hash64_text(ours, expected));
+    uint64_t expected = status == STATUS_OK ? encoding_hash(dataset->encoding) : 0;
+    if (status == STATUS_OK && dataset->vocabulary_hash != expected)
+        status =
+            status_fail(STATUS_FAILED,
+                        "%s: its vocabulary (%s, hash %s) is not this program's (%s): "
+                        "preprocess again",
+                        h5_path(file), dataset->encoding->name, text,
+                        hash64_text(expected, expected_text));
     free(text);
     return status;
 }
@@ -203,7 +204,7 @@ static enum status read_counts(const struct h5_file *file, const char *name,
     size_t dims[] = {dataset->shard_count, SPLITS}, row = SPLITS * sizeof(uint64_t);
     uint8_t *table = calloc(dims[0], row);
     if (!table)
-        return dataset_no_memory(dataset->path);
+        return dataset_out_of_memory(dataset->path);
     enum status status = h5_read(file, name, type, 2, dims, table);
     for (size_t i = 0; i < dims[0] && status == STATUS_OK; i++)
         memcpy((uint8_t *)&dataset->shards[i] + member, table + i * row, row);
@@ -213,7 +214,7 @@ static enum status read_counts(const struct h5_file *file, const char *name,
 
 static void add_totals(struct dataset *dataset)
 {
-    struct dataset_shard *total = &dataset->total;
+    struct split_counts *total = &dataset->total;
     for (size_t i = 0; i < dataset->shard_count; i++)
         for (int split = 0; split < SPLITS; split++) {
             total->pieces[split] += dataset->shards[i].pieces[split];
@@ -251,18 +252,18 @@ static enum status read_shards(const struct h5_file *file, struct dataset *datas
     dataset->shards = calloc(dataset->shard_count, sizeof *dataset->shards);
     dataset->shard_hashes = calloc(dataset->shard_count, sizeof *dataset->shard_hashes);
     if (!dataset->shards || !dataset->shard_hashes)
-        return dataset_no_memory(dataset->path);
-    status = read_counts(file, "/shards/pieces", offsetof(struct dataset_shard, pieces),
+        return dataset_out_of_memory(dataset->path);
+    status = read_counts(file, "/shards/pieces", offsetof(struct split_counts, pieces),
                          H5_U64, dataset);
     if (status == STATUS_OK)
-        status = read_counts(file, "/shards/notes", offsetof(struct dataset_shard, notes),
+        status = read_counts(file, "/shards/notes", offsetof(struct split_counts, notes),
                              H5_U64, dataset);
     if (status == STATUS_OK)
         status = read_counts(file, "/shards/tokens",
-                             offsetof(struct dataset_shard, tokens), H5_U64, dataset);
+                             offsetof(struct split_counts, tokens), H5_U64, dataset);
     if (status == STATUS_OK)
         status = read_counts(file, "/shards/seconds",
-                             offsetof(struct dataset_shard, seconds), H5_F64, dataset);
+                             offsetof(struct split_counts, seconds), H5_F64, dataset);
     if (status == STATUS_OK)
         status = check_dataset_hash(file, dataset);
     if (status == STATUS_OK)
@@ -305,7 +306,7 @@ static enum status count_outcomes(const struct h5_file *file, struct dataset *da
         return status;
     uint8_t *outcomes = malloc(count + 1);
     if (!outcomes)
-        return dataset_no_memory(dataset->path);
+        return dataset_out_of_memory(dataset->path);
     status = read_outcomes(file, outcomes, count);
     for (size_t i = 0; i < count && status == STATUS_OK; i++)
         dataset->outcomes[outcomes[i]]++;
@@ -317,7 +318,7 @@ enum status dataset_settings(const struct dataset *dataset, struct options *opti
 {
     char *origin = path_format("%s/index.h5: /settings", dataset->path);
     if (!origin)
-        return dataset_no_memory(dataset->path);
+        return dataset_out_of_memory(dataset->path);
     enum status status = options_read_dataset(options, dataset->settings, origin);
     free(origin);
     return status;
@@ -389,10 +390,10 @@ enum status dataset_open(const char *path, struct dataset **out)
     struct dataset *dataset = calloc(1, sizeof *dataset);
     if (!dataset || !(dataset->path = strdup(path))) {
         free(dataset);
-        return dataset_no_memory(path);
+        return dataset_out_of_memory(path);
     }
     struct h5_file *file = NULL;
-    status = open_index(dataset, &file);
+    status = dataset_open_index(dataset, &file);
     if (status == STATUS_OK) {
         status = read_index(file, dataset);
         h5_abandon(file);
@@ -454,7 +455,7 @@ enum status dataset_read_files(const struct dataset *dataset, struct dataset_fil
 {
     *files = (struct dataset_files){0};
     struct h5_file *file = NULL;
-    enum status status = open_index(dataset, &file);
+    enum status status = dataset_open_index(dataset, &file);
     if (status != STATUS_OK)
         return status;
     status = count_files(file, &files->count);
@@ -465,7 +466,7 @@ enum status dataset_read_files(const struct dataset *dataset, struct dataset_fil
         files->seconds = malloc((files->count + 1) * sizeof *files->seconds);
         status = files->outcomes && files->bytes && files->notes && files->seconds
                      ? read_files(file, files)
-                     : dataset_no_memory(dataset->path);
+                     : dataset_out_of_memory(dataset->path);
     }
     h5_abandon(file);
     if (status != STATUS_OK)

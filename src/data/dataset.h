@@ -61,7 +61,7 @@ int split_from_name(const char *text);
 enum file_outcome { FILE_OK, FILE_REPAIRED, FILE_SKIPPED, FILE_DUPLICATE, FILE_OUTCOMES };
 const char *file_outcome_name(enum file_outcome outcome);
 
-struct dataset_shard {
+struct split_counts {
     uint64_t pieces[SPLITS], notes[SPLITS], tokens[SPLITS];
     double seconds[SPLITS];
 };
@@ -73,9 +73,9 @@ struct dataset { /* the index; immutable after dataset_open */
     uint64_t dataset_hash; /* of all pieces' hashes, splits and tokens */
     char *settings;        /* the [data] section it was preprocessed with */
     size_t shard_count;
-    struct dataset_shard *shards;
+    struct split_counts *shards;
     uint64_t *shard_hashes;
-    struct dataset_shard total;
+    struct split_counts total;
     uint64_t outcomes[FILE_OUTCOMES];
 };
 
@@ -116,8 +116,8 @@ void shard_free(struct shard *shard);
  * Only one chunk of tokens is in memory at a time. Its checksum is verified, and every
  * token is checked to be in the vocabulary. */
 typedef void dataset_visitor(void *context, const token *tokens, size_t count, bool ends);
-enum status dataset_scan_shard(const struct dataset *dataset, size_t index,
-                               enum split split, dataset_visitor *visit, void *context);
+enum status dataset_visit_shard(const struct dataset *dataset, size_t index,
+                                enum split split, dataset_visitor *visit, void *context);
 
 /* Checks the shards part, part + parts, part + 2 parts ...; part 0 also checks the index.
  * CHECK_ALL reads entire files, which verifies every checksum in them, including columns
@@ -126,7 +126,7 @@ enum status dataset_scan_shard(const struct dataset *dataset, size_t index,
  * first step and whose tokens are verified when they are read. Ranks share the work (part
  * = rank, parts = ranks); the caller makes them agree on the outcome. Not collective. */
 enum dataset_check { CHECK_ALL, CHECK_PIECES };
-enum status dataset_check_part(const struct dataset *dataset, enum dataset_check what,
+enum status dataset_check_part(const struct dataset *dataset, enum dataset_check scope,
                                int part, int parts);
 
 /* Reads and checks everything: the checksums of every file, each piece's hash against its

@@ -70,13 +70,13 @@ enum status dataset_check_counts(const struct h5_file *file,
                                  const struct dataset *dataset)
 {
     enum status status =
-        check_table(file, "pieces", dataset, offsetof(struct dataset_shard, pieces));
+        check_table(file, "pieces", dataset, offsetof(struct split_counts, pieces));
     if (status == STATUS_OK)
         status =
-            check_table(file, "notes", dataset, offsetof(struct dataset_shard, notes));
+            check_table(file, "notes", dataset, offsetof(struct split_counts, notes));
     if (status == STATUS_OK)
         status =
-            check_table(file, "tokens", dataset, offsetof(struct dataset_shard, tokens));
+            check_table(file, "tokens", dataset, offsetof(struct split_counts, tokens));
     return status == STATUS_OK ? check_seconds(file, dataset) : status;
 }
 
@@ -116,8 +116,8 @@ enum status dataset_check_files(const struct h5_file *file,
 {
     for (size_t i = 0; i < files->count; i++) {
         double seconds = files->seconds[i];
-        bool fine = files->bytes[i] <= INT64_MAX && files->notes[i] <= COUNT_MAX;
-        if (!fine || !(seconds >= 0 && seconds <= SECONDS_MAX))
+        bool counts_valid = files->bytes[i] <= INT64_MAX && files->notes[i] <= COUNT_MAX;
+        if (!counts_valid || !(seconds >= 0 && seconds <= SECONDS_MAX))
             return status_fail(STATUS_FAILED,
                                "%s: /files: row %zu has %" PRIu64 " bytes, %" PRIu64
                                " notes, %g seconds: out of range",
@@ -171,7 +171,7 @@ static bool in_range(double value, double maximum)
     return value >= 0 && value <= maximum; /* false for NaN */
 }
 
-const char *dataset_invalid_piece(const struct piece_row *row)
+const char *dataset_invalid_piece_field(const struct piece_row *row)
 {
     if (!in_range(row->seconds, SECONDS_MAX))
         return "the seconds";
@@ -183,7 +183,7 @@ const char *dataset_invalid_piece(const struct piece_row *row)
     return NULL;
 }
 
-const char *dataset_invalid_note(const struct note *note)
+const char *dataset_invalid_note_field(const struct note *note)
 {
     if (!in_range(note->start, NOTE_SECONDS_MAX) ||
         !in_range(note->duration, NOTE_SECONDS_MAX))

@@ -20,10 +20,10 @@ enum status shard_file_open(const struct dataset *dataset, size_t index,
 void shard_file_close(struct shard_file *shard);
 
 /* Opens a file; checks its format attribute and version. */
-enum status open_format(const char *path, const char *format, struct h5_file **out);
+enum status dataset_open_file(const char *path, const char *format, struct h5_file **out);
 
 /* Opens "DATASET/index.h5" again. */
-enum status open_index(const struct dataset *dataset, struct h5_file **out);
+enum status dataset_open_index(const struct dataset *dataset, struct h5_file **out);
 
 /* Range checks (see dataset_check.c); each message names the file and the column. These
  * check the index before its totals are computed: */
@@ -43,10 +43,10 @@ enum status dataset_check_identity(const struct h5_file *file, size_t index,
                                    uint64_t hash);
 /* Describes the first field of a piece or a note that is out of range, such as "the
  * tempo"; NULL if all are in range. */
-const char *dataset_invalid_piece(const struct piece_row *row);
-const char *dataset_invalid_note(const struct note *note);
+const char *dataset_invalid_piece_field(const struct piece_row *row);
+const char *dataset_invalid_note_field(const struct note *note);
 
 /* "PATH: out of memory". */
-enum status dataset_no_memory(const char *path);
+enum status dataset_out_of_memory(const char *path);
 
 #endif

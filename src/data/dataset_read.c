@@ -30,7 +30,7 @@ static enum status read_rows(struct shard_file *shard)
     shard->rows = calloc(shard->count + 1, sizeof *shard->rows);
     void *packed = malloc((shard->count + 1) * sizeof(uint64_t));
     if (!shard->rows || !packed)
-        status = dataset_no_memory(h5_path(shard->file));
+        status = dataset_out_of_memory(h5_path(shard->file));
     for (const struct column *column = piece_columns; column->name; column++) {
         if (status == STATUS_OK)
             status = h5_read(shard->file, column->name, column->type, 1, &shard->count,
@@ -42,13 +42,13 @@ static enum status read_rows(struct shard_file *shard)
     return status;
 }
 
-static enum status invalid_row(const struct shard_file *shard, const char *what,
+static enum status invalid_row(const struct shard_file *shard, const char *field,
                                size_t row)
 {
     return status_fail(STATUS_FAILED,
                        "%s: /pieces: %s of piece %zu is invalid: damaged, preprocess "
                        "again",
-                       h5_path(shard->file), what, row);
+                       h5_path(shard->file), field, row);
 }
 
 /* Checks that the pieces are contiguous and sorted by hash, and that their fields are in
@@ -65,7 +65,7 @@ static enum status check_rows(struct shard_file *shard)
             return invalid_row(shard, "the position of the notes", i);
         if (row->token_first != shard->tokens || row->token_count > size - shard->tokens)
             return invalid_row(shard, "the position of the tokens", i);
-        const char *invalid = dataset_invalid_piece(row);
+        const char *invalid = dataset_invalid_piece_field(row);
         if (invalid)
             return invalid_row(shard, invalid, i);
         if (i > 0 &&
@@ -82,7 +82,7 @@ static enum status check_rows(struct shard_file *shard)
 static enum status check_counts(const struct dataset *dataset, size_t index,
                                 const struct shard_file *shard)
 {
-    struct dataset_shard found = {0};
+    struct split_counts found = {0};
     for (size_t i = 0; i < shard->count; i++) {
         const struct piece_row *row = &shard->rows[i];
         found.pieces[row->split]++;
@@ -120,8 +120,8 @@ enum status shard_file_open(const struct dataset *dataset, size_t index,
     *shard = (struct shard_file){.index = index};
     char *path = shard_path(dataset->path, index);
     if (!path)
-        return dataset_no_memory(dataset->path);
-    enum status status = open_format(path, SHARD_FORMAT, &shard->file);
+        return dataset_out_of_memory(dataset->path);
+    enum status status = dataset_open_file(path, SHARD_FORMAT, &shard->file);
     free(path);
     if (status == STATUS_OK)
         status = read_rows(shard);
@@ -136,7 +136,8 @@ enum status shard_file_open(const struct dataset *dataset, size_t index,
  */
 
 /* Reserves capacity for `pieces` more pieces and `tokens` more tokens. */
-static enum status grow(struct shard *out, size_t pieces, size_t tokens, const char *path)
+static enum status reserve(struct shard *out, size_t pieces, size_t tokens,
+                           const char *path)
 {
     struct piece *more_pieces =
         realloc(out->pieces, (out->piece_count + pieces + 1) * sizeof *more_pieces);
@@ -146,7 +147,7 @@ static enum status grow(struct shard *out, size_t pieces, size_t tokens, const c
         realloc(out->tokens, (out->token_count + tokens + 1) * sizeof *more_tokens);
     if (more_tokens)
         out->tokens = more_tokens;
-    return more_pieces && more_tokens ? STATUS_OK : dataset_no_memory(path);
+    return more_pieces && more_tokens ? STATUS_OK : dataset_out_of_memory(path);
 }
 
 static enum status check_vocabulary(const struct dataset *dataset,
@@ -209,19 +210,20 @@ static bool visit_part(const struct piece_row *piece, enum split split, uint64_t
 
 /* Reads the tokens chunk by chunk, each once: the pieces of a split are scattered over
  * the shard. */
-static enum status scan_tokens(const struct dataset *dataset,
-                               const struct shard_file *shard, enum split split,
-                               dataset_visitor *visit, void *context)
+static enum status visit_tokens(const struct dataset *dataset,
+                                const struct shard_file *shard, enum split split,
+                                dataset_visitor *visit, void *context)
 {
     uint64_t chunk = h5_chunk_length(shard->tokens);
     token *part = malloc(chunk * sizeof *part);
     if (!part)
-        return dataset_no_memory(h5_path(shard->file));
+        return dataset_out_of_memory(h5_path(shard->file));
     enum status status = STATUS_OK;
     size_t row = 0;
     uint64_t first = 0;
     do { /* once even without tokens: pieces can be empty */
-        uint64_t left = shard->tokens - first, count = left < chunk ? left : chunk;
+        uint64_t remaining = shard->tokens - first;
+        uint64_t count = remaining < chunk ? remaining : chunk;
         status = h5_read_slice(shard->file, "/tokens", H5_U16, first, count, part);
         if (status == STATUS_OK)
             status = check_vocabulary(dataset, shard, first, part, count);
@@ -257,16 +259,16 @@ static enum status check_length(const struct shard_file *shard)
 
 static enum status append_split(const struct dataset *dataset,
                                 const struct shard_file *shard,
-                                const struct dataset_shard *counts, enum split split,
+                                const struct split_counts *counts, enum split split,
                                 struct shard *out)
 {
     enum status status = check_length(shard);
     if (status == STATUS_OK)
-        status =
-            grow(out, counts->pieces[split], counts->tokens[split], h5_path(shard->file));
+        status = reserve(out, counts->pieces[split], counts->tokens[split],
+                         h5_path(shard->file));
     token *end = out->tokens ? out->tokens + out->token_count : NULL;
     if (status == STATUS_OK)
-        status = scan_tokens(dataset, shard, split, copy_part, &end);
+        status = visit_tokens(dataset, shard, split, copy_part, &end);
     size_t pieces = out->piece_count, tokens = out->token_count;
     for (size_t i = 0; i < shard->count && status == STATUS_OK; i++)
         if (shard->rows[i].split == (uint8_t)split)
@@ -292,8 +294,8 @@ enum status dataset_read_shard(const struct dataset *dataset, size_t index,
     return status;
 }
 
-enum status dataset_scan_shard(const struct dataset *dataset, size_t index,
-                               enum split split, dataset_visitor *visit, void *context)
+enum status dataset_visit_shard(const struct dataset *dataset, size_t index,
+                                enum split split, dataset_visitor *visit, void *context)
 {
     if (dataset->shards[index].pieces[split] == 0)
         return STATUS_OK;
@@ -303,7 +305,7 @@ enum status dataset_scan_shard(const struct dataset *dataset, size_t index,
         return status;
     status = check_length(&shard);
     if (status == STATUS_OK)
-        status = scan_tokens(dataset, &shard, split, visit, context);
+        status = visit_tokens(dataset, &shard, split, visit, context);
     shard_file_close(&shard);
     return status;
 }

@@ -31,7 +31,7 @@ static enum status reserve(struct checker *checker, size_t count)
     checker->tokens = malloc(count * sizeof *checker->tokens);
     checker->capacity = checker->packed && checker->tokens ? count : 0;
     return checker->capacity ? STATUS_OK
-                             : dataset_no_memory(h5_path(checker->shard.file));
+                             : dataset_out_of_memory(h5_path(checker->shard.file));
 }
 
 static enum status reserve_notes(struct checker *checker, size_t count)
@@ -40,7 +40,7 @@ static enum status reserve_notes(struct checker *checker, size_t count)
     if (count > notes->capacity) {
         struct note *items = realloc(notes->items, count * sizeof *items);
         if (!items)
-            return dataset_no_memory(h5_path(checker->shard.file));
+            return dataset_out_of_memory(h5_path(checker->shard.file));
         notes->items = items;
         notes->capacity = count;
     }
@@ -59,7 +59,7 @@ static bool is_absent(const struct h5_file *file, const struct column *column)
            !h5_has(file, column->name);
 }
 
-static void percussion_by_channel(struct notes *notes)
+static void derive_percussion(struct notes *notes)
 {
     for (size_t i = 0; i < notes->count; i++)
         notes->items[i].percussion = notes->items[i].channel == PERCUSSION_CHANNEL;
@@ -80,15 +80,15 @@ static enum status read_notes(struct checker *checker, const struct piece_row *r
                           sizeof *notes->items);
     }
     if (status == STATUS_OK && !h5_has(checker->shard.file, "/notes/percussion"))
-        percussion_by_channel(notes);
+        derive_percussion(notes);
     notes->ticks_per_beat = row->ticks_per_beat;
     notes->ticks_per_second = row->ticks_per_second;
     return status;
 }
 
-static enum status check_piece(struct checker *checker, size_t at)
+static enum status check_piece(struct checker *checker, size_t index)
 {
-    const struct piece_row *row = &checker->shard.rows[at];
+    const struct piece_row *row = &checker->shard.rows[index];
     const struct encoding *encoding = checker->dataset->encoding;
     enum status status = reserve(
         checker, row->note_count > row->token_count ? row->note_count : row->token_count);
@@ -100,24 +100,24 @@ static enum status check_piece(struct checker *checker, size_t at)
     if (status != STATUS_OK)
         return status;
     for (size_t i = 0; i < checker->notes.count; i++) {
-        const char *what = dataset_invalid_note(&checker->notes.items[i]);
-        if (what)
-            return damaged(checker, at, what);
+        const char *field = dataset_invalid_note_field(&checker->notes.items[i]);
+        if (field)
+            return damaged(checker, index, field);
     }
     struct hash128 hash = notes_hash(&checker->notes);
     if (hash.high != row->hash_high || hash.low != row->hash_low)
-        return damaged(checker, at, "its notes don't match its hash");
+        return damaged(checker, index, "its notes don't match its hash");
     if (row->hash_low % checker->dataset->shard_count != checker->shard.index)
-        return damaged(checker, at, "its hash belongs to another shard");
+        return damaged(checker, index, "its hash belongs to another shard");
     checker->encoded.count = 0;
     status = encoding->encode(encoding, &checker->notes, &checker->encoded);
     if (status != STATUS_OK)
-        return status_fail(status, "%s: piece %zu: %s", h5_path(checker->shard.file), at,
-                           status_message());
+        return status_fail(status, "%s: piece %zu: %s", h5_path(checker->shard.file),
+                           index, status_message());
     if (checker->encoded.count != row->token_count ||
         memcmp(checker->encoded.items, checker->tokens,
                row->token_count * sizeof *checker->tokens) != 0)
-        return damaged(checker, at, "its tokens don't match its notes");
+        return damaged(checker, index, "its tokens don't match its notes");
     return STATUS_OK;
 }
 
@@ -166,8 +166,8 @@ static enum status check_shard(struct checker *checker, size_t index)
     enum status status = shard_file_open(checker->dataset, index, &checker->shard);
     if (status == STATUS_OK)
         status = check_file(checker->dataset, &checker->shard);
-    for (size_t at = 0; at < checker->shard.count && status == STATUS_OK; at++)
-        status = check_piece(checker, at);
+    for (size_t i = 0; i < checker->shard.count && status == STATUS_OK; i++)
+        status = check_piece(checker, i);
     shard_file_close(&checker->shard);
     return status;
 }
@@ -191,7 +191,7 @@ static enum status check_unread(const struct dataset *dataset, const struct h5_f
 static enum status check_index(const struct dataset *dataset)
 {
     struct h5_file *file = NULL;
-    enum status status = open_index(dataset, &file);
+    enum status status = dataset_open_index(dataset, &file);
     if (status != STATUS_OK)
         return status;
     status = h5_verify(file);
@@ -209,7 +209,7 @@ static enum status check_index(const struct dataset *dataset)
     return status;
 }
 
-enum status dataset_check_part(const struct dataset *dataset, enum dataset_check what,
+enum status dataset_check_part(const struct dataset *dataset, enum dataset_check scope,
                                int part, int parts)
 {
     enum status status = part == 0 ? check_index(dataset) : STATUS_OK;
@@ -217,7 +217,7 @@ enum status dataset_check_part(const struct dataset *dataset, enum dataset_check
          i += (size_t)parts) {
         struct shard_file shard;
         status = shard_file_open(dataset, i, &shard);
-        if (status == STATUS_OK && what == CHECK_ALL)
+        if (status == STATUS_OK && scope == CHECK_ALL)
             status = check_file(dataset, &shard);
         shard_file_close(&shard);
     }

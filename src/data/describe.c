@@ -8,6 +8,10 @@ struct description {
     const char *name, *unit, *text; /* unit: NULL if it has none */
 };
 
+/* Of the notes' durations, by data.pedal. */
+static const char pedal_included[] = "length, sustain pedal included";
+static const char pedal_ignored[] = "length, sustain pedal ignored";
+
 static const struct description descriptions[] = {
     {"/settings", NULL, "the [data] section that the dataset was made with"},
     {"/vocabulary/names", NULL, "name of each token, by its number"},
@@ -43,9 +47,9 @@ static const struct description descriptions[] = {
     {"/pieces/token_first", NULL, "its first row in /tokens"},
     {"/pieces/token_count", NULL, "its number of rows in /tokens"},
     {"/notes/start", "seconds", "onset, from the start of the piece"},
-    {"/notes/duration", "seconds", "length, sustain pedal included"},
+    {"/notes/duration", "seconds", pedal_included},
     {"/notes/start_tick", "ticks", "onset, from the start of the piece"},
-    {"/notes/duration_ticks", "ticks", "length, sustain pedal included"},
+    {"/notes/duration_ticks", "ticks", pedal_included},
     {"/notes/pitch", NULL, "MIDI note number, 0 to 127; 60 is middle C"},
     {"/notes/velocity", NULL, "MIDI velocity, 1 to 127"},
     {"/notes/program", NULL, "MIDI program, 0 to 127, when the note began"},
@@ -56,17 +60,24 @@ static const struct description descriptions[] = {
     {"/tokens", NULL, "numbers of tokens, as in /vocabulary/names of index.h5"},
 };
 
-enum status describe_datasets(struct h5_file *file)
+static const char *description_text(const struct description *description, bool pedal)
+{
+    return description->text == pedal_included && !pedal ? pedal_ignored
+                                                         : description->text;
+}
+
+enum status describe_datasets(struct h5_file *file, bool pedal)
 {
     enum status status = STATUS_OK;
     for (size_t i = 0; i < sizeof descriptions / sizeof *descriptions; i++) {
-        const struct description *about = &descriptions[i];
-        if (!h5_has(file, about->name))
+        const struct description *row = &descriptions[i];
+        if (!h5_has(file, row->name))
             continue;
         if (status == STATUS_OK)
-            status = h5_set_text(file, about->name, "description", about->text);
-        if (status == STATUS_OK && about->unit)
-            status = h5_set_text(file, about->name, "unit", about->unit);
+            status =
+                h5_set_text(file, row->name, "description", description_text(row, pedal));
+        if (status == STATUS_OK && row->unit)
+            status = h5_set_text(file, row->name, "unit", row->unit);
     }
     if (status == STATUS_OK && h5_has(file, "/pieces/split")) {
         const char *names[SPLITS];

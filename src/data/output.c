@@ -14,7 +14,7 @@
 #include "base/file.h"
 #include "base/log.h"
 
-static const char maker[] = "preprocess";
+static const char command[] = "preprocess";
 
 static enum status out_of_memory(void)
 {
@@ -23,29 +23,29 @@ static enum status out_of_memory(void)
 
 struct output output_none(void)
 {
-    return (struct output){.making = owned_directory_none(),
+    return (struct output){.partial_directory = owned_directory_none(),
                            .old = owned_directory_none()};
 }
 
 static enum status refuse_name(const char *path)
 {
     return status_fail(STATUS_MISUSE,
-                       "%s: names no folder that can be made (expected a name for the "
+                       "%s: can't create a folder of this name (expected a name for the "
                        "dataset, such as data/mine)",
                        path);
 }
 
-enum status output_name(const char *path, bool replace, struct output *output)
+enum status output_set_paths(const char *path, bool replace, struct output *output)
 {
     *output = output_none();
     output->replace = replace;
-    char *named = path_trim(path);
-    if (!named)
+    char *trimmed = path_trim(path);
+    if (!trimmed)
         return out_of_memory();
-    enum status status = path_names_no_entry(named)
+    enum status status = path_names_no_entry(trimmed)
                              ? refuse_name(path)
-                             : path_follow_links(named, &output->path);
-    free(named);
+                             : path_follow_links(trimmed, &output->path);
+    free(trimmed);
     if (status == STATUS_OK && path_names_no_entry(output->path))
         status = refuse_name(path);
     if (status != STATUS_OK)
@@ -58,9 +58,9 @@ enum status output_name(const char *path, bool replace, struct output *output)
 
 static bool has_index(const struct owned_directory *old)
 {
-    struct stat facts;
-    return fstatat(old->descriptor, INDEX_NAME, &facts, AT_SYMLINK_NOFOLLOW) == 0 &&
-           S_ISREG(facts.st_mode);
+    struct stat st;
+    return fstatat(old->descriptor, INDEX_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+           S_ISREG(st.st_mode);
 }
 
 /* The file names that follow from the dataset's index. */
@@ -69,7 +69,7 @@ static enum status read_names(struct owned_directory *old)
     struct dataset *dataset = NULL;
     if (dataset_open(old->path, &dataset) != STATUS_OK)
         return owned_directory_add_remedy(STATUS_MISUSE);
-    char *names = dataset_names(dataset->shard_count);
+    char *names = dataset_file_names(dataset->shard_count);
     dataset_close(dataset);
     enum status status =
         names ? owned_directory_set_manifest(old, names) : out_of_memory();
@@ -83,7 +83,7 @@ static enum status inspect_old(struct output *output)
     struct owned_directory *old = &output->old;
     bool marked = false;
     enum status status =
-        owned_directory_open(output->path, false, maker, UNFINISHED_NAME, old);
+        owned_directory_open(output->path, false, command, UNFINISHED_NAME, old);
     if (status == STATUS_OK)
         status = owned_directory_read_manifest(old, &marked);
     if (status == STATUS_OK && !marked && has_index(old))
@@ -95,8 +95,8 @@ static enum status inspect_old(struct output *output)
 
 enum status output_check(struct output *output)
 {
-    struct stat facts;
-    if (lstat(output->path, &facts) != 0) {
+    struct stat st;
+    if (lstat(output->path, &st) != 0) {
         if (errno == ENOENT)
             return STATUS_OK;
         return status_fail_errno("%s: can't be written", output->path);
@@ -105,7 +105,7 @@ enum status output_check(struct output *output)
         return status_fail(STATUS_MISUSE,
                            "%s: exists; choose another name or add --replace",
                            output->path);
-    if (!S_ISDIR(facts.st_mode))
+    if (!S_ISDIR(st.st_mode))
         return status_fail(STATUS_MISUSE, "%s: a file, not a dataset: not replaced",
                            output->path);
     return inspect_old(output);
@@ -116,19 +116,19 @@ enum status output_check(struct output *output)
 /* Creates OUT.partial. An existing one must not belong to another user;
  * owned_directory_claim checks the rest.
  */
-static enum status make_partial(const char *partial)
+static enum status create_partial(const char *partial)
 {
-    struct stat facts;
+    struct stat st;
     if (mkdir(partial, 0777) == 0)
         return STATUS_OK;
     if (errno != EEXIST)
-        return status_fail_errno("%s: can't make the directory", partial);
-    if (lstat(partial, &facts) == 0 && facts.st_uid != geteuid() && geteuid() != 0)
+        return status_fail_errno("%s: can't create the directory", partial);
+    if (lstat(partial, &st) == 0 && st.st_uid != geteuid() && geteuid() != 0)
         return status_fail(STATUS_MISUSE,
                            "%s: belongs to another user; move it away or choose another "
                            "name",
                            partial);
-    if (!S_ISDIR(facts.st_mode) && !S_ISLNK(facts.st_mode))
+    if (!S_ISDIR(st.st_mode) && !S_ISLNK(st.st_mode))
         return status_fail(STATUS_MISUSE,
                            "%s: a file (expected a directory or nothing): not replaced; "
                            "move it away or choose another name",
@@ -138,13 +138,14 @@ static enum status make_partial(const char *partial)
 
 static enum status claim_partial(struct output *output, size_t shards, int ranks)
 {
-    char *files = dataset_names(shards);
+    char *files = dataset_file_names(shards);
     char *names = files ? path_format("%sspill-{0..%d}\n", files, ranks - 1) : NULL;
-    enum status status = names ? owned_directory_open(output->partial, false, maker,
-                                                      UNFINISHED_NAME, &output->making)
-                               : out_of_memory();
+    enum status status =
+        names ? owned_directory_open(output->partial, false, command, UNFINISHED_NAME,
+                                     &output->partial_directory)
+              : out_of_memory();
     if (status == STATUS_OK)
-        status = owned_directory_claim(&output->making, names, 0, false);
+        status = owned_directory_claim(&output->partial_directory, names, 0, false);
     free(names);
     free(files);
     return status;
@@ -156,7 +157,7 @@ enum status output_begin(struct output *output, size_t shards, int ranks)
     enum status status = parent ? file_make_directories(parent) : out_of_memory();
     free(parent);
     if (status == STATUS_OK)
-        status = make_partial(output->partial);
+        status = create_partial(output->partial);
     return status == STATUS_OK ? claim_partial(output, shards, ranks) : status;
 }
 
@@ -174,13 +175,14 @@ enum status output_sync(const char *partial)
 
 /* ---- replacing ---- */
 
-/* Renames `path` to a fresh name, and logs a warning with the reason. */
-static void set_aside(const struct output *output, const char *path, const char *why)
+/* Renames `path` to an unused name, and logs a warning with the reason. */
+static void move_aside(const struct output *output, const char *path, const char *reason)
 {
-    char *fresh = file_unused_name(output->path, "replaced");
-    bool moved = fresh && rename(path, fresh) == 0;
-    log_warn("the former %s is kept as %s: %s", output->path, moved ? fresh : path, why);
-    free(fresh);
+    char *backup = file_unused_name(output->path, "replaced");
+    bool moved = backup && rename(path, backup) == 0;
+    log_warn("the former %s is kept as %s: %s", output->path, moved ? backup : path,
+             reason);
+    free(backup);
 }
 
 /* Removes `path`, which was at OUT, if it is the dataset that output_check has
@@ -189,7 +191,7 @@ static void remove_old(const struct output *output, const char *path)
 {
     const struct owned_directory *old = &output->old;
     if (!owned_directory_is_at(old, path)) {
-        set_aside(output, path, "it was put there while this preprocess was running");
+        move_aside(output, path, "it was put there while this preprocess was running");
         return;
     }
     enum status status = owned_directory_check(old);
@@ -200,24 +202,25 @@ static void remove_old(const struct output *output, const char *path)
     if (status == STATUS_OK && rmdir(path) != 0)
         status = status_fail_errno("%s: can't remove", path);
     if (status != STATUS_OK)
-        set_aside(output, path, status_message());
+        move_aside(output, path, status_message());
 }
 
 /* For file systems that can't exchange two names. Between the two renames there is no
  * dataset at OUT; an interruption there leaves both under other names. */
 static enum status replace_in_two_steps(const struct output *output)
 {
-    char *aside = file_unused_name(output->path, "replaced");
+    char *backup = file_unused_name(output->path, "replaced");
     enum status status = STATUS_OK;
-    if (!aside || rename(output->path, aside) != 0)
+    if (!backup || rename(output->path, backup) != 0)
         status = status_fail_errno("%s: can't move the old dataset away", output->path);
     if (status == STATUS_OK && rename(output->partial, output->path) != 0) {
-        status = status_fail_errno("%s: can't give the dataset its name", output->path);
-        rename(aside, output->path);
+        status = status_fail_errno("%s: can't rename the new dataset to this name",
+                                   output->path);
+        rename(backup, output->path);
     } else if (status == STATUS_OK) {
-        remove_old(output, aside);
+        remove_old(output, backup);
     }
-    free(aside);
+    free(backup);
     return status;
 }
 
@@ -232,11 +235,12 @@ static enum status replace_old(const struct output *output)
 
 static enum status rename_partial(struct output *output)
 {
-    struct stat facts;
-    if (lstat(output->path, &facts) == 0)
+    struct stat st;
+    if (lstat(output->path, &st) == 0)
         return output->replace ? replace_old(output) : output_check(output);
     if (rename(output->partial, output->path) != 0)
-        return status_fail_errno("%s: can't give the dataset its name", output->path);
+        return status_fail_errno("%s: can't rename the new dataset to this name",
+                                 output->path);
     return STATUS_OK;
 }
 
@@ -248,10 +252,11 @@ enum status output_publish(struct output *output)
     char *parent = path_directory(output->path);
     enum status status = parent ? output_sync(output->partial) : out_of_memory();
     if (status == STATUS_OK)
-        status = owned_directory_remove_marker(&output->making);
+        status = owned_directory_remove_marker(&output->partial_directory);
     if (status == STATUS_OK)
         status = rename_partial(output);
-    if (status == STATUS_OK && fsync(output->making.descriptor) != 0 && errno != EINVAL)
+    if (status == STATUS_OK && fsync(output->partial_directory.descriptor) != 0 &&
+        errno != EINVAL)
         status = status_fail_errno("%s: can't sync to disk", output->path);
     if (status == STATUS_OK)
         status = file_sync(parent);
@@ -261,14 +266,14 @@ enum status output_publish(struct output *output)
 
 void output_abandon(struct output *output)
 {
-    if (output->making.marker < 0)
+    if (output->partial_directory.marker < 0)
         return;
     char *message = strdup(status_message());
-    if (owned_directory_clear(&output->making) != STATUS_OK) {
+    if (owned_directory_clear(&output->partial_directory) != STATUS_OK) {
         log_warn("%s", status_message());
     } else {
-        unlinkat(output->making.descriptor, UNFINISHED_NAME, 0);
-        if (owned_directory_is_at(&output->making, output->partial))
+        unlinkat(output->partial_directory.descriptor, UNFINISHED_NAME, 0);
+        if (owned_directory_is_at(&output->partial_directory, output->partial))
             rmdir(output->partial);
     }
     if (message)
@@ -278,7 +283,7 @@ void output_abandon(struct output *output)
 
 void output_free(struct output *output)
 {
-    owned_directory_close(&output->making);
+    owned_directory_close(&output->partial_directory);
     owned_directory_close(&output->old);
     free(output->partial);
     free(output->path);

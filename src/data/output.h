@@ -14,15 +14,15 @@ struct output {    /* initialise with output_none(); free with output_free */
     char *path;    /* OUT, with links followed */
     char *partial; /* OUT.partial */
     bool replace;
-    struct owned_directory making; /* OUT.partial, once begun */
-    struct owned_directory old;    /* the dataset to replace, if there is one */
+    struct owned_directory partial_directory; /* OUT.partial, once begun */
+    struct owned_directory old; /* the dataset to replace, if there is one */
 };
 
 struct output output_none(void);
 
 /* Sets the paths. If OUT is a link, its target is OUT. STATUS_MISUSE for a path that
  * can't be created, such as "x/.". */
-enum status output_name(const char *path, bool replace, struct output *output);
+enum status output_set_paths(const char *path, bool replace, struct output *output);
 
 /* STATUS_MISUSE if something at OUT must not be replaced: anything without `replace`;
  * with it, anything except an empty directory and a dataset that contains only the files
@@ -41,7 +41,7 @@ enum status output_sync(const char *partial);
 
 /* Renames OUT.partial to OUT. The writes of the other ranks must be on disk. If, since
  * output_check, a foreign file has been added to the old dataset, or something else has
- * taken its place, it is kept under a fresh name, with a warning. */
+ * replaced it, it is kept under an unused name, with a warning. */
 enum status output_publish(struct output *output);
 
 /* Removes OUT.partial, if it was begun. Preserves the status message. */

@@ -5,27 +5,27 @@
 
 #include "silence.h"
 
-enum status piece_shape(struct midi_file *midi, const struct encoding *encoding,
-                        const struct options *options, bool *cut)
+enum status piece_prepare(struct midi_file *midi, const struct encoding *encoding,
+                          const struct options *options, bool *changed)
 {
-    double max_silence = options->data.max_silence_seconds, *keys = NULL;
+    double max_silence = options->data.max_silence_seconds, *last_release = NULL;
     if (max_silence > 0)
-        keys = silence_last_releases(&midi->notes, encoding, max_silence);
-    if (max_silence > 0 && !keys)
-        return status_fail(STATUS_FAILED, "no memory for the keys of %zu notes",
+        last_release = silence_last_releases(&midi->notes, encoding, max_silence);
+    if (max_silence > 0 && !last_release)
+        return status_fail(STATUS_FAILED, "no memory for the key releases of %zu notes",
                            midi->notes.count);
     enum status status = STATUS_OK;
     if (options->data.pedal == PEDAL_EXTEND)
         status = midi_apply_pedal(midi);
-    bool changed =
-        status == STATUS_OK && keys && silence_cut(midi, encoding, keys, max_silence);
-    if (cut)
-        *cut = changed;
-    free(keys);
+    bool cut = status == STATUS_OK && last_release &&
+               silence_cut(midi, encoding, last_release, max_silence);
+    if (changed)
+        *changed = cut;
+    free(last_release);
     return status;
 }
 
-const char *piece_why_empty(const struct notes *notes)
+const char *piece_empty_reason(const struct notes *notes)
 {
     size_t percussion = 0;
     for (size_t i = 0; i < notes->count; i++)

@@ -11,14 +11,14 @@
 #include "midi/midi.h"
 
 /* Applies the pedal according to data.pedal, and cuts silences longer than
- * data.max_silence_seconds (see preprocess.h). *cut (can be NULL): true if a silence was
- * cut or held notes were ended; the outcome and the reason then say so. STATUS_FAILED
+ * data.max_silence_seconds (see preprocess.h). *changed (can be NULL): true if a silence
+ * was cut or held notes were ended; the outcome and the reason then say so. STATUS_FAILED
  * only if out of memory.
  */
-enum status piece_shape(struct midi_file *midi, const struct encoding *encoding,
-                        const struct options *options, bool *cut);
+enum status piece_prepare(struct midi_file *midi, const struct encoding *encoding,
+                          const struct options *options, bool *changed);
 
 /* The reason why the encoding of these notes is empty, as text. */
-const char *piece_why_empty(const struct notes *notes);
+const char *piece_empty_reason(const struct notes *notes);
 
 #endif

@@ -31,8 +31,8 @@ static enum status list_files(struct preprocess *preprocess,
 
 /* Sends the path of the directory that rank 0 has created to all ranks, which write to
  * it. */
-static enum status share_partial(struct preprocess *preprocess,
-                                 const struct output *output)
+static enum status broadcast_partial(struct preprocess *preprocess,
+                                     const struct output *output)
 {
     char path[PATH_MAX] = "";
     if (output->partial)
@@ -51,7 +51,7 @@ static enum status begin(struct preprocess *preprocess,
     enum status status = encoding_of_options(request->options, &preprocess->encoding);
     if (comm_rank(preprocess->comm) == 0) {
         if (status == STATUS_OK)
-            status = output_name(request->output, request->replace, output);
+            status = output_set_paths(request->output, request->replace, output);
         if (status == STATUS_OK)
             status = output_check(output);
         if (status == STATUS_OK)
@@ -60,9 +60,9 @@ static enum status begin(struct preprocess *preprocess,
             status = output_begin(output, (size_t)request->options->data.shards,
                                   comm_size(preprocess->comm));
     }
-    status = preprocess_agree_with_first(preprocess->comm, status);
+    status = preprocess_broadcast_status(preprocess->comm, status);
     if (status == STATUS_OK)
-        status = share_partial(preprocess, output);
+        status = broadcast_partial(preprocess, output);
     return status == STATUS_OK ? scan_broadcast(preprocess->comm, &preprocess->scan)
                                : status;
 }
@@ -79,7 +79,7 @@ static enum status finish(struct preprocess *preprocess, struct output *output)
     status = comm_agree(preprocess->comm, status);
     if (status == STATUS_OK && comm_rank(preprocess->comm) == 0)
         status = output_publish(output);
-    return preprocess_agree_with_first(preprocess->comm, status);
+    return preprocess_broadcast_status(preprocess->comm, status);
 }
 
 static void count_outcomes(const struct preprocess *preprocess,
@@ -104,10 +104,10 @@ static enum status summarise(struct preprocess *preprocess, double started,
     memset(summary, 0, sizeof *summary);
     if (comm_rank(preprocess->comm) == 0)
         count_outcomes(preprocess, summary);
-    summary->pieces = preprocess->kept_count;
-    for (size_t i = 0; i < preprocess->kept_count; i++) {
-        summary->notes += preprocess->kept[i].notes;
-        summary->tokens += preprocess->kept[i].tokens;
+    summary->pieces = preprocess->piece_count;
+    for (size_t i = 0; i < preprocess->piece_count; i++) {
+        summary->notes += preprocess->pieces[i].notes;
+        summary->tokens += preprocess->pieces[i].tokens;
     }
     summary->seconds = clock_seconds() - started;
     return comm_broadcast(preprocess->comm, summary, sizeof *summary);
@@ -120,7 +120,7 @@ static void release(struct preprocess *preprocess)
     records_free(&preprocess->records);
     encoding_free(preprocess->encoding);
     free(preprocess->partial);
-    free(preprocess->kept);
+    free(preprocess->pieces);
     free(preprocess->shard_first);
     free(preprocess->shards);
     free(preprocess->shard_hashes);

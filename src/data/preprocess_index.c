@@ -114,16 +114,16 @@ static enum status write_shards(const struct preprocess *preprocess, struct h5_f
 {
     size_t shards = (size_t)preprocess->options->data.shards;
     enum status status = write_counts(preprocess, file, "/shards/pieces",
-                                      offsetof(struct dataset_shard, pieces), H5_U64);
+                                      offsetof(struct split_counts, pieces), H5_U64);
     if (status == STATUS_OK)
         status = write_counts(preprocess, file, "/shards/notes",
-                              offsetof(struct dataset_shard, notes), H5_U64);
+                              offsetof(struct split_counts, notes), H5_U64);
     if (status == STATUS_OK)
         status = write_counts(preprocess, file, "/shards/tokens",
-                              offsetof(struct dataset_shard, tokens), H5_U64);
+                              offsetof(struct split_counts, tokens), H5_U64);
     if (status == STATUS_OK)
         status = write_counts(preprocess, file, "/shards/seconds",
-                              offsetof(struct dataset_shard, seconds), H5_F64);
+                              offsetof(struct split_counts, seconds), H5_F64);
     if (status == STATUS_OK)
         status =
             h5_write(file, "/shards/hash", H5_U64, 1, &shards, preprocess->shard_hashes);
@@ -187,8 +187,8 @@ static enum status write_file_texts(const struct preprocess *preprocess,
 {
     const struct records *records = &preprocess->records;
     const char **texts = malloc((records->count + 1) * sizeof *texts);
-    char **owned = calloc(records->count + 1, sizeof *owned);
-    enum status status = texts && owned ? STATUS_OK : out_of_memory();
+    char **formatted = calloc(records->count + 1, sizeof *formatted);
+    enum status status = texts && formatted ? STATUS_OK : out_of_memory();
     for (size_t i = 0; i < records->count && status == STATUS_OK; i++)
         texts[i] = scan_path(&preprocess->scan, i);
     if (status == STATUS_OK)
@@ -198,15 +198,16 @@ static enum status write_file_texts(const struct preprocess *preprocess,
         texts[i] = records->reasons.bytes + record->reason;
         if (record->outcome != FILE_DUPLICATE)
             continue;
-        owned[i] = path_format("of %s", scan_path(&preprocess->scan, record->original));
-        texts[i] = owned[i];
-        status = owned[i] ? STATUS_OK : out_of_memory();
+        formatted[i] =
+            path_format("of %s", scan_path(&preprocess->scan, record->original));
+        texts[i] = formatted[i];
+        status = formatted[i] ? STATUS_OK : out_of_memory();
     }
     if (status == STATUS_OK)
         status = h5_write_texts(file, "/files/reason", records->count, texts);
-    for (size_t i = 0; owned && i < records->count; i++)
-        free(owned[i]);
-    free(owned);
+    for (size_t i = 0; formatted && i < records->count; i++)
+        free(formatted[i]);
+    free(formatted);
     free(texts);
     return status;
 }
@@ -229,14 +230,14 @@ static enum status write_files(const struct preprocess *preprocess, struct h5_fi
 static enum status write_totals(const struct preprocess *preprocess, struct h5_file *file)
 {
     uint64_t notes = 0, tokens = 0;
-    for (size_t i = 0; i < preprocess->kept_count; i++) {
-        notes += preprocess->kept[i].notes;
-        tokens += preprocess->kept[i].tokens;
+    for (size_t i = 0; i < preprocess->piece_count; i++) {
+        notes += preprocess->pieces[i].notes;
+        tokens += preprocess->pieces[i].tokens;
     }
     enum status status =
         h5_set_i64(file, "/", "files", (int64_t)preprocess->scan.file_count);
     if (status == STATUS_OK)
-        status = h5_set_i64(file, "/", "pieces", (int64_t)preprocess->kept_count);
+        status = h5_set_i64(file, "/", "pieces", (int64_t)preprocess->piece_count);
     if (status == STATUS_OK)
         status = h5_set_i64(file, "/", "notes", (int64_t)notes);
     if (status == STATUS_OK)
@@ -258,13 +259,15 @@ static enum status write_format(const struct preprocess *preprocess, struct h5_f
 
 static enum status fill_index(const struct preprocess *preprocess, struct h5_file *file)
 {
-    static enum status (*const parts[])(const struct preprocess *, struct h5_file *) = {
+    static enum status (*const writers[])(const struct preprocess *, struct h5_file *) = {
         write_format,     write_totals, write_settings,
         write_vocabulary, write_shards, write_files};
     enum status status = STATUS_OK;
-    for (size_t i = 0; i < sizeof parts / sizeof *parts && status == STATUS_OK; i++)
-        status = parts[i](preprocess, file);
-    return status == STATUS_OK ? describe_datasets(file) : status;
+    for (size_t i = 0; i < sizeof writers / sizeof *writers && status == STATUS_OK; i++)
+        status = writers[i](preprocess, file);
+    return status == STATUS_OK
+               ? describe_datasets(file, preprocess->options->data.pedal == PEDAL_EXTEND)
+               : status;
 }
 
 enum status preprocess_write_index(const struct preprocess *preprocess)

@@ -23,7 +23,7 @@ struct record {
     struct hash128 tokens_hash; /* of the tokens; equal for the same music */
     uint64_t token_hash;        /* hash64 of the tokens, for the shard */
     uint64_t bytes;             /* file size, if it was read */
-    uint64_t spilled;           /* offset in the spill of `rank` */
+    uint64_t spill_offset;      /* in the spill of `rank` */
     uint64_t notes, tokens;
     uint64_t reason;   /* offset into the reasons */
     uint64_t original; /* duplicate: index of the file that is kept */
@@ -50,10 +50,10 @@ struct preprocess {
     struct scan scan;
     struct spill_writer spill; /* this rank's */
     struct records records; /* while reading: this rank's; then on rank 0: all, by file */
-    struct record *kept;    /* every rank: the pieces, by shard and hash */
-    size_t kept_count;
-    size_t *shard_first; /* [shards + 1]: first index into `kept` of each shard */
-    struct dataset_shard *shards;
+    struct record *pieces;  /* every rank: the kept records, by shard and hash */
+    size_t piece_count;
+    size_t *shard_first; /* [shards + 1]: first index into `pieces` of each shard */
+    struct split_counts *shards;
     uint64_t *shard_hashes;
 };
 
@@ -74,7 +74,7 @@ enum status preprocess_write_index(const struct preprocess *preprocess);
 
 /* After a step that only rank 0 performs: returns rank 0's outcome on every rank, with
  * its message but without a rank prefix. Collective. */
-enum status preprocess_agree_with_first(struct comm *comm, enum status status);
+enum status preprocess_broadcast_status(struct comm *comm, enum status status);
 
 /* Called by a rank that has failed: exhausts the counter, so that no rank gets more work.
  */

@@ -29,19 +29,19 @@ static int compare_by_hash(const void *a, const void *b)
     return (left->file > right->file) - (left->file < right->file);
 }
 
-/* The last split with a nonzero share absorbs the rounding error. */
+/* The last split with a nonzero fraction absorbs the rounding error. */
 static enum split split_by_hash(const struct options *options, struct hash128 hash)
 {
-    const double *share = options->data.split;
-    double draw = rng_uniform(options->data.seed, RNG_SPLIT, hash.high, hash.low, 0);
-    double below = 0;
+    const double *fraction = options->data.split;
+    double uniform = rng_uniform(options->data.seed, RNG_SPLIT, hash.high, hash.low, 0);
+    double cumulative = 0;
     enum split last = SPLIT_TRAIN;
     for (int split = 0; split < SPLITS; split++) {
-        if (share[split] <= 0)
+        if (fraction[split] <= 0)
             continue;
-        below += share[split];
+        cumulative += fraction[split];
         last = (enum split)split;
-        if (draw < below)
+        if (uniform < cumulative)
             return last;
     }
     return last;
@@ -153,16 +153,16 @@ static enum status sort_into_shards(struct preprocess *preprocess,
     size_t *next = calloc(shards + 1, sizeof *next);
     if (!next)
         return status_fail(STATUS_FAILED, "out of memory");
-    for (size_t i = 0; i < preprocess->kept_count; i++)
+    for (size_t i = 0; i < preprocess->piece_count; i++)
         preprocess->shard_first[shard_of(preprocess, sorted[i]->hash) + 1]++;
     for (size_t shard = 0; shard < shards; shard++)
         preprocess->shard_first[shard + 1] += preprocess->shard_first[shard];
     memcpy(next, preprocess->shard_first, shards * sizeof *next);
-    for (size_t i = 0; i < preprocess->kept_count; i++) {
+    for (size_t i = 0; i < preprocess->piece_count; i++) {
         struct record *record = sorted[i];
         if (record->split == SCAN_SPLIT_BY_HASH)
             record->split = (uint8_t)split_by_hash(preprocess->options, record->hash);
-        preprocess->kept[next[shard_of(preprocess, record->hash)]++] = *record;
+        preprocess->pieces[next[shard_of(preprocess, record->hash)]++] = *record;
     }
     free(next);
     return STATUS_OK;
@@ -199,10 +199,10 @@ static enum status make_plan(struct preprocess *preprocess)
                                 : status_fail(STATUS_FAILED, "out of memory");
     if (status == STATUS_OK) {
         resolve_duplicates(preprocess);
-        preprocess->kept_count = count;
-        preprocess->kept = malloc((count + 1) * sizeof *preprocess->kept);
+        preprocess->piece_count = count;
+        preprocess->pieces = malloc((count + 1) * sizeof *preprocess->pieces);
         preprocess->shard_first = calloc(shards + 1, sizeof *preprocess->shard_first);
-        status = preprocess->kept && preprocess->shard_first
+        status = preprocess->pieces && preprocess->shard_first
                      ? sort_into_shards(preprocess, sorted)
                      : status_fail(STATUS_FAILED, "out of memory");
     }
@@ -210,22 +210,22 @@ static enum status make_plan(struct preprocess *preprocess)
     return status == STATUS_OK && count == 0 ? no_piece(preprocess) : status;
 }
 
-static enum status share_plan(struct preprocess *preprocess)
+static enum status broadcast_plan(struct preprocess *preprocess)
 {
     size_t shards = (size_t)preprocess->options->data.shards;
-    uint64_t count = preprocess->kept_count;
+    uint64_t count = preprocess->piece_count;
     enum status status = comm_broadcast(preprocess->comm, &count, sizeof count);
     if (status == STATUS_OK && comm_rank(preprocess->comm) != 0) {
-        preprocess->kept_count = count;
-        preprocess->kept = malloc((count + 1) * sizeof *preprocess->kept);
+        preprocess->piece_count = count;
+        preprocess->pieces = malloc((count + 1) * sizeof *preprocess->pieces);
         preprocess->shard_first = calloc(shards + 1, sizeof *preprocess->shard_first);
-        if (!preprocess->kept || !preprocess->shard_first)
+        if (!preprocess->pieces || !preprocess->shard_first)
             status = status_fail(STATUS_FAILED, "out of memory");
     }
     status = comm_agree(preprocess->comm, status);
     if (status == STATUS_OK)
-        status = comm_broadcast(preprocess->comm, preprocess->kept,
-                                count * sizeof *preprocess->kept);
+        status = comm_broadcast(preprocess->comm, preprocess->pieces,
+                                count * sizeof *preprocess->pieces);
     if (status == STATUS_OK)
         status = comm_broadcast(preprocess->comm, preprocess->shard_first,
                                 (shards + 1) * sizeof *preprocess->shard_first);
@@ -237,6 +237,6 @@ enum status preprocess_plan(struct preprocess *preprocess)
     enum status status = STATUS_OK;
     if (comm_rank(preprocess->comm) == 0)
         status = make_plan(preprocess);
-    status = preprocess_agree_with_first(preprocess->comm, status);
-    return status == STATUS_OK ? share_plan(preprocess) : status;
+    status = preprocess_broadcast_status(preprocess->comm, status);
+    return status == STATUS_OK ? broadcast_plan(preprocess) : status;
 }

@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-enum status preprocess_agree_with_first(struct comm *comm, enum status status)
+enum status preprocess_broadcast_status(struct comm *comm, enum status status)
 {
     struct {
         int status;

@@ -19,7 +19,7 @@
 #include "base/path_escape.h"
 #include "midi/midi.h"
 
-enum { LARGEST_BATCH = 16, BATCHES_PER_RANK = 8 };
+enum { BATCH_MAX = 16, BATCHES_PER_RANK = 8 };
 
 struct reader {
     struct preprocess *preprocess;
@@ -78,7 +78,7 @@ static enum status skip_unopened(struct reader *reader, struct record *record)
     return set_reason(reader, record, FILE_SKIPPED, "not in the split file");
 }
 
-static enum status keep_piece(struct reader *reader, struct record *record)
+static enum status spill_piece(struct reader *reader, struct record *record)
 {
     const struct midi_file *midi = &reader->midi;
     const struct tokens *tokens = &reader->tokens;
@@ -92,8 +92,8 @@ static enum status keep_piece(struct reader *reader, struct record *record)
     record->tempo = midi->first_tempo;
     record->ticks_per_beat = midi->notes.ticks_per_beat;
     record->ticks_per_second = midi->notes.ticks_per_second;
-    enum status status =
-        spill_append(&reader->preprocess->spill, &midi->notes, tokens, &record->spilled);
+    enum status status = spill_append(&reader->preprocess->spill, &midi->notes, tokens,
+                                      &record->spill_offset);
     if (status != STATUS_OK)
         return status;
     return set_reason(reader, record,
@@ -103,34 +103,35 @@ static enum status keep_piece(struct reader *reader, struct record *record)
 
 /* Repairs come first in the reason because they may be the cause. */
 static enum status skip_piece(struct reader *reader, struct record *record,
-                              const char *why)
+                              const char *fault)
 {
     char reason[2 * MIDI_REASON_SIZE];
     const char *repairs = reader->midi.reason;
-    snprintf(reason, sizeof reason, "%s%s%s", repairs, *repairs ? "; " : "", why);
+    snprintf(reason, sizeof reason, "%s%s%s", repairs, *repairs ? "; " : "", fault);
     return set_reason(reader, record, FILE_SKIPPED, reason);
 }
 
-/* Applies the pedal and cuts long silences. why[size]: the limit that the remaining piece
- * violates, or "". The piece's length is measured to the last key release, without the
- * pedal, unless something was cut. */
-static enum status trim_piece(struct reader *reader, char *why, size_t size)
+/* Applies the pedal and cuts long silences. fault[size]: the limit that the remaining
+ * piece violates, or "". The piece's length is measured to the last key release, without
+ * the pedal, unless something was cut. */
+static enum status prepare_piece(struct reader *reader, char *fault, size_t size)
 {
     const struct options *options = reader->preprocess->options;
     struct midi_file *midi = &reader->midi;
     double seconds = notes_duration(&midi->notes);
-    bool cut;
-    *why = '\0';
-    enum status status = piece_shape(midi, reader->preprocess->encoding, options, &cut);
+    bool changed;
+    *fault = '\0';
+    enum status status =
+        piece_prepare(midi, reader->preprocess->encoding, options, &changed);
     if (status != STATUS_OK)
         return status;
-    if (cut)
+    if (changed)
         seconds = notes_duration(&midi->notes);
     if (midi->notes.count < (uint64_t)options->data.min_notes)
-        snprintf(why, size, "too few notes: %zu (at least %lld)", midi->notes.count,
+        snprintf(fault, size, "too few notes: %zu (at least %lld)", midi->notes.count,
                  (long long)options->data.min_notes);
     else if (seconds > options->data.max_seconds)
-        snprintf(why, size, "too long: %.1f seconds (at most %g)", seconds,
+        snprintf(fault, size, "too long: %.1f seconds (at most %g)", seconds,
                  options->data.max_seconds);
     return STATUS_OK;
 }
@@ -145,19 +146,19 @@ static enum status read_piece(struct reader *reader, const uint8_t *bytes, size_
         return status;
     if (midi->outcome == MIDI_SKIPPED)
         return set_reason(reader, record, FILE_SKIPPED, midi->reason);
-    char why[128];
-    status = trim_piece(reader, why, sizeof why);
+    char fault[128];
+    status = prepare_piece(reader, fault, sizeof fault);
     if (status != STATUS_OK)
         return status;
-    if (*why)
-        return skip_piece(reader, record, why);
+    if (*fault)
+        return skip_piece(reader, record, fault);
     reader->tokens.count = 0;
     if (preprocess->encoding->encode(preprocess->encoding, &midi->notes,
                                      &reader->tokens) != STATUS_OK)
         return skip_piece(reader, record, status_message());
     if (reader->tokens.count == 0)
-        return skip_piece(reader, record, piece_why_empty(&midi->notes));
-    return keep_piece(reader, record);
+        return skip_piece(reader, record, piece_empty_reason(&midi->notes));
+    return spill_piece(reader, record);
 }
 
 static enum status read_file(struct reader *reader, struct record *record)
@@ -219,7 +220,7 @@ static void show_progress(struct reader *reader, size_t assigned)
 static size_t batch_size(size_t files, int ranks)
 {
     size_t batch = files / ((size_t)ranks * BATCHES_PER_RANK);
-    return batch < 1 ? 1 : batch > LARGEST_BATCH ? LARGEST_BATCH : batch;
+    return batch < 1 ? 1 : batch > BATCH_MAX ? BATCH_MAX : batch;
 }
 
 static enum status read_batches(struct reader *reader, struct comm_counter *counter)
@@ -252,7 +253,7 @@ static enum status read_share(struct preprocess *preprocess, struct comm_counter
     if (status == STATUS_OK)
         status = read_batches(&reader, counter);
     if (status == STATUS_OK)
-        status = spill_finish(&preprocess->spill);
+        status = spill_close(&preprocess->spill);
     if (status != STATUS_OK)
         preprocess_stop_counter(counter);
     progress_end(&reader.progress);
@@ -262,8 +263,9 @@ static enum status read_share(struct preprocess *preprocess, struct comm_counter
 }
 
 /* Sorts rank 0's gathered records by file; every file has exactly one. */
-static enum status order_records(struct preprocess *preprocess, const struct record *from,
-                                 size_t count, const uint64_t *reason_base)
+static enum status sort_gathered(struct preprocess *preprocess,
+                                 const struct record *gathered, size_t count,
+                                 const uint64_t *reason_base)
 {
     struct records *records = &preprocess->records;
     struct record *items =
@@ -276,8 +278,8 @@ static enum status order_records(struct preprocess *preprocess, const struct rec
         return status_fail(STATUS_FAILED, "%zu outcomes for %zu files", count,
                            preprocess->scan.file_count);
     for (size_t i = 0; i < count; i++) {
-        struct record *record = &records->items[from[i].file];
-        *record = from[i];
+        struct record *record = &records->items[gathered[i].file];
+        *record = gathered[i];
         record->reason += reason_base[record->rank];
     }
     return STATUS_OK;
@@ -306,7 +308,7 @@ static enum status merge_gathered(struct preprocess *preprocess, const uint8_t *
         status_fail(STATUS_FAILED, "out of memory");
         free(reasons);
     } else {
-        status = order_records(preprocess, (const struct record *)(const void *)rows,
+        status = sort_gathered(preprocess, (const struct record *)(const void *)rows,
                                row_base[ranks] / sizeof(struct record), reason_base);
         pool_free(&preprocess->records.reasons);
         preprocess->records.reasons =

@@ -13,22 +13,22 @@
 #include "base/progress.h"
 #include "h5/h5.h"
 
-struct result { /* of one shard, as sent to rank 0 */
+struct shard_result { /* of one shard, as sent to rank 0 */
     uint64_t shard, hash;
-    struct dataset_shard counts;
+    struct split_counts counts;
 };
 
-enum { TOKENS = NOTE_COLUMNS, DATA_COLUMNS };
+enum { TOKEN_COLUMN = NOTE_COLUMNS, DATA_COLUMNS };
 
 struct writer {
     struct preprocess *preprocess;
     struct spill_reader spills;
     uint8_t *chunks[DATA_COLUMNS]; /* of each column, the chunk being filled */
-    struct result *results;
+    struct shard_result *results;
     size_t result_count;
 };
 
-struct builder { /* a shard being written */
+struct shard_builder { /* a shard being written */
     struct h5_file *file;
     const struct record *pieces;
     size_t count;
@@ -41,7 +41,7 @@ struct table {
 };
 
 static const struct table note_table = {0, NOTE_COLUMNS};
-static const struct table token_table = {TOKENS, DATA_COLUMNS};
+static const struct table token_table = {TOKEN_COLUMN, DATA_COLUMNS};
 
 static enum status out_of_memory(void)
 {
@@ -58,32 +58,32 @@ static size_t element_size(int c)
     return h5_type_size(data_column(c)->type);
 }
 
-static uint64_t table_length(const struct builder *shard, struct table table)
+static uint64_t table_length(const struct shard_builder *shard, struct table table)
 {
     const struct piece_row *last = &shard->rows[shard->count];
-    return table.first == TOKENS ? last->token_first : last->note_first;
+    return table.first == TOKEN_COLUMN ? last->token_first : last->note_first;
 }
 
 /* The number of the table's rows that belong to the piece. */
 static uint64_t piece_length(const struct record *piece, struct table table)
 {
-    return table.first == TOKENS ? piece->tokens : piece->notes;
+    return table.first == TOKEN_COLUMN ? piece->tokens : piece->notes;
 }
 
 /* The offset of column c of a piece in its spill. */
-static uint64_t spilled_column(const struct record *piece, int c)
+static uint64_t column_offset(const struct record *piece, int c)
 {
-    uint64_t at = piece->spilled;
-    for (int before = 0; before < c; before++)
-        at += piece->notes * element_size(before);
-    return at;
+    uint64_t offset = piece->spill_offset;
+    for (int i = 0; i < c; i++)
+        offset += piece->notes * element_size(i);
+    return offset;
 }
 
-/* Copies rows [skip, skip + count) of a piece to the chunks, after their first `filled`
+/* Reads rows [skip, skip + count) of a piece into the chunks, after their first `filled`
  * rows. */
-static enum status gather(struct writer *writer, const struct record *piece,
-                          struct table table, uint64_t skip, uint64_t count,
-                          uint64_t filled)
+static enum status read_rows(struct writer *writer, const struct record *piece,
+                             struct table table, uint64_t skip, uint64_t count,
+                             uint64_t filled)
 {
     struct iovec parts[DATA_COLUMNS];
     for (int c = table.first; c < table.end; c++)
@@ -91,18 +91,18 @@ static enum status gather(struct writer *writer, const struct record *piece,
                                   count * element_size(c)};
     int rank = (int)piece->rank;
     if (count == piece_length(piece, table))
-        return spill_read(&writer->spills, rank, spilled_column(piece, table.first),
+        return spill_read(&writer->spills, rank, column_offset(piece, table.first),
                           &parts[table.first], table.end - table.first);
     enum status status = STATUS_OK;
     for (int c = table.first; c < table.end && status == STATUS_OK; c++)
         status =
             spill_read(&writer->spills, rank,
-                       spilled_column(piece, c) + skip * element_size(c), &parts[c], 1);
+                       column_offset(piece, c) + skip * element_size(c), &parts[c], 1);
     return status;
 }
 
 /* Writes the chunks as rows [first, first + count) of the table. */
-static enum status write_chunks(struct writer *writer, const struct builder *shard,
+static enum status write_chunks(struct writer *writer, const struct shard_builder *shard,
                                 struct table table, uint64_t first, uint64_t count)
 {
     enum status status = STATUS_OK;
@@ -112,7 +112,7 @@ static enum status write_chunks(struct writer *writer, const struct builder *sha
     return status;
 }
 
-static enum status write_table(struct writer *writer, const struct builder *shard,
+static enum status write_table(struct writer *writer, const struct shard_builder *shard,
                                struct table table)
 {
     uint64_t length = table_length(shard, table), chunk = h5_chunk_length(length);
@@ -126,7 +126,7 @@ static enum status write_table(struct writer *writer, const struct builder *shar
         uint64_t rows = piece_length(piece, table), part;
         for (uint64_t skip = 0; skip < rows && status == STATUS_OK; skip += part) {
             part = rows - skip < chunk - filled ? rows - skip : chunk - filled;
-            status = gather(writer, piece, table, skip, part, filled);
+            status = read_rows(writer, piece, table, skip, part, filled);
             filled += part;
             if (status == STATUS_OK && (filled == chunk || written + filled == length)) {
                 status = write_chunks(writer, shard, table, written, filled);
@@ -201,9 +201,9 @@ static enum status write_piece_paths(const struct preprocess *preprocess,
 }
 
 static void count_pieces(const struct piece_row *rows, size_t count,
-                         struct dataset_shard *counts)
+                         struct split_counts *counts)
 {
-    *counts = (struct dataset_shard){0};
+    *counts = (struct split_counts){0};
     for (size_t i = 0; i < count; i++) {
         counts->pieces[rows[i].split]++;
         counts->notes[rows[i].split] += rows[i].note_count;
@@ -226,12 +226,12 @@ static enum status write_attributes(struct h5_file *file, size_t shard, uint64_t
 }
 
 static enum status fill_shard(struct writer *writer, struct h5_file *file, size_t index,
-                              struct result *result)
+                              struct shard_result *result)
 {
     const struct preprocess *preprocess = writer->preprocess;
-    const struct record *pieces = preprocess->kept + preprocess->shard_first[index];
+    const struct record *pieces = preprocess->pieces + preprocess->shard_first[index];
     size_t count = preprocess->shard_first[index + 1] - preprocess->shard_first[index];
-    struct builder shard = {file, pieces, count, piece_rows(pieces, count)};
+    struct shard_builder shard = {file, pieces, count, piece_rows(pieces, count)};
     if (!shard.rows)
         return out_of_memory();
     count_pieces(shard.rows, count, &result->counts);
@@ -247,7 +247,7 @@ static enum status fill_shard(struct writer *writer, struct h5_file *file, size_
     if (status == STATUS_OK)
         status = write_table(writer, &shard, token_table);
     if (status == STATUS_OK)
-        status = describe_datasets(file);
+        status = describe_datasets(file, preprocess->options->data.pedal == PEDAL_EXTEND);
     free(shard.rows);
     return status;
 }
@@ -290,12 +290,12 @@ static enum status write_shards(struct writer *writer, struct comm_counter *coun
 
 static bool allocate_chunks(struct writer *writer)
 {
-    bool complete = true;
+    bool allocated = true;
     for (int c = 0; c < DATA_COLUMNS; c++) {
         writer->chunks[c] = malloc(H5_MAX_CHUNK * element_size(c));
-        complete &= writer->chunks[c] != NULL;
+        allocated &= writer->chunks[c] != NULL;
     }
-    return complete;
+    return allocated;
 }
 
 static enum status write_share(struct writer *writer, struct comm_counter *counter)
@@ -318,7 +318,7 @@ static enum status write_share(struct writer *writer, struct comm_counter *count
 }
 
 static enum status store_results(struct preprocess *preprocess,
-                                 const struct result *results, size_t count)
+                                 const struct shard_result *results, size_t count)
 {
     size_t shards = (size_t)preprocess->options->data.shards;
     preprocess->shards = calloc(shards, sizeof *preprocess->shards);
@@ -346,8 +346,8 @@ static enum status gather_results(struct preprocess *preprocess,
     if (status == STATUS_OK && comm_rank(preprocess->comm) == 0) {
         for (int rank = 0; rank < comm_size(preprocess->comm); rank++)
             size += sizes[rank];
-        status = store_results(preprocess, (const struct result *)(const void *)all,
-                               size / sizeof(struct result));
+        status = store_results(preprocess, (const struct shard_result *)(const void *)all,
+                               size / sizeof(struct shard_result));
     }
     free(sizes);
     free(all);

@@ -22,7 +22,7 @@
 #include "midi/midi.h"
 
 struct input { /* used until the labels are unique */
-    const char *given;
+    const char *argument;
     char *absolute;
     const char *label; /* a suffix of absolute */
     bool directory;
@@ -50,9 +50,9 @@ static enum status out_of_memory(void)
 
 /* The path with all links in its directories resolved. The last component is kept as
  * given, unless it is "." or "..". */
-static char *absolute_path(const char *given)
+static char *absolute_path(const char *path)
 {
-    char *trimmed = strdup(given);
+    char *trimmed = strdup(path);
     if (!trimmed)
         return NULL;
     for (size_t n = strlen(trimmed); n > 1 && trimmed[n - 1] == '/'; n--)
@@ -72,21 +72,21 @@ static char *absolute_path(const char *given)
     return absolute;
 }
 
-static enum status find_input(const char *given, struct input *input)
+static enum status find_input(const char *argument, struct input *input)
 {
-    struct stat facts;
-    if (given[0] == '\0')
+    struct stat st;
+    if (argument[0] == '\0')
         return status_fail(STATUS_MISUSE,
                            "an empty path where a folder or file is expected");
-    if (stat(given, &facts) != 0)
-        return status_fail(STATUS_MISUSE, "%s: can't read this folder or file: %s", given,
-                           strerror(errno));
-    input->given = given;
-    input->directory = S_ISDIR(facts.st_mode);
-    input->absolute = absolute_path(given);
+    if (stat(argument, &st) != 0)
+        return status_fail(STATUS_MISUSE, "%s: can't read this folder or file: %s",
+                           argument, strerror(errno));
+    input->argument = argument;
+    input->directory = S_ISDIR(st.st_mode);
+    input->absolute = absolute_path(argument);
     if (!input->absolute)
-        return status_fail(STATUS_FAILED, "%s: can't find its absolute path: %s", given,
-                           strerror(errno));
+        return status_fail(STATUS_FAILED, "%s: can't find its absolute path: %s",
+                           argument, strerror(errno));
     input->label = path_base(input->absolute);
     return STATUS_OK;
 }
@@ -103,14 +103,14 @@ static int compare_inputs(const void *a, const void *b)
 static size_t sort_inputs(struct input *inputs, size_t count)
 {
     qsort(inputs, count, sizeof *inputs, compare_inputs);
-    size_t kept = 0;
+    size_t unique = 0;
     for (size_t i = 0; i < count; i++) {
-        if (kept > 0 && strcmp(inputs[kept - 1].absolute, inputs[i].absolute) == 0)
+        if (unique > 0 && strcmp(inputs[unique - 1].absolute, inputs[i].absolute) == 0)
             free(inputs[i].absolute);
         else
-            inputs[kept++] = inputs[i];
+            inputs[unique++] = inputs[i];
     }
-    return kept;
+    return unique;
 }
 
 /* True if `path` is equal to `other` or inside it. */
@@ -124,20 +124,20 @@ static bool is_within(const char *path, const char *other)
 /* Extends the label by one parent directory; false if there is none. */
 static bool extend_label(struct input *input)
 {
-    const char *at = input->label;
-    if (at - input->absolute < 2)
+    const char *label = input->label;
+    if (label - input->absolute < 2)
         return false;
-    at--; /* the slash */
-    while (at > input->absolute && at[-1] != '/')
-        at--;
-    input->label = at;
+    label--; /* the slash */
+    while (label > input->absolute && label[-1] != '/')
+        label--;
+    input->label = label;
     return true;
 }
 
 /* Extends labels until no label equals another or lies inside another. An input inside
  * another one keeps a colliding label only if no parent is left; its files are already
  * listed. */
-static enum status separate_labels(struct input *inputs, size_t count)
+static enum status disambiguate_labels(struct input *inputs, size_t count)
 {
     bool *collides = calloc(count, sizeof *collides);
     if (!collides)
@@ -191,10 +191,10 @@ static int compare_keys(const void *a, const void *b)
 
 static bool is_visited(const struct walk *walk, const char *directory)
 {
-    struct stat facts;
-    if (stat(directory, &facts) != 0)
+    struct stat st;
+    if (stat(directory, &st) != 0)
         return false;
-    struct directory_key key = {facts.st_dev, facts.st_ino};
+    struct directory_key key = {st.st_dev, st.st_ino};
     return tfind(&key, &walk->visited, compare_keys) != NULL;
 }
 
@@ -202,13 +202,13 @@ static bool is_visited(const struct walk *walk, const char *directory)
  */
 static enum status mark_visited(struct walk *walk, const char *directory)
 {
-    struct stat facts;
-    if (stat(directory, &facts) != 0)
+    struct stat st;
+    if (stat(directory, &st) != 0)
         return STATUS_OK;
     struct directory_key *key = malloc(sizeof *key);
     if (!key)
         return out_of_memory();
-    *key = (struct directory_key){facts.st_dev, facts.st_ino};
+    *key = (struct directory_key){st.st_dev, st.st_ino};
     void *node = tsearch(key, &walk->visited, compare_keys);
     if (!node) {
         free(key);
@@ -321,12 +321,12 @@ static int compare_files(const void *a, const void *b, void *text)
 static enum status record_input(struct scan *scan, const struct input *input,
                                 const char *label)
 {
-    struct scan_input *kept = &scan->inputs[scan->input_count++];
-    enum status status = pool_append(&scan->text, input->given, &kept->given);
+    struct scan_input *recorded = &scan->inputs[scan->input_count++];
+    enum status status = pool_append(&scan->text, input->argument, &recorded->argument);
     if (status == STATUS_OK)
-        status = pool_append(&scan->text, label, &kept->label);
+        status = pool_append(&scan->text, label, &recorded->label);
     if (status == STATUS_OK)
-        status = pool_append(&scan->text, input->absolute, &kept->absolute);
+        status = pool_append(&scan->text, input->absolute, &recorded->absolute);
     return status;
 }
 
@@ -350,17 +350,17 @@ static enum status walk_inputs(struct scan *scan, const struct input *inputs,
     return status;
 }
 
-enum status scan_inputs(const char *const *given, size_t count, struct scan *scan)
+enum status scan_inputs(const char *const *arguments, size_t count, struct scan *scan)
 {
     *scan = (struct scan){0};
     struct input *inputs = calloc(count + 1, sizeof *inputs);
     scan->inputs = calloc(count + 1, sizeof *scan->inputs);
     enum status status = inputs && scan->inputs ? STATUS_OK : out_of_memory();
     for (size_t i = 0; i < count && status == STATUS_OK; i++)
-        status = find_input(given[i], &inputs[i]);
+        status = find_input(arguments[i], &inputs[i]);
     if (status == STATUS_OK) {
         count = sort_inputs(inputs, count);
-        status = separate_labels(inputs, count);
+        status = disambiguate_labels(inputs, count);
     }
     if (status == STATUS_OK)
         status = walk_inputs(scan, inputs, count);

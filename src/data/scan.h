@@ -16,9 +16,9 @@ enum scan_kind { SCAN_FILE, SCAN_DIRECTORY, SCAN_UNOPENABLE };
 /* Values of a file's split besides enum split. */
 enum { SCAN_SPLIT_BY_HASH = 254, SCAN_SPLIT_UNLISTED = 255 };
 
-struct scan_input { /* offsets into text */
-    uint64_t given; /* as on the command line */
-    uint64_t label; /* prefix of the recorded paths, escaped like them */
+struct scan_input {    /* offsets into text */
+    uint64_t argument; /* as on the command line */
+    uint64_t label;    /* prefix of the recorded paths, escaped like them */
     uint64_t absolute;
 };
 
@@ -47,7 +47,7 @@ struct scan { /* zero-initialise; free with scan_free */
  * working directory nor on the location of the corpus. Inputs of equal name are
  * distinguished by as many of their parent directories as necessary. STATUS_MISUSE for a
  * missing input. */
-enum status scan_inputs(const char *const *given, size_t count, struct scan *scan);
+enum status scan_inputs(const char *const *arguments, size_t count, struct scan *scan);
 
 /* Broadcasts rank 0's list. Collective. */
 enum status scan_broadcast(struct comm *comm, struct scan *scan);

@@ -83,14 +83,14 @@ uint64_t shard_hash(const struct piece_row *rows, size_t count)
 {
     uint64_t hash = count;
     for (size_t i = 0; i < count; i++) {
-        uint64_t link[] = {hash,
-                           rows[i].hash_high,
-                           rows[i].hash_low,
-                           rows[i].split,
-                           rows[i].note_count,
-                           rows[i].token_count,
-                           rows[i].token_hash};
-        hash = hash64(link, sizeof link);
+        uint64_t fields[] = {hash,
+                             rows[i].hash_high,
+                             rows[i].hash_low,
+                             rows[i].split,
+                             rows[i].note_count,
+                             rows[i].token_count,
+                             rows[i].token_hash};
+        hash = hash64(fields, sizeof fields);
     }
     return hash;
 }
@@ -98,15 +98,15 @@ uint64_t shard_hash(const struct piece_row *rows, size_t count)
 uint64_t dataset_hash_of(uint64_t vocabulary_hash, const uint64_t *shard_hashes,
                          size_t shards)
 {
-    uint64_t link[] = {vocabulary_hash, shards,
-                       hash64(shard_hashes, shards * sizeof *shard_hashes)};
-    return hash64(link, sizeof link);
+    uint64_t fields[] = {vocabulary_hash, shards,
+                         hash64(shard_hashes, shards * sizeof *shard_hashes)};
+    return hash64(fields, sizeof fields);
 }
 
 uint64_t settings_hash_of(uint64_t dataset_hash, const char *settings)
 {
-    uint64_t link[] = {dataset_hash, hash64(settings, strlen(settings))};
-    return hash64(link, sizeof link);
+    uint64_t fields[] = {dataset_hash, hash64(settings, strlen(settings))};
+    return hash64(fields, sizeof fields);
 }
 
 char *shard_path(const char *dataset, size_t index)
@@ -114,7 +114,7 @@ char *shard_path(const char *dataset, size_t index)
     return path_format("%s/shard-%04zu.h5", dataset, index);
 }
 
-char *dataset_names(size_t shards)
+char *dataset_file_names(size_t shards)
 {
     if (shards == 0)
         return path_format(INDEX_NAME "\n");

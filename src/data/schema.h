@@ -2,6 +2,7 @@
 #ifndef TUTTI_DATA_SCHEMA_H
 #define TUTTI_DATA_SCHEMA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -44,8 +45,9 @@ struct piece_row {
 extern const struct column piece_columns[];
 
 /* Writes the attributes "description" and, where one applies, "unit" of every dataset of
- * a shard or the index that is being written, and "names" of /pieces/split. */
-enum status describe_datasets(struct h5_file *file);
+ * a shard or the index that is being written, and "names" of /pieces/split. `pedal`: the
+ * notes' durations include the sustain pedal. */
+enum status describe_datasets(struct h5_file *file, bool pedal);
 
 /* packed[i] = the member of rows[i], and back. */
 void column_pack(const struct column *column, const void *rows, size_t row_size,
@@ -69,6 +71,6 @@ char *shard_path(const char *dataset, size_t index);
 
 /* The files of a complete dataset, as the list of an owned_directory. The caller frees
  * it; NULL if out of memory. */
-char *dataset_names(size_t shards);
+char *dataset_file_names(size_t shards);
 
 #endif

@@ -11,43 +11,43 @@ static const double KEY_SECONDS_MAX = 60; /* unless max_silence is longer */
 double *silence_last_releases(const struct notes *notes, const struct encoding *encoding,
                               double max_silence)
 {
-    double *keys = malloc((notes->count + 1) * sizeof *keys);
+    double *last_release = malloc((notes->count + 1) * sizeof *last_release);
     double last = 0,
            longest = max_silence > KEY_SECONDS_MAX ? max_silence : KEY_SECONDS_MAX;
-    for (size_t i = 0; keys && i < notes->count; i++) {
+    for (size_t i = 0; last_release && i < notes->count; i++) {
         const struct note *note = &notes->items[i];
         double held = note->duration < longest ? note->duration : longest;
         if (note->start + held > last && encoding->keeps(encoding, note))
             last = note->start + held;
-        keys[i] = last;
+        last_release[i] = last;
     }
-    return keys;
+    return last_release;
 }
 
-/* The end of the sound so far: `end`, or the last key's release if that is too far back.
- */
-static double sound_end(double end, double key, double max_silence)
+/* The end of the sound so far: `end`, or the last key release if that is too far back. */
+static double sound_end(double end, double release, double max_silence)
 {
-    return end - key > max_silence ? key : end;
+    return end - release > max_silence ? release : end;
 }
 
-static void keep_better(struct silence *best, const struct silence *part)
+static void select_part(struct silence_part *best, const struct silence_part *part)
 {
     best->first = part->first;
     best->count = part->count;
     best->sounding = part->sounding;
 }
 
-struct silence silence_find(const struct notes *notes, const struct encoding *encoding,
-                            const double *keys, double max_silence)
+struct silence_part silence_find(const struct notes *notes,
+                                 const struct encoding *encoding,
+                                 const double *last_release, double max_silence)
 {
-    struct silence best = {0}, part = {0};
-    double end = 0, key = 0; /* of the preceding notes */
-    bool counted = false;    /* the current silence is counted in best.cuts */
+    struct silence_part best = {0}, part = {0};
+    double end = 0, release = 0; /* of the preceding notes */
+    bool counted = false;        /* the current silence is counted in best.cuts */
     for (size_t i = 0; i < notes->count; i++) {
         const struct note *note = &notes->items[i];
         bool sounds = encoding->keeps(encoding, note);
-        double silence_seconds = note->start - sound_end(end, key, max_silence);
+        double silence_seconds = note->start - sound_end(end, release, max_silence);
         if (silence_seconds > max_silence) {
             best.cuts += !counted;
             best.longest =
@@ -55,16 +55,16 @@ struct silence silence_find(const struct notes *notes, const struct encoding *en
             counted = !sounds;
             if (counted)
                 continue;
-            part = (struct silence){.first = i};
+            part = (struct silence_part){.first = i};
             end = 0;
         }
         part.count = i - part.first + 1;
         part.sounding += sounds;
         if (part.sounding > best.sounding || part.first == best.first)
-            keep_better(&best, &part);
+            select_part(&best, &part);
         if (sounds && note->start + note->duration > end)
             end = note->start + note->duration;
-        key = keys[i];
+        release = last_release[i];
     }
     return best;
 }
@@ -90,56 +90,58 @@ static int decimals(double seconds)
     return seconds < 10 ? 1 : 0;
 }
 
-/* Ends the notes that sound too long after `key`, the release of the piece's last key.
+/* Ends the notes that sound too long after `release`, the last key release of the piece.
  * Returns the longest of these times in seconds, 0 if there is none. */
-static double end_held(struct midi_file *midi, double key, double max_silence)
+static double end_held_notes(struct midi_file *midi, double release, double max_silence)
 {
     struct notes *notes = &midi->notes;
-    uint32_t tick = midi_tick_at(midi, key);
-    double held = 0;
+    uint32_t tick = midi_tick_at(midi, release);
+    double longest = 0;
     for (size_t i = 0; i < notes->count; i++) {
         struct note *note = &notes->items[i];
-        double from = note->start > key ? note->start
-                                        : key; /* later if the encoding drops the note */
-        double after = note->start + note->duration - from;
-        if (after <= max_silence)
+        double from = note->start > release
+                          ? note->start
+                          : release; /* later if the encoding drops the note */
+        double held = note->start + note->duration - from;
+        if (held <= max_silence)
             continue;
-        held = after > held ? after : held;
+        longest = held > longest ? held : longest;
         midi_end_note(midi, note, tick);
     }
-    if (held > 0)
+    if (longest > 0)
         notes_sort(notes); /* notes with equal start are sorted by length */
-    return held;
+    return longest;
 }
 
-static void keep_part(struct midi_file *midi, const struct silence *part)
+static void trim_to_part(struct midi_file *midi, const struct silence_part *part)
 {
     struct notes *notes = &midi->notes;
-    size_t left_out = notes->count - part->count;
+    size_t dropped = notes->count - part->count;
     double longest = part->longest;
-    if (left_out == 0)
+    if (dropped == 0)
         add_reason(midi, "silence of %.*f s before the first note", decimals(longest),
                    longest);
     else if (part->cuts == 1)
         add_reason(midi, "silence of %.*f s: %zu of %zu notes left out",
-                   decimals(longest), longest, left_out, notes->count);
+                   decimals(longest), longest, dropped, notes->count);
     else
         add_reason(midi, "%zu silences of up to %.*f s: %zu of %zu notes left out",
-                   part->cuts, decimals(longest), longest, left_out, notes->count);
+                   part->cuts, decimals(longest), longest, dropped, notes->count);
     memmove(notes->items, notes->items + part->first, part->count * sizeof *notes->items);
     notes->count = part->count;
 }
 
 bool silence_cut(struct midi_file *midi, const struct encoding *encoding,
-                 const double *keys, double max_silence)
+                 const double *last_release, double max_silence)
 {
     struct notes *notes = &midi->notes;
-    struct silence part = silence_find(notes, encoding, keys, max_silence);
+    struct silence_part part = silence_find(notes, encoding, last_release, max_silence);
     if (part.sounding == 0)
         return false;
     if (part.cuts > 0)
-        keep_part(midi, &part);
-    double held = end_held(midi, keys[part.first + part.count - 1], max_silence);
+        trim_to_part(midi, &part);
+    double held =
+        end_held_notes(midi, last_release[part.first + part.count - 1], max_silence);
     if (held > 0 && part.cuts == 0)
         add_reason(midi, "notes held for %.*f s after the last key", decimals(held),
                    held);

@@ -18,15 +18,15 @@
 #include "encode/encoding.h"
 #include "midi/midi.h"
 
-/* keys[i]: the time in seconds of the last key release among notes 0..i of a file just
- * read, before its pedal is applied. The caller frees it; NULL if out of memory. */
+/* last_release[i]: the time in seconds of the last key release among notes 0..i of a file
+ * just read, before its pedal is applied. The caller frees it; NULL if out of memory. */
 double *silence_last_releases(const struct notes *notes, const struct encoding *encoding,
                               double max_silence);
 
-/* The part of a piece that is kept. */
-struct silence {
+/* A part of a piece without long silences, and the cuts that isolate it. */
+struct silence_part {
     size_t first, count; /* its notes */
-    size_t sounding;     /* those that the encoding keeps */
+    size_t sounding;     /* the number of them that the encoding keeps */
     size_t cuts;         /* silences longer than max_silence */
     double longest;      /* the longest of them, seconds */
 };
@@ -36,9 +36,10 @@ struct silence {
  * (ties: the first). A part begins with a note that sounds; the first begins with the
  * file if that is at most `max_silence` earlier. It includes other notes that begin at
  * most `max_silence` seconds after its sound ends. `notes` are in the order of
- * notes_sort; `keys` from silence_last_releases. */
-struct silence silence_find(const struct notes *notes, const struct encoding *encoding,
-                            const double *keys, double max_silence);
+ * notes_sort; `last_release` from silence_last_releases. */
+struct silence_part silence_find(const struct notes *notes,
+                                 const struct encoding *encoding,
+                                 const double *last_release, double max_silence);
 
 /* Keeps only that part of a file just read, and ends notes that sound too long after its
  * last key release. The pedal may already have been applied, but after
@@ -48,6 +49,6 @@ struct silence silence_find(const struct notes *notes, const struct encoding *en
  * note, as in a file that contains nothing else. A file in which nothing sounds is
  * unchanged. Returns whether anything changed. */
 bool silence_cut(struct midi_file *midi, const struct encoding *encoding,
-                 const double *keys, double max_silence);
+                 const double *last_release, double max_silence);
 
 #endif

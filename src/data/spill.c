@@ -29,7 +29,7 @@ enum status spill_create(const char *directory, int rank, struct spill_writer *s
     spill->descriptor =
         open(spill->path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
     if (spill->descriptor < 0)
-        return status_fail_errno("%s: can't make the file", spill->path);
+        return status_fail_errno("%s: can't create the file", spill->path);
     return STATUS_OK;
 }
 
@@ -56,8 +56,8 @@ static enum status flush(struct spill_writer *spill)
 }
 
 /* Appends the column of `count` rows, in parts that fit into the buffer. */
-static enum status append(struct spill_writer *spill, const struct column *column,
-                          const void *rows, size_t row_size, size_t count)
+static enum status append_column(struct spill_writer *spill, const struct column *column,
+                                 const void *rows, size_t row_size, size_t count)
 {
     size_t size = h5_type_size(column->type);
     for (size_t done = 0; done < count;) {
@@ -79,13 +79,14 @@ enum status spill_append(struct spill_writer *spill, const struct notes *notes,
 {
     *offset = spill->size;
     for (const struct column *column = note_columns; column->name; column++)
-        if (append(spill, column, notes->items, sizeof *notes->items, notes->count) !=
-            STATUS_OK)
+        if (append_column(spill, column, notes->items, sizeof *notes->items,
+                          notes->count) != STATUS_OK)
             return STATUS_FAILED;
-    return append(spill, &token_column, tokens->items, sizeof(token), tokens->count);
+    return append_column(spill, &token_column, tokens->items, sizeof(token),
+                         tokens->count);
 }
 
-enum status spill_finish(struct spill_writer *spill)
+enum status spill_close(struct spill_writer *spill)
 {
     enum status status = flush(spill);
     int failed = close(spill->descriptor);
@@ -143,22 +144,22 @@ enum status spill_read(struct spill_reader *reader, int rank, uint64_t offset,
     if (open_spill(reader, rank, &descriptor) != STATUS_OK)
         return STATUS_FAILED;
     while (count > 0) {
-        ssize_t got = preadv(descriptor, parts, count, (off_t)offset);
-        if (got < 0 && errno == EINTR)
+        ssize_t bytes_read = preadv(descriptor, parts, count, (off_t)offset);
+        if (bytes_read < 0 && errno == EINTR)
             continue;
-        if (got < 0)
+        if (bytes_read < 0)
             return status_fail_errno("%s/spill-%d: can't read", reader->directory, rank);
-        if (got == 0)
+        if (bytes_read == 0)
             return status_fail(STATUS_FAILED, "%s/spill-%d: ends at %llu, too early",
                                reader->directory, rank, (unsigned long long)offset);
-        offset += (uint64_t)got;
-        for (size_t left = (size_t)got; count > 0; parts++, count--) {
-            if (left < parts->iov_len) {
-                parts->iov_base = (uint8_t *)parts->iov_base + left;
-                parts->iov_len -= left;
+        offset += (uint64_t)bytes_read;
+        for (size_t remaining = (size_t)bytes_read; count > 0; parts++, count--) {
+            if (remaining < parts->iov_len) {
+                parts->iov_base = (uint8_t *)parts->iov_base + remaining;
+                parts->iov_len -= remaining;
                 break;
             }
-            left -= parts->iov_len;
+            remaining -= parts->iov_len;
         }
     }
     return STATUS_OK;

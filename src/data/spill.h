@@ -29,7 +29,7 @@ enum status spill_append(struct spill_writer *spill, const struct notes *notes,
                          const struct tokens *tokens, uint64_t *offset);
 
 /* Flushes and closes the file; afterwards all of it can be read. No append may follow. */
-enum status spill_finish(struct spill_writer *spill);
+enum status spill_close(struct spill_writer *spill);
 void spill_free(struct spill_writer *spill);
 
 enum { SPILL_OPEN_FILES = 64 };

@@ -46,7 +46,7 @@ static enum status out_of_memory(void)
  */
 
 /* Removes "." and empty components in place: "./a//b.mid" becomes "a/b.mid". */
-static char *clean_path(char *path)
+static char *normalise_path(char *path)
 {
     char *to = path, *at = path;
     while (*at) {
@@ -85,8 +85,8 @@ static size_t find_joined(const struct scan *scan, const char *label, const char
 
 /* The file that `path` names if it begins with `root`, the root of an input; if the root
  * is the working directory, `path` is relative to it. SIZE_MAX: none. */
-static size_t find_below(const struct scan *scan, const char *label, const char *root,
-                         const char *path)
+static size_t find_under_root(const struct scan *scan, const char *label,
+                              const char *root, const char *path)
 {
     size_t length = strlen(root);
     while (length > 1 && root[length - 1] == '/')
@@ -102,15 +102,17 @@ static size_t find_below(const struct scan *scan, const char *label, const char 
 static size_t find_in_input(const struct scan *scan, size_t input, const char *path)
 {
     const char *label = scan->text.bytes + scan->inputs[input].label;
-    char *given = strdup(scan->text.bytes + scan->inputs[input].given);
-    size_t file = given ? find_below(scan, label, clean_path(given), path) : SIZE_MAX;
-    free(given);
+    char *argument = strdup(scan->text.bytes + scan->inputs[input].argument);
+    size_t file = argument ? find_under_root(scan, label, normalise_path(argument), path)
+                           : SIZE_MAX;
+    free(argument);
     if (file != SIZE_MAX)
         return file;
-    return find_below(scan, label, scan->text.bytes + scan->inputs[input].absolute, path);
+    return find_under_root(scan, label, scan->text.bytes + scan->inputs[input].absolute,
+                           path);
 }
 
-static size_t find_in_full(const struct scan *scan, const char *path)
+static size_t find_full_path(const struct scan *scan, const char *path)
 {
     size_t file = find_joined(scan, "", "", path);
     for (size_t i = 0; i < scan->input_count && file == SIZE_MAX; i++)
@@ -180,8 +182,8 @@ static size_t find_suffix(const struct split_list *list, const char *end, size_t
 
 /* The first two files that `path` matches as a suffix; with `unlisted`, only those that
  * no other line has named. *count: 0, 1, or 2 for two or more. */
-static enum status find_partial(struct split_list *list, const char *path, bool unlisted,
-                                size_t files[2], int *count)
+static enum status find_by_suffix(struct split_list *list, const char *path,
+                                  bool unlisted, size_t files[2], int *count)
 {
     *count = 0;
     char *escaped = path_escape(path);
@@ -208,16 +210,16 @@ static enum status find_partial(struct split_list *list, const char *path, bool 
 
 static enum status assign(struct split_list *list, const struct line *line, size_t file)
 {
-    uint8_t *known = &list->scan->files[file].split;
-    if (*known != SCAN_SPLIT_UNLISTED && *known != (uint8_t)line->split)
+    uint8_t *assigned = &list->scan->files[file].split;
+    if (*assigned != SCAN_SPLIT_UNLISTED && *assigned != (uint8_t)line->split)
         return status_fail(STATUS_MISUSE, "%s:%zu: '%s' is %s here and %s above",
                            list->origin, line->number, line->path,
-                           split_name(line->split), split_name((enum split) * known));
-    *known = (uint8_t)line->split;
+                           split_name(line->split), split_name((enum split) * assigned));
+    *assigned = (uint8_t)line->split;
     return STATUS_OK;
 }
 
-static enum status keep_ambiguous(struct split_list *list, const struct line *line)
+static enum status add_ambiguous(struct split_list *list, const struct line *line)
 {
     struct line *ambiguous = array_reserve(list->ambiguous, &list->ambiguous_capacity,
                                            list->ambiguous_count + 1, sizeof *ambiguous);
@@ -240,16 +242,16 @@ static enum status no_such_file(const struct split_list *list, const struct line
 
 static enum status assign_path(struct split_list *list, const struct line *line)
 {
-    size_t files[2] = {find_in_full(list->scan, line->path), 0};
+    size_t files[2] = {find_full_path(list->scan, line->path), 0};
     int count = files[0] != SIZE_MAX;
     enum status status = STATUS_OK;
     if (count == 0)
-        status = find_partial(list, line->path, false, files, &count);
+        status = find_by_suffix(list, line->path, false, files, &count);
     if (status != STATUS_OK)
         return status;
     if (count == 0)
         return no_such_file(list, line);
-    return count == 1 ? assign(list, line, files[0]) : keep_ambiguous(list, line);
+    return count == 1 ? assign(list, line, files[0]) : add_ambiguous(list, line);
 }
 
 /* One round over the ambiguous lines: those that match only one of the remaining files
@@ -261,10 +263,10 @@ static enum status resolve_round(struct split_list *list)
     for (size_t i = 0; i < list->ambiguous_count; i++) {
         struct line line = list->ambiguous[i];
         size_t files[2];
-        int left = 0;
+        int matches = 0;
         if (status == STATUS_OK)
-            status = find_partial(list, line.path, true, files, &left);
-        if (status == STATUS_OK && left == 1) {
+            status = find_by_suffix(list, line.path, true, files, &matches);
+        if (status == STATUS_OK && matches == 1) {
             status = assign(list, &line, files[0]);
             free(line.path);
         } else {
@@ -278,9 +280,9 @@ static enum status resolve_round(struct split_list *list)
 static enum status resolve_all(struct split_list *list)
 {
     enum status status = STATUS_OK;
-    size_t before = 0;
-    while (status == STATUS_OK && list->ambiguous_count != before) {
-        before = list->ambiguous_count;
+    size_t previous = 0;
+    while (status == STATUS_OK && list->ambiguous_count != previous) {
+        previous = list->ambiguous_count;
         status = resolve_round(list);
     }
     return status;
@@ -290,9 +292,9 @@ static enum status refuse_ambiguous(struct split_list *list, const struct line *
 {
     size_t files[2];
     int count;
-    enum status status = find_partial(list, line->path, true, files, &count);
+    enum status status = find_by_suffix(list, line->path, true, files, &count);
     if (status == STATUS_OK && count == 0)
-        status = find_partial(list, line->path, false, files, &count);
+        status = find_by_suffix(list, line->path, false, files, &count);
     if (status != STATUS_OK)
         return status;
     bool in_order = files[0] < files[1];
@@ -318,7 +320,7 @@ static enum status parse_line(struct split_list *list, size_t number, char *text
         return status_fail(STATUS_MISUSE,
                            "%s:%zu: '%s' is not a split (expected train, valid or test)",
                            list->origin, number, tab + 1);
-    struct line line = {clean_path(text), number, (enum split)split};
+    struct line line = {normalise_path(text), number, (enum split)split};
     return assign_path(list, &line);
 }
 

@@ -1,7 +1,7 @@
-/* stream: rows that take pieces from a queue, reshuffled in each microbatch epoch.
+/* stream: rows that read the pieces of a queue, reshuffled in each microbatch epoch.
  *
  * A piece of n tokens is n + 1 inputs: END, then its tokens. The target of each input is
- * the next one, and END for the last. A row's position is kept twice: as the plain values
+ * the next one, and END for the last. A row's position is held twice: as the plain values
  * that a checkpoint stores (epoch, position in the queue, offset), and as the piece at
  * that position, so that only the current queue is in memory.
  *
@@ -30,13 +30,13 @@ struct stream {
     struct stream_cursor cursor;
     uint32_t *queue;        /* the order of microbatch epoch cursor.epoch */
     struct stream_row *row; /* [rows] */
-    size_t *at;             /* [rows]: the piece that the row is in */
+    size_t *row_piece;      /* [rows]: the piece that the row reads */
     struct view *view;      /* [rows] */
     token *buffer;          /* [rows][VIEW_TOKENS], if there is a cache */
     /* of the single pass: */
-    size_t once_next; /* next piece to start */
-    size_t *once_at;  /* [rows]; NO_PIECE: none */
-    uint64_t *once_offset;
+    size_t pass_next;   /* next piece to start */
+    size_t *pass_piece; /* [rows]; NO_PIECE: none */
+    uint64_t *pass_offset;
 };
 
 static const size_t NO_PIECE = SIZE_MAX;
@@ -66,13 +66,13 @@ static enum status allocate(struct stream *stream)
     size_t views = stream->source.cache ? rows * VIEW_TOKENS : 1;
     stream->queue = calloc(pieces ? pieces : 1, sizeof *stream->queue);
     stream->row = calloc(rows, sizeof *stream->row);
-    stream->at = calloc(rows, sizeof *stream->at);
+    stream->row_piece = calloc(rows, sizeof *stream->row_piece);
     stream->view = calloc(rows, sizeof *stream->view);
     stream->buffer = calloc(views, sizeof *stream->buffer);
-    stream->once_at = calloc(rows, sizeof *stream->once_at);
-    stream->once_offset = calloc(rows, sizeof *stream->once_offset);
-    if (!stream->queue || !stream->row || !stream->at || !stream->view ||
-        !stream->buffer || !stream->once_at || !stream->once_offset)
+    stream->pass_piece = calloc(rows, sizeof *stream->pass_piece);
+    stream->pass_offset = calloc(rows, sizeof *stream->pass_offset);
+    if (!stream->queue || !stream->row || !stream->row_piece || !stream->view ||
+        !stream->buffer || !stream->pass_piece || !stream->pass_offset)
         return status_fail(STATUS_FAILED,
                            "no memory for the stream of microbatch %d (%zu pieces)",
                            stream->microbatch, pieces);
@@ -112,18 +112,18 @@ enum status stream_create(struct stream_source *source, token end, int microbatc
     return STATUS_OK;
 }
 
-enum status stream_from_shard(struct shard *pieces, token end, int microbatch, int rows,
+enum status stream_from_shard(struct shard *shard, token end, int microbatch, int rows,
                               uint64_t seed, struct stream **out)
 {
-    struct stream_source source = {.piece_count = pieces->piece_count,
-                                   .token_count = pieces->token_count,
-                                   .tokens = pieces->tokens};
-    pieces->tokens = NULL;
+    struct stream_source source = {.piece_count = shard->piece_count,
+                                   .token_count = shard->token_count,
+                                   .tokens = shard->tokens};
+    shard->tokens = NULL;
     source.pieces = calloc(source.piece_count + 1, sizeof *source.pieces);
     for (size_t i = 0; source.pieces && i < source.piece_count; i++)
-        source.pieces[i] = (struct stream_piece){pieces->pieces[i].token_first,
-                                                 pieces->pieces[i].token_count};
-    shard_free(pieces);
+        source.pieces[i] = (struct stream_piece){shard->pieces[i].token_first,
+                                                 shard->pieces[i].token_count};
+    shard_free(shard);
     if (!source.pieces) {
         source_free(&source);
         return status_fail(STATUS_FAILED, "no memory for the stream of microbatch %d",
@@ -139,11 +139,11 @@ void stream_close(struct stream *stream)
     source_free(&stream->source);
     free(stream->queue);
     free(stream->row);
-    free(stream->at);
+    free(stream->row_piece);
     free(stream->view);
     free(stream->buffer);
-    free(stream->once_at);
-    free(stream->once_offset);
+    free(stream->pass_piece);
+    free(stream->pass_offset);
     free(stream);
 }
 
@@ -166,8 +166,9 @@ uint64_t stream_table_bytes(uint64_t pieces, int rows, bool cached)
 {
     const struct stream *stream = NULL;
     size_t each_piece = sizeof *stream->source.pieces + sizeof *stream->queue;
-    size_t each_row = sizeof *stream->row + sizeof *stream->at + sizeof *stream->view +
-                      sizeof *stream->once_at + sizeof *stream->once_offset +
+    size_t each_row = sizeof *stream->row + sizeof *stream->row_piece +
+                      sizeof *stream->view + sizeof *stream->pass_piece +
+                      sizeof *stream->pass_offset +
                       (cached ? VIEW_TOKENS * sizeof *stream->buffer : 0);
     return sizeof *stream + pieces * each_piece + (uint64_t)rows * each_row;
 }
@@ -193,7 +194,7 @@ static size_t shard_of(const struct stream_source *source, size_t piece)
         else
             high = middle;
     }
-    return source->shards[low].number;
+    return source->shards[low].cache_index;
 }
 
 static enum status read_tokens(struct stream *stream, int r, size_t piece, uint64_t first,
@@ -218,16 +219,16 @@ static enum status load_view(struct stream *stream, int r, size_t piece, uint64_
     struct view *view = &stream->view[r];
     if (view->piece == piece && offset >= view->from && offset < view->to)
         return STATUS_OK;
-    uint64_t all = stream->source.pieces[piece].count, first = 0, count = all;
+    uint64_t total = stream->source.pieces[piece].count, first = 0, count = total;
     if (stream->source.cache) {
         first = offset ? offset - 1 : 0;
-        count = all - first < VIEW_TOKENS ? all - first : VIEW_TOKENS;
+        count = total - first < VIEW_TOKENS ? total - first : VIEW_TOKENS;
     }
     *view = (struct view){.piece = piece, .first = first};
     enum status status = read_tokens(stream, r, piece, first, count);
     if (status == STATUS_OK) {
         view->from = first ? first + 1 : 0;
-        view->to = first + count == all ? all + 1 : first + count;
+        view->to = first + count == total ? total + 1 : first + count;
     }
     return status;
 }
@@ -257,16 +258,17 @@ static void start_next_piece(struct stream *stream, int r)
         shuffle_queue(stream, cursor->epoch, stream->queue);
     }
     stream->row[r] = (struct stream_row){.epoch = cursor->epoch, .piece = cursor->next};
-    stream->at[r] = stream->queue[cursor->next++];
+    stream->row_piece[r] = stream->queue[cursor->next++];
 }
 
 static enum status read_row(struct stream *stream, int r, token *input, int32_t *target)
 {
     struct stream_row *row = &stream->row[r];
     if (row->piece < 0 ||
-        (uint64_t)row->offset > stream->source.pieces[stream->at[r]].count)
+        (uint64_t)row->offset > stream->source.pieces[stream->row_piece[r]].count)
         start_next_piece(stream, r);
-    return read_input(stream, r, stream->at[r], (uint64_t)row->offset++, input, target);
+    return read_input(stream, r, stream->row_piece[r], (uint64_t)row->offset++, input,
+                      target);
 }
 
 enum status stream_next(struct stream *stream, int steps, token *inputs, int32_t *targets)
@@ -286,28 +288,28 @@ enum status stream_next(struct stream *stream, int steps, token *inputs, int32_t
 
 void stream_rewind(struct stream *stream)
 {
-    stream->once_next = 0;
+    stream->pass_next = 0;
     for (int r = 0; r < stream->rows; r++)
-        stream->once_at[r] = NO_PIECE;
+        stream->pass_piece[r] = NO_PIECE;
 }
 
 /* Moves the row to the next piece if its own has no inputs left. False if no piece is
  * left.
  */
-static bool once_advance(struct stream *stream, int r)
+static bool pass_advance(struct stream *stream, int r)
 {
-    size_t piece = stream->once_at[r];
-    if (piece != NO_PIECE && stream->once_offset[r] <= stream->source.pieces[piece].count)
+    size_t piece = stream->pass_piece[r];
+    if (piece != NO_PIECE && stream->pass_offset[r] <= stream->source.pieces[piece].count)
         return true;
-    stream->once_at[r] = NO_PIECE;
-    if (stream->once_next == stream->source.piece_count)
+    stream->pass_piece[r] = NO_PIECE;
+    if (stream->pass_next == stream->source.piece_count)
         return false;
-    stream->once_at[r] = stream->once_next++;
-    stream->once_offset[r] = 0;
+    stream->pass_piece[r] = stream->pass_next++;
+    stream->pass_offset[r] = 0;
     return true;
 }
 
-enum status stream_next_once(struct stream *stream, int steps, token *inputs,
+enum status stream_pass_next(struct stream *stream, int steps, token *inputs,
                              int32_t *targets, int64_t *counted)
 {
     int rows = stream->rows;
@@ -317,9 +319,9 @@ enum status stream_next_once(struct stream *stream, int steps, token *inputs,
         int r = i % rows;
         inputs[i] = stream->end;
         targets[i] = -1;
-        if (!once_advance(stream, r))
+        if (!pass_advance(stream, r))
             continue;
-        status = read_input(stream, r, stream->once_at[r], stream->once_offset[r]++,
+        status = read_input(stream, r, stream->pass_piece[r], stream->pass_offset[r]++,
                             &inputs[i], &targets[i]);
         *counted += 1;
     }
@@ -349,8 +351,8 @@ static bool restore_row(struct stream *stream, int r, const struct stream_row *r
         (row->epoch == cursor->epoch && row->piece >= cursor->next))
         return false;
     shuffle_queue(stream, row->epoch, queue);
-    stream->at[r] = queue[row->piece];
-    int64_t tokens = (int64_t)stream->source.pieces[stream->at[r]].count;
+    stream->row_piece[r] = queue[row->piece];
+    int64_t tokens = (int64_t)stream->source.pieces[stream->row_piece[r]].count;
     return row->offset >= 0 && row->offset <= tokens + 1;
 }
 

@@ -3,7 +3,7 @@
  * A microbatch holds the pieces of the shards assigned to it. In each microbatch epoch it
  * visits them once, in an order keyed by (seed, microbatch epoch, microbatch): a queue.
  * The rows start with the first pieces of the queue; a row that reaches the end of its
- * piece takes the next one. A row's sequence is END p END p' END ...: inputs[t] and
+ * piece starts the next one. A row's sequence is END p END p' END ...: inputs[t] and
  * targets[t] = inputs[t + 1]. Inputs and targets never end, whatever the lengths of the
  * pieces. The position of a microbatch is entirely in struct stream_row and struct
  * stream_cursor, plain values that a checkpoint stores; so a run resumes exactly, with
@@ -74,9 +74,9 @@ streams_bytes(const struct streams *streams); /* upper bound of the memory held 
 
 /* ---- one stream ---- */
 
-/* Creates a stream of pieces in memory. Takes ownership of *pieces, which is zeroed, also
+/* Creates a stream of pieces in memory. Takes ownership of *shard, which is zeroed, also
  * on failure. `end`: the encoding's END. */
-enum status stream_from_shard(struct shard *pieces, token end, int microbatch, int rows,
+enum status stream_from_shard(struct shard *shard, token end, int microbatch, int rows,
                               uint64_t seed, struct stream **out);
 void stream_close(struct stream *stream); /* NULL is fine */
 
@@ -94,7 +94,7 @@ enum status stream_next(struct stream *stream, int steps, token *inputs,
 /* A single pass, for validation: like stream_next over the pieces in shard order, but a
  * row without a piece gets input END and target -1 (not counted). *counted: the number of
  * targets that are not -1; 0 when the pass is over. stream_rewind starts again. */
-enum status stream_next_once(struct stream *stream, int steps, token *inputs,
+enum status stream_pass_next(struct stream *stream, int steps, token *inputs,
                              int32_t *targets, int64_t *counted);
 void stream_rewind(struct stream *stream);
 

@@ -13,7 +13,7 @@ struct stream_piece {
 /* A shard that holds the pieces from `piece` up to, but excluding, `piece` of the next
  * stream_shard. */
 struct stream_shard {
-    size_t piece, number; /* number: the cache's index */
+    size_t piece, cache_index;
 };
 
 struct stream_source { /* zero-initialise; freed with stream_close */

@@ -13,7 +13,7 @@
 
 /* ---- memory ---- */
 
-static uint64_t all_tokens(const struct dataset_shard *shard)
+static uint64_t total_tokens(const struct split_counts *shard)
 {
     uint64_t tokens = 0;
     for (int split = 0; split < SPLITS; split++)
@@ -21,7 +21,7 @@ static uint64_t all_tokens(const struct dataset_shard *shard)
     return tokens;
 }
 
-static bool is_wanted(const struct streams_request *request, size_t shard)
+static bool is_requested(const struct streams_request *request, size_t shard)
 {
     int microbatch = request->assigned[shard] - request->first;
     return microbatch >= 0 && microbatch < request->count &&
@@ -31,14 +31,14 @@ static bool is_wanted(const struct streams_request *request, size_t shard)
 /* While a shard is being opened, its table of the pieces of all splits is in memory. */
 static uint64_t opening_bytes(const struct dataset *dataset)
 {
-    uint64_t most = 0;
+    uint64_t largest = 0;
     for (size_t i = 0; i < dataset->shard_count; i++) {
         uint64_t pieces = 0;
         for (int split = 0; split < SPLITS; split++)
             pieces += dataset->shards[i].pieces[split];
-        most = pieces > most ? pieces : most;
+        largest = pieces > largest ? pieces : largest;
     }
-    return most * (sizeof(struct piece_row) + sizeof(uint64_t));
+    return largest * (sizeof(struct piece_row) + sizeof(uint64_t));
 }
 
 uint64_t streams_min_idle_bytes(const struct streams_request *request)
@@ -46,9 +46,9 @@ uint64_t streams_min_idle_bytes(const struct streams_request *request)
     const struct dataset *dataset = request->dataset;
     uint64_t pieces = 0, bytes = 0;
     for (size_t i = 0; i < dataset->shard_count; i++)
-        if (is_wanted(request, i)) {
+        if (is_requested(request, i)) {
             pieces += dataset->shards[i].pieces[request->split];
-            bytes += token_cache_table_bytes(all_tokens(&dataset->shards[i])) +
+            bytes += token_cache_table_bytes(total_tokens(&dataset->shards[i])) +
                      sizeof(struct stream_shard);
         }
     bytes += stream_table_bytes(pieces, request->rows * request->count, true);
@@ -57,14 +57,14 @@ uint64_t streams_min_idle_bytes(const struct streams_request *request)
 
 static uint64_t largest_chunk(const struct streams_request *request)
 {
-    uint64_t most = 0;
+    uint64_t largest = 0;
     for (size_t i = 0; i < request->dataset->shard_count; i++)
-        if (is_wanted(request, i)) {
+        if (is_requested(request, i)) {
             uint64_t bytes =
-                token_cache_chunk_bytes(all_tokens(&request->dataset->shards[i]));
-            most = bytes > most ? bytes : most;
+                token_cache_chunk_bytes(total_tokens(&request->dataset->shards[i]));
+            largest = bytes > largest ? bytes : largest;
         }
-    return most;
+    return largest;
 }
 
 uint64_t streams_min_bytes(const struct streams_request *request)
@@ -92,7 +92,7 @@ static enum status add_pieces(const struct shard_file *file, enum split split,
     struct stream_piece *pieces =
         realloc(source->pieces, (source->piece_count + count) * sizeof *pieces);
     if (!pieces)
-        return dataset_no_memory(h5_path(file->file));
+        return dataset_out_of_memory(h5_path(file->file));
     source->pieces = pieces;
     for (size_t i = 0; i < file->count; i++) {
         const struct piece_row *row = &file->rows[i];
@@ -118,9 +118,9 @@ static enum status add_shard(const struct streams_request *request, size_t index
     if (shards)
         source->shards = shards;
     else
-        status = dataset_no_memory(h5_path(file.file));
+        status = dataset_out_of_memory(h5_path(file.file));
     if (status == STATUS_OK)
-        status = token_cache_add(source->cache, &file, &shard.number);
+        status = token_cache_add(source->cache, &file, &shard.cache_index);
     if (status == STATUS_OK)
         status = add_pieces(&file, request->split, source);
     if (status == STATUS_OK)
@@ -129,14 +129,14 @@ static enum status add_shard(const struct streams_request *request, size_t index
     return status;
 }
 
-/* Loads only the tables of pieces; the tokens stay in the files. */
+/* Reads only the tables of pieces; the tokens stay in the files. */
 static enum status open_cached(const struct streams_request *request, int microbatch,
                                struct token_cache *cache, struct stream **out)
 {
     struct stream_source source = {.cache = cache};
     enum status status = STATUS_OK;
     for (size_t i = 0; status == STATUS_OK && i < request->dataset->shard_count; i++)
-        if (request->assigned[i] == microbatch && is_wanted(request, i))
+        if (request->assigned[i] == microbatch && is_requested(request, i))
             status = add_shard(request, i, &source);
     if (status != STATUS_OK) {
         free(source.pieces);
@@ -150,18 +150,18 @@ static enum status open_cached(const struct streams_request *request, int microb
 static enum status open_in_memory(const struct streams_request *request, int microbatch,
                                   struct stream **out)
 {
-    struct shard pieces = {0};
+    struct shard shard = {0};
     for (size_t i = 0; i < request->dataset->shard_count; i++) {
-        if (request->assigned[i] != microbatch || !is_wanted(request, i))
+        if (request->assigned[i] != microbatch || !is_requested(request, i))
             continue;
         enum status status =
-            dataset_read_shard(request->dataset, i, request->split, &pieces);
+            dataset_read_shard(request->dataset, i, request->split, &shard);
         if (status != STATUS_OK) {
-            shard_free(&pieces);
+            shard_free(&shard);
             return status;
         }
     }
-    return stream_from_shard(&pieces, request->dataset->encoding->end, microbatch,
+    return stream_from_shard(&shard, request->dataset->encoding->end, microbatch,
                              request->rows, request->seed, out);
 }
 
@@ -188,7 +188,7 @@ enum status streams_open(const struct streams_request *request, struct streams *
         status = token_cache_create(request->dataset, &out->cache);
     out->list = calloc((size_t)request->count, sizeof(struct stream *));
     if (!out->list)
-        status = dataset_no_memory(request->dataset->path);
+        status = dataset_out_of_memory(request->dataset->path);
     for (; status == STATUS_OK && out->count < request->count; out->count++) {
         struct stream **stream = &out->list[out->count];
         int microbatch = request->first + out->count;
@@ -196,7 +196,8 @@ enum status streams_open(const struct streams_request *request, struct streams *
                             : open_in_memory(request, microbatch, stream);
     }
     if (status == STATUS_OK && out->cache)
-        token_cache_plan(out->cache, request->memory - streams_min_idle_bytes(request));
+        token_cache_set_limit(out->cache,
+                              request->memory - streams_min_idle_bytes(request));
     if (status != STATUS_OK)
         streams_close(out);
     return status;

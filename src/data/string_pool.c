@@ -6,14 +6,14 @@
 
 #include "base/array.h"
 
-enum status pool_append(struct string_pool *pool, const char *line, uint64_t *offset)
+enum status pool_append(struct string_pool *pool, const char *text, uint64_t *offset)
 {
-    size_t length = strlen(line) + 1;
+    size_t length = strlen(text) + 1;
     char *bytes = array_reserve(pool->bytes, &pool->capacity, pool->size + length, 1);
     if (!bytes)
         return STATUS_FAILED;
     pool->bytes = bytes;
-    memcpy(pool->bytes + pool->size, line, length);
+    memcpy(pool->bytes + pool->size, text, length);
     *offset = pool->size;
     pool->size += length;
     return STATUS_OK;

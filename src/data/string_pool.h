@@ -13,8 +13,8 @@ struct string_pool { /* zero-initialise; free with pool_free */
     size_t size, capacity;
 };
 
-/* Appends a copy of `line` with its terminating zero; *offset: its position. */
-enum status pool_append(struct string_pool *pool, const char *line, uint64_t *offset);
+/* Appends a copy of `text` with its terminating zero; *offset: its position. */
+enum status pool_append(struct string_pool *pool, const char *text, uint64_t *offset);
 void pool_free(struct string_pool *pool);
 
 #endif

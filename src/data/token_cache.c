@@ -2,7 +2,7 @@
  *
  * Slots are evicted by the clock algorithm (Corbato, "A Paging Experiment with the
  * Multics System", 1968): a hand moves round the ring and evicts the first slot that has
- * not been used since its last visit. The position of a piece's first tokens is
+ * not been referenced since its last visit. The position of a piece's first tokens is
  * unpredictable, so a more elaborate policy would not do better; hits come from the rest
  * of the piece.
  *
@@ -22,7 +22,7 @@
 #include "base/array.h"
 #include "base/phase.h"
 
-enum { OPEN_FILES_MAX = 256, OTHER_DESCRIPTORS = 64 };
+enum { OPEN_FILES_MAX = 256, RESERVED_DESCRIPTORS = 64 };
 
 static const uint32_t NO_SLOT = UINT32_MAX;
 
@@ -30,15 +30,15 @@ struct cached_shard {
     char *path;
     struct h5_chunks chunks;
     uint32_t *slot_of; /* [chunks.count]; NO_SLOT: not cached */
-    int64_t size;      /* of the file, with `changed`: to detect a modification */
-    struct timespec changed;
-    int descriptor;   /* -1: closed */
-    uint64_t used_at; /* the cache's clock when it was last read */
+    int64_t size;      /* of the file, with `modified`: to detect a modification */
+    struct timespec modified;
+    int descriptor;     /* -1: closed */
+    uint64_t last_used; /* the cache's clock when it was last read */
 };
 
 struct slot {
     size_t shard, chunk;
-    bool filled, used;
+    bool filled, referenced;
 };
 
 struct token_cache {
@@ -49,7 +49,7 @@ struct token_cache {
     uint8_t *bytes;   /* [slot_count][slot_size]; NULL until used */
     struct slot *slots;
     size_t slot_count, hand;
-    int open, max_open;
+    int open_count, max_open;
     uint64_t clock;
 };
 
@@ -59,17 +59,17 @@ static int max_open_files(void)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
-        limit.rlim_cur > 2 * OPEN_FILES_MAX + OTHER_DESCRIPTORS)
+        limit.rlim_cur > 2 * OPEN_FILES_MAX + RESERVED_DESCRIPTORS)
         return OPEN_FILES_MAX;
-    int left = (int)limit.rlim_cur - OTHER_DESCRIPTORS;
-    return left > 2 ? left / 2 : 1;
+    int available = (int)limit.rlim_cur - RESERVED_DESCRIPTORS;
+    return available > 2 ? available / 2 : 1;
 }
 
 enum status token_cache_create(const struct dataset *dataset, struct token_cache **out)
 {
     *out = calloc(1, sizeof **out);
     if (!*out)
-        return dataset_no_memory(dataset->path);
+        return dataset_out_of_memory(dataset->path);
     (*out)->dataset = dataset;
     (*out)->max_open = max_open_files();
     return STATUS_OK;
@@ -110,22 +110,22 @@ static enum status check_chunks(const struct shard_file *file,
 
 static enum status record_file(const struct shard_file *file, struct cached_shard *shard)
 {
-    struct stat facts;
-    if (stat(h5_path(file->file), &facts) != 0)
+    struct stat st;
+    if (stat(h5_path(file->file), &st) != 0)
         return status_fail_errno("%s: can't read", h5_path(file->file));
-    shard->size = facts.st_size;
-    shard->changed = facts.st_mtim;
+    shard->size = st.st_size;
+    shard->modified = st.st_mtim;
     shard->path = strdup(h5_path(file->file));
     shard->slot_of = malloc((shard->chunks.count + 1) * sizeof *shard->slot_of);
     if (!shard->path || !shard->slot_of)
-        return dataset_no_memory(h5_path(file->file));
+        return dataset_out_of_memory(h5_path(file->file));
     for (size_t i = 0; i < shard->chunks.count; i++)
         shard->slot_of[i] = NO_SLOT;
     return STATUS_OK;
 }
 
 enum status token_cache_add(struct token_cache *cache, struct shard_file *file,
-                            size_t *number)
+                            size_t *index)
 {
     struct cached_shard shard = {.descriptor = -1};
     struct cached_shard *shards = array_reserve(cache->shards, &cache->shard_capacity,
@@ -142,7 +142,7 @@ enum status token_cache_add(struct token_cache *cache, struct shard_file *file,
         free_shard(&shard);
         return status;
     }
-    *number = cache->shard_count;
+    *index = cache->shard_count;
     cache->shards[cache->shard_count++] = shard;
     return STATUS_OK;
 }
@@ -152,7 +152,7 @@ static size_t slot_bytes(const struct token_cache *cache)
     return cache->slot_size + sizeof *cache->slots;
 }
 
-void token_cache_plan(struct token_cache *cache, uint64_t bytes)
+void token_cache_set_limit(struct token_cache *cache, uint64_t bytes)
 {
     size_t chunks = 0;
     for (size_t i = 0; i < cache->shard_count; i++) {
@@ -198,39 +198,40 @@ static void close_shard(struct token_cache *cache, struct cached_shard *shard)
         return;
     close(shard->descriptor);
     shard->descriptor = -1;
-    cache->open--;
+    cache->open_count--;
 }
 
-static void close_oldest(struct token_cache *cache)
+static void close_least_recent(struct token_cache *cache)
 {
-    struct cached_shard *oldest = NULL;
+    struct cached_shard *least_recent = NULL;
     for (size_t i = 0; i < cache->shard_count; i++) {
         struct cached_shard *shard = &cache->shards[i];
-        if (shard->descriptor >= 0 && (!oldest || shard->used_at < oldest->used_at))
-            oldest = shard;
+        if (shard->descriptor >= 0 &&
+            (!least_recent || shard->last_used < least_recent->last_used))
+            least_recent = shard;
     }
-    close_shard(cache, oldest);
+    close_shard(cache, least_recent);
 }
 
 static bool is_unchanged(const struct cached_shard *shard)
 {
-    struct stat facts;
-    return fstat(shard->descriptor, &facts) == 0 && facts.st_size == shard->size &&
-           facts.st_mtim.tv_sec == shard->changed.tv_sec &&
-           facts.st_mtim.tv_nsec == shard->changed.tv_nsec;
+    struct stat st;
+    return fstat(shard->descriptor, &st) == 0 && st.st_size == shard->size &&
+           st.st_mtim.tv_sec == shard->modified.tv_sec &&
+           st.st_mtim.tv_nsec == shard->modified.tv_nsec;
 }
 
 static enum status open_shard(struct token_cache *cache, struct cached_shard *shard)
 {
-    shard->used_at = ++cache->clock;
+    shard->last_used = ++cache->clock;
     if (shard->descriptor >= 0)
         return STATUS_OK;
-    if (cache->open >= cache->max_open)
-        close_oldest(cache);
+    if (cache->open_count >= cache->max_open)
+        close_least_recent(cache);
     shard->descriptor = open(shard->path, O_RDONLY | O_CLOEXEC);
     if (shard->descriptor < 0)
         return status_fail_errno("%s: can't open", shard->path);
-    cache->open++;
+    cache->open_count++;
     if (!is_unchanged(shard)) {
         close_shard(cache, shard);
         return status_fail(STATUS_FAILED,
@@ -253,7 +254,7 @@ static enum status allocate_slots(struct token_cache *cache)
     if (cache->bytes && cache->slots)
         return STATUS_OK;
     token_cache_release(cache);
-    return dataset_no_memory(cache->dataset->path);
+    return dataset_out_of_memory(cache->dataset->path);
 }
 
 void token_cache_release(struct token_cache *cache)
@@ -276,17 +277,17 @@ static size_t evict_slot(struct token_cache *cache)
     struct slot *slot;
     for (;;) {
         slot = &cache->slots[cache->hand];
-        if (!slot->used)
+        if (!slot->referenced)
             break;
-        slot->used = false;
+        slot->referenced = false;
         cache->hand = (cache->hand + 1) % cache->slot_count;
     }
-    size_t number = cache->hand;
+    size_t index = cache->hand;
     cache->hand = (cache->hand + 1) % cache->slot_count;
     if (slot->filled)
         cache->shards[slot->shard].slot_of[slot->chunk] = NO_SLOT;
     *slot = (struct slot){0};
-    return number;
+    return index;
 }
 
 static token *slot_tokens(const struct token_cache *cache, size_t slot)
@@ -305,18 +306,18 @@ static enum status check_tokens(const struct token_cache *cache, const char *pat
     }
     if (largest < end)
         return STATUS_OK;
-    size_t at = 0;
-    while (tokens[at] < end)
-        at++;
+    size_t invalid = 0;
+    while (tokens[invalid] < end)
+        invalid++;
     return status_fail(STATUS_FAILED,
                        "%s: /tokens: %u at %llu, the vocabulary has %u: damaged, "
                        "preprocess again",
-                       path, tokens[at], (unsigned long long)(first + at), end);
+                       path, tokens[invalid], (unsigned long long)(first + invalid), end);
 }
 
-static enum status load(struct token_cache *cache, size_t number, size_t chunk)
+static enum status load_chunk(struct token_cache *cache, size_t index, size_t chunk)
 {
-    struct cached_shard *shard = &cache->shards[number];
+    struct cached_shard *shard = &cache->shards[index];
     size_t slot = evict_slot(cache);
     token *tokens = slot_tokens(cache, slot);
     uint64_t first = (uint64_t)chunk * shard->chunks.chunk_length;
@@ -332,34 +333,34 @@ static enum status load(struct token_cache *cache, size_t number, size_t chunk)
         status = check_tokens(cache, shard->path, first, count, tokens);
     if (status != STATUS_OK)
         return status;
-    cache->slots[slot] = (struct slot){.shard = number, .chunk = chunk, .filled = true};
+    cache->slots[slot] = (struct slot){.shard = index, .chunk = chunk, .filled = true};
     shard->slot_of[chunk] = (uint32_t)slot;
     return STATUS_OK;
 }
 
-static enum status find_chunk(struct token_cache *cache, size_t number, size_t chunk,
+static enum status find_chunk(struct token_cache *cache, size_t index, size_t chunk,
                               const token **tokens)
 {
-    struct cached_shard *shard = &cache->shards[number];
+    struct cached_shard *shard = &cache->shards[index];
     enum status status = allocate_slots(cache);
     if (status == STATUS_OK && shard->slot_of[chunk] == NO_SLOT)
-        status = load(cache, number, chunk);
+        status = load_chunk(cache, index, chunk);
     if (status != STATUS_OK)
         return status;
-    cache->slots[shard->slot_of[chunk]].used = true;
+    cache->slots[shard->slot_of[chunk]].referenced = true;
     *tokens = slot_tokens(cache, shard->slot_of[chunk]);
     return STATUS_OK;
 }
 
-enum status token_cache_read(struct token_cache *cache, size_t number, uint64_t first,
+enum status token_cache_read(struct token_cache *cache, size_t index, uint64_t first,
                              size_t count, token *out)
 {
-    size_t size = cache->shards[number].chunks.chunk_length;
+    size_t size = cache->shards[index].chunks.chunk_length;
     while (count > 0) {
         const token *tokens = NULL;
         size_t chunk = (size_t)(first / size), offset = (size_t)(first % size);
         size_t part = size - offset < count ? size - offset : count;
-        enum status status = find_chunk(cache, number, chunk, &tokens);
+        enum status status = find_chunk(cache, index, chunk, &tokens);
         if (status != STATUS_OK)
             return status;
         memcpy(out, tokens + offset, part * sizeof *out);

@@ -15,17 +15,17 @@ struct token_cache;
 enum status token_cache_create(const struct dataset *dataset, struct token_cache **out);
 void token_cache_free(struct token_cache *cache); /* NULL is fine */
 
-/* Records the location of the shard's tokens; `file` can be closed afterwards. *number:
+/* Records the location of the shard's tokens; `file` can be closed afterwards. *index:
  * the shard's index for token_cache_read, from 0. */
 enum status token_cache_add(struct token_cache *cache, struct shard_file *file,
-                            size_t *number);
+                            size_t *index);
 
 /* Limits the cached chunks to `bytes`, but to no less than one chunk. Call it once, after
  * the last token_cache_add. */
-void token_cache_plan(struct token_cache *cache, uint64_t bytes);
+void token_cache_set_limit(struct token_cache *cache, uint64_t bytes);
 
 /* out[i] = token first + i of the shard, for i < count. */
-enum status token_cache_read(struct token_cache *cache, size_t number, uint64_t first,
+enum status token_cache_read(struct token_cache *cache, size_t index, uint64_t first,
                              size_t count, token *out);
 
 /* Frees the chunks and closes the files, until the next token_cache_read. */

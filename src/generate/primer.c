@@ -38,12 +38,12 @@ static enum status encode_file(const struct checkpoint *checkpoint, const char *
         return status_fail(STATUS_FAILED, "%s: can't be the primer: %s", path,
                            midi->reason);
     const struct encoding *encoding = checkpoint->encoding;
-    enum status status = piece_shape(midi, encoding, &checkpoint->options, NULL);
+    enum status status = piece_prepare(midi, encoding, &checkpoint->options, NULL);
     if (status == STATUS_OK)
         status = encoding->encode(encoding, &midi->notes, tokens);
     if (status != STATUS_OK || tokens->count == 0)
         return status_fail(STATUS_FAILED, "%s: can't be the primer: %s", path,
-                           status == STATUS_OK ? piece_why_empty(&midi->notes)
+                           status == STATUS_OK ? piece_empty_reason(&midi->notes)
                                                : status_message());
     return STATUS_OK;
 }

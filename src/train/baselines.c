@@ -37,7 +37,7 @@ static enum status count_shard(const struct dataset *dataset, size_t index,
                               .end = encoding->end,
                               .previous = encoding->end,
                               .pairs = pairs};
-    return dataset_scan_shard(dataset, index, split, count_chunk, &counter);
+    return dataset_visit_shard(dataset, index, split, count_chunk, &counter);
 }
 
 static enum status count_shards(struct comm *comm, const struct dataset *dataset,

@@ -106,7 +106,7 @@ static enum status next_window(struct pass *pass, int64_t *counted)
     *counted = 0;
     for (int s = 0; status == STATUS_OK && s < pass->own.count; s++) {
         int64_t count = 0;
-        status = stream_next_once(pass->streams.list[s], pass->request->steps,
+        status = stream_pass_next(pass->streams.list[s], pass->request->steps,
                                   window_inputs(&pass->window, s),
                                   window_targets(&pass->window, s), &count);
         *counted += count;
@@ -181,7 +181,7 @@ static uint64_t own_tokens(const struct pass *pass)
 {
     uint64_t tokens = 0;
     for (size_t i = 0; i < pass->request->dataset->shard_count; i++) {
-        const struct dataset_shard *shard = &pass->request->dataset->shards[i];
+        const struct split_counts *shard = &pass->request->dataset->shards[i];
         int microbatch = pass->assignment[i] - pass->own.first;
         if (microbatch >= 0 && microbatch < pass->own.count)
             tokens +=
@@ -241,7 +241,7 @@ static double ratio(double numerator, double denominator)
 static enum status summarise(const struct pass *pass, struct evaluation *out)
 {
     const struct dataset *dataset = pass->request->dataset;
-    const struct dataset_shard *total = &dataset->total;
+    const struct split_counts *total = &dataset->total;
     enum split split = pass->request->split;
     double loss = exact_sum_extra(pass->sum, SUM_LOSS);
     uint64_t tokens = (uint64_t)exact_sum_extra_integer(pass->sum, SUM_TARGETS);

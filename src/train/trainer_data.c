@@ -138,6 +138,6 @@ bool training_data_has_validation(const struct training_data *data)
 
 uint64_t training_data_tokens(const struct training_data *data, enum split split)
 {
-    const struct dataset_shard *total = &data->dataset->total;
+    const struct split_counts *total = &data->dataset->total;
     return total->tokens[split] + total->pieces[split];
 }

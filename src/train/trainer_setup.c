@@ -285,7 +285,7 @@ static void log_dataset(const struct trainer *trainer)
     const struct options *requested = trainer->request->options,
                          *effective = &trainer->options;
     const struct dataset *dataset = trainer->data.dataset;
-    const struct dataset_shard *total = &dataset->total;
+    const struct split_counts *total = &dataset->total;
     if (requested->data.encoding != effective->data.encoding ||
         strcmp(requested->data.grid, effective->data.grid) != 0)
         log_info("the settings of [data] are the dataset's, not the configuration's: %s, "

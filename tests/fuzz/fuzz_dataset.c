@@ -282,7 +282,7 @@ static void read_shards(const struct dataset *dataset)
                 check_tokens((void *)(uintptr_t)dataset, shard.tokens, shard.token_count,
                              true);
             shard_free(&shard);
-            check(dataset_scan_shard(dataset, i, (enum split)split, check_tokens,
+            check(dataset_visit_shard(dataset, i, (enum split)split, check_tokens,
                                      (void *)(uintptr_t)dataset));
         }
 }
