@@ -153,7 +153,7 @@ static void add_block(struct step_engine *engine, enum exact_mode mode,
                                       .values = block->values,
                                       .ld_values = block->ld_values};
     if (is_exact(engine))
-        exact_sum_block(engine->sum, mode, &exact);
+        exact_sum_add_block(engine->sum, mode, &exact);
     else
         add_floats(engine, block);
 }
@@ -166,7 +166,7 @@ static void add_gradient(void *context, int microbatch,
     const struct gradient_block injected = {
         .first = block->first, .rows = 1, .width = 1, .values = &nan};
     phase_enter(PHASE_ALLREDUCE);
-    add_block(engine, microbatch == 0 ? EXACT_PUT : EXACT_ADD, block);
+    add_block(engine, microbatch == 0 ? EXACT_OVERWRITE : EXACT_ADD, block);
     if (microbatch == 0 && inject_due(FAULT_NAN, engine->step))
         add_block(engine, EXACT_ADD, &injected);
     phase_enter(PHASE_BACKWARD);
@@ -224,12 +224,12 @@ static void add_extras(struct step_engine *engine, const struct window *window,
     for (int s = 0; s < engine->batch.own.count; s++) {
         const struct microbatch_loss *loss = &window->losses[s];
         exact_sum_add_extra(sum, SUM_LOSS, loss->loss);
-        exact_sum_add_integer(sum, SUM_TARGETS, loss->targets);
-        exact_sum_add_integer(sum, SUM_CORRECT, loss->correct);
+        exact_sum_add_extra_integer(sum, SUM_TARGETS, loss->targets);
+        exact_sum_add_extra_integer(sum, SUM_CORRECT, loss->correct);
     }
-    exact_sum_add_integer(sum, SUM_STOP, flags->stop);
-    exact_sum_add_integer(sum, SUM_SAVE, flags->save);
-    exact_sum_add_integer(sum, SUM_FAILED, flags->input_failed);
+    exact_sum_add_extra_integer(sum, SUM_STOP, flags->stop);
+    exact_sum_add_extra_integer(sum, SUM_SAVE, flags->save);
+    exact_sum_add_extra_integer(sum, SUM_FAILED, flags->input_failed);
 }
 
 enum status step_reduce(struct step_engine *engine, const struct window *window,
@@ -280,7 +280,7 @@ static enum status report_bad_sum(const struct step_engine *engine,
                                   const struct training_state *state)
 {
     char how[PARAM_NAME + 96];
-    size_t mine = exact_sum_first_bad(engine->sum);
+    size_t mine = exact_sum_first_rejected(engine->sum);
     int64_t first = mine == SIZE_MAX ? INT64_MAX : (int64_t)mine;
     first = -comm_max_i64(engine->comm, -first);
     const char *tensor = tensor_at(&engine->params, first);
@@ -288,7 +288,7 @@ static enum status report_bad_sum(const struct step_engine *engine,
         return diverged(engine, state, "the loss is not finite or too large");
     snprintf(how, sizeof how,
              "the gradient of %s is not finite or too large (%" PRId64 " values)", tensor,
-             exact_sum_bad(engine->sum));
+             exact_sum_rejected(engine->sum));
     return diverged(engine, state, how);
 }
 
@@ -332,7 +332,7 @@ enum status step_update(struct step_engine *engine, struct training_state *state
     double loss = exact_sum_extra(engine->sum, SUM_LOSS);
     int64_t targets = exact_sum_extra_integer(engine->sum, SUM_TARGETS);
     int64_t correct = exact_sum_extra_integer(engine->sum, SUM_CORRECT);
-    if (exact_sum_bad(engine->sum))
+    if (exact_sum_rejected(engine->sum))
         return report_bad_sum(engine, state);
     phase_enter(PHASE_OPTIMIZER);
     double clip = options->train.clip_norm, factor = 1 / (double)targets;

@@ -109,7 +109,7 @@ static void add_gradient(void *context, int microbatch,
                                       .values = block->values,
                                       .ld_values = block->ld_values};
     (void)microbatch;
-    exact_sum_block(record->sum, EXACT_PUT, &exact);
+    exact_sum_add_block(record->sum, EXACT_OVERWRITE, &exact);
 }
 
 static void note_complete(void *context, size_t first)

@@ -122,7 +122,7 @@ struct sharded *sharded_create(struct comm *comm, void *values, void *weights,
 {
     struct sharded *sharded = calloc(1, sizeof *sharded);
     int *host_of = find_hosts(comm);
-    sharded->elements = bucket ? bucket : BUCKET_ELEMENTS;
+    sharded->elements = bucket ? bucket : DEFAULT_BUCKET_ELEMENTS;
     sharded->count = (count + sharded->elements - 1) / sharded->elements;
     sharded->started = sharded->count;
     sharded->all = count;
