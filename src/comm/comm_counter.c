@@ -61,7 +61,7 @@ static void serve_request(struct comm_counter *counter)
     MPI_Status from;
     comm_check_or_abort(MPI_Recv(&increment, 1, MPI_INT64_T, MPI_ANY_SOURCE,
                                  COUNTER_REQUEST_TAG, MPI_COMM_WORLD, &from),
-                        "count");
+                        "update a counter");
     if (increment == close_request) {
         counter->requesters--;
         return;
@@ -69,7 +69,7 @@ static void serve_request(struct comm_counter *counter)
     previous = atomic_fetch_add(counter->value, increment);
     comm_check_or_abort(MPI_Send(&previous, 1, MPI_INT64_T, from.MPI_SOURCE,
                                  COUNTER_REPLY_TAG, MPI_COMM_WORLD),
-                        "count");
+                        "update a counter");
 }
 
 void comm_counter_serve(struct comm_counter *counter)
@@ -89,7 +89,7 @@ static void send_request(const int64_t *increment)
 {
     comm_check_or_abort(
         MPI_Send(increment, 1, MPI_INT64_T, 0, COUNTER_REQUEST_TAG, MPI_COMM_WORLD),
-        "count");
+        "update a counter");
 }
 
 int64_t comm_counter_fetch_add(struct comm_counter *counter, int64_t increment)
@@ -102,7 +102,7 @@ int64_t comm_counter_fetch_add(struct comm_counter *counter, int64_t increment)
     send_request(&increment);
     comm_check_or_abort(MPI_Recv(&previous, 1, MPI_INT64_T, 0, COUNTER_REPLY_TAG,
                                  MPI_COMM_WORLD, MPI_STATUS_IGNORE),
-                        "count");
+                        "update a counter");
     phase_enter(phase);
     return previous;
 }

@@ -45,12 +45,12 @@ hash=$(hash_of runs/first)
 
 # start RANKS ARGUMENT...: starts a slowed-down run in the background; the launcher's pid
 # in $launcher, the ranks' in pid[]. RANKS = 0: without mpirun. It resumes runs/base, or
-# starts from scratch with other settings if $anew is set.
+# starts from scratch with other settings if $from_scratch is set.
 start() {
     local ranks=$1 command=("$tutti") resume=()
     shift
     rm -rf runs/x
-    if [ -z "${anew:-}" ]; then
+    if [ -z "${from_scratch:-}" ]; then
         cp -R runs/base runs/x
         resume=(--resume)
     fi
@@ -68,34 +68,34 @@ start() {
     [ ${#pid[@]} = $((ranks ? ranks : 1)) ] || fail "$*: found ${#pid[@]} ranks"
 }
 
-until_step() { # STEP
+wait_for_step() { # STEP
     while [ "$(grep -c gradient_norm runs/x/metrics.jsonl)" -lt "$1" ]; do
         ! ended $launcher || { cat log.txt >&2; fail "step $1 was not reached"; }
         sleep 0.02
     done
 }
 
-# finish: waits for the launcher; sets $code, and $took to the seconds since the last
+# wait_for_end: waits for the launcher; sets $code, and $seconds since the last
 # logged step.
-finish() {
+wait_for_end() {
     local child
     wait $launcher 2>/dev/null && code=0 || code=$?
     for child in "${pid[@]}"; do
         wait_until "the end of process $child" ended "$child"
     done
-    took=$(awk "BEGIN { printf \"%.1f\", $(date +%s.%N) - $(stat -c %.Y runs/x/metrics.jsonl) }")
+    seconds=$(awk "BEGIN { printf \"%.1f\", $(date +%s.%N) - $(stat -c %.Y runs/x/metrics.jsonl) }")
 }
 
-none() {
+expect_no_root_cause() {
     grep -q "root cause" log.txt && { cat log.txt >&2; fail "$1: a root cause"; }
     [ ! -e runs/x/root-cause.txt ] || fail "$1: there is a root-cause.txt"
 }
 
-# reported WHAT RANK PATTERN STEP LIMIT: requires one such report, and the end of all
+# expect_root_cause WHAT RANK PATTERN STEP LIMIT: requires one such report, and the end of all
 # processes within LIMIT.
-reported() {
+expect_root_cause() {
     local what=$1 rank=$2 pattern=$3 seen=$4 limit=$5 checkpoint
-    finish
+    wait_for_end
     [ "$code" != 0 ] && [ "$code" != 75 ] || { cat log.txt >&2; fail "$what: exit code $code"; }
     # a crashing rank's sanitizer, or the launcher, may have written half a line
     sed -i 's/\(.\)tutti: root cause/\1\ntutti: root cause/' log.txt
@@ -109,14 +109,14 @@ reported() {
     [ -f "$checkpoint" ] || { cat log.txt >&2; fail "$what: no checkpoint '$checkpoint'"; }
     grep -A3 'root cause' log.txt | cmp -s - runs/x/root-cause.txt ||
         { cat log.txt runs/x/root-cause.txt >&2; fail "$what: root-cause.txt is another"; }
-    awk -v took="$took" -v limit="$limit" 'BEGIN { exit !(took < limit) }' ||
-        fail "$what: all exited only after $took s"
-    echo "ok: $what: all exited $took s after the last step"
+    awk -v seconds="$seconds" -v limit="$limit" 'BEGIN { exit !(seconds < limit) }' ||
+        fail "$what: all exited only after $seconds s"
+    echo "ok: $what: all exited $seconds s after the last step"
 }
 
-# resumes: requires that the command of the report, run verbatim, leads to the same
+# expect_resumable: requires that the command of the report, run verbatim, leads to the same
 # weights.
-resumes() {
+expect_resumable() {
     local command got
     command=$(sed -n 's/^  resume with    //p' log.txt)
     bash -c "$command" >resumed.txt 2>&1 || { cat resumed.txt >&2; fail "$command"; }
@@ -131,50 +131,50 @@ resumes() {
 
 for rank in 1 0; do
     start 4 --inject kill@$rank:$step
-    reported "kill of rank $rank" $rank "was killed .*SIGKILL" "10|[0-9]" $death_limit
-    resumes
+    expect_root_cause "kill of rank $rank" $rank "was killed .*SIGKILL" "10|[0-9]" $death_limit
+    expect_resumable
     start 4 --inject segfault@$rank:$step
-    reported "segfault of rank $rank" $rank "was killed by signal 11 \(SIGSEGV\)" $step $death_limit
+    expect_root_cause "segfault of rank $rank" $rank "was killed by signal 11 \(SIGSEGV\)" $step $death_limit
     start 4 --inject exit@$rank:$step
-    reported "exit of rank $rank" $rank "exited with code 5 during the run" $step $death_limit
+    expect_root_cause "exit of rank $rank" $rank "exited with code 5 during the run" $step $death_limit
 done
 start 3
-until_step 5
+wait_for_step 5
 kill -9 "${pid[2]}"
-reported "kill -9 from outside" 2 "was killed .*SIGKILL" "[0-9]+" $death_limit
+expect_root_cause "kill -9 from outside" 2 "was killed .*SIGKILL" "[0-9]+" $death_limit
 start 0 --inject segfault@0:$step
-reported "segfault of the only rank" 0 "was killed by signal 11 \(SIGSEGV\)" $step $death_limit
-resumes
+expect_root_cause "segfault of the only rank" 0 "was killed by signal 11 \(SIGSEGV\)" $step $death_limit
+expect_resumable
 
 start 3 # stderr is lost with the launcher: only the file has the report
-until_step 5
+wait_for_step 5
 kill -9 $launcher
-finish
+wait_for_end
 grep -Eq "^tutti: root cause: rank [0-2] .* has lost its launcher: process $launcher is gone" \
     runs/x/root-cause.txt || { cat log.txt runs/x/root-cause.txt >&2; fail "kill of mpirun"; }
-echo "ok: kill of mpirun: all exited $took s after the last step"
+echo "ok: kill of mpirun: all exited $seconds s after the last step"
 
 # ---- hangs ----
 
 for rank in 2 0; do
     start 3 --inject hang@$rank:$step
-    reported "hang of rank $rank" $rank "hangs: no progress for [0-9]+ s in phase [a-z]+" $step $hang_limit
+    expect_root_cause "hang of rank $rank" $rank "hangs: no progress for [0-9]+ s in phase [a-z]+" $step $hang_limit
 done
 start 3 --inject stop@0:$step
-reported "stop of rank 0" 0 "has sent no heartbeat for .*SIGSTOP" "10|[0-9]" $hang_limit
+expect_root_cause "stop of rank 0" 0 "has sent no heartbeat for .*SIGSTOP" "10|[0-9]" $hang_limit
 start 3
-until_step 5
+wait_for_step 5
 kill -STOP "${pid[1]}"
-reported "SIGSTOP from outside" 1 "has sent no heartbeat for .*SIGSTOP" "[0-9]+" $hang_limit
-resumes
+expect_root_cause "SIGSTOP from outside" 1 "has sent no heartbeat for .*SIGSTOP" "[0-9]+" $hang_limit
+expect_resumable
 start 0 --inject hang@0:$step
-reported "hang of the only rank" 0 "hangs: no progress for [0-9]+ s in phase [a-z]+" $step $hang_limit
+expect_root_cause "hang of the only rank" 0 "hangs: no progress for [0-9]+ s in phase [a-z]+" $step $hang_limit
 
 # ---- MPI_Abort ----
 
 "$mpirun" -n 3 "$example" 1 >log.txt 2>&1 && fail "abort: exit code 0"
 [ "$(grep -c 'root cause' log.txt)" = 1 ] &&
-    grep -q "root cause: rank 1 (.*) ended the run: no way on$" log.txt ||
+    grep -q "root cause: rank 1 (.*) ended the run: aborted on purpose$" log.txt ||
     { cat log.txt >&2; fail "no root cause of an abort"; }
 echo "ok: abort"
 
@@ -189,36 +189,36 @@ echo "ok: unwatched ranks"
 # ---- neither deaths nor hangs ----
 
 start 4
-until_step 5
+wait_for_step 5
 kill "${pid[@]}"
-finish
+wait_for_end
 [ "$code" = 75 ] || { cat log.txt >&2; fail "SIGTERM to all: exit code $code"; }
-none "SIGTERM to all"
+expect_no_root_cause "SIGTERM to all"
 echo "ok: SIGTERM to all"
 
 start 3 --inject "slow@*:5:4" # killed by the batch system
-until_step 4
+wait_for_step 4
 kill "${pid[@]}"
 sleep 1.5
 kill -9 "${pid[1]}"
-finish
+wait_for_end
 [ "$code" != 0 ] && [ "$(grep -c '^tutti: killed [1-4] s after the request to stop, in step 5; .* --resume ' log.txt)" = 1 ] ||
     { cat log.txt >&2; fail "killed while stopping: exit code $code"; }
-none "killed while stopping"
+expect_no_root_cause "killed while stopping"
 echo "ok: killed while stopping"
 
-anew=yes start 3 --set train.learning_rate=10 --set train.optimizer=adamw \
+from_scratch=yes start 3 --set train.learning_rate=10 --set train.optimizer=adamw \
     --set train.weight_decay=1 --set train.epochs=50
-finish
+wait_for_end
 [ "$code" = 1 ] && grep -q "training has diverged" log.txt ||
     { cat log.txt >&2; fail "an agreed error: exit code $code"; }
-none "an agreed error"
+expect_no_root_cause "an agreed error"
 echo "ok: an agreed error"
 
 start 3 --inject slow@1:$step:0.5 --set train.max_steps=14 # slow, but not hung
-finish
+wait_for_end
 [ "$code" = 0 ] || { cat log.txt >&2; fail "a slow rank: exit code $code"; }
-none "a slow rank"
+expect_no_root_cause "a slow rank"
 echo "ok: a slow rank"
 
 refuses 2 '--inject kil@1:3: no such fault .*did you mean kill' \
