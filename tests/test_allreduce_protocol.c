@@ -1,6 +1,6 @@
 /* The protocol of comm_allreduce, model-checked on the real code: all ranks live in this
- * process as struct comm views of one memory, and comm_allreduce_advance is called for them
- * in every order.
+ * process as struct comm views of one memory, and comm_allreduce_advance is called for
+ * them in every order.
  *
  * An explicit-state search (depth first, with a set of visited states) covers all
  * interleavings of the following transitions, for up to six ranks that make two or three

@@ -192,7 +192,8 @@ static void bound_is_tight_and_prevents_overflow(void **state)
     agree_on_verdict(comm);
 }
 
-/* Every rank has addends to reject at different elements; they are counted but not added. */
+/* Every rank has addends to reject at different elements; they are counted but not
+ * added. */
 static void rejected_addends_are_counted_not_added(void **state)
 {
     struct comm *comm = *state;
