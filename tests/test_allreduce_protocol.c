@@ -1,9 +1,9 @@
 /* The protocol of comm_allreduce, model-checked on the real code: all ranks live in this
- * process as struct comm views of one memory, and comm_allreduce_step is called for them in
- * every order.
+ * process as struct comm views of one memory, and comm_allreduce_advance is called for
+ * them in every order.
  *
  * An explicit-state search (depth first, with a set of visited states) covers all
- * interleavings of the following steps, for up to six ranks that make two or three
+ * interleavings of the following transitions, for up to six ranks that make two or three
  * allreduces in a row on the same vector:
  *
  *     the caller begins and ends writing the input, and starts the sum;
@@ -13,10 +13,10 @@
  *
  * Invariants of every state: no data race, that is, no two concurrent accesses to the
  * same memory with at least one write (writing the input and combining are not atomic:
- * they last from one step to a later one); a combined input has the value that a
+ * they last from one transition to a later one); a combined input has the value that a
  * sequential run of the schedule gives; no rank has finished an allreduce that another
  * has not started. In every final state each rank has obtained the correct sums, and
- * every other state has a next step (no deadlock). Larger numbers of ranks are explored
+ * every other state has a transition (no deadlock). Larger numbers of ranks are explored
  * by random walks. Broken variants of the protocol must be detected.
  *
  * Interleavings are sufficient: comm_allreduce.c explains why weak memory ordering adds
@@ -79,13 +79,13 @@ static const char *const verdict_text[] = {
 static struct setup setup;
 static enum verdict verdict;
 
-static void fail_with(enum verdict found)
+static void fail_with(enum verdict failure)
 {
     if (verdict == CORRECT)
-        verdict = found;
+        verdict = failure;
 }
 
-/* ---- the state, which steps may change ---- */
+/* ---- the state, which transitions may change ---- */
 
 enum caller { CALLER_IDLE, CALLER_WRITES, CALLER_HAS_WRITTEN, CALLER_WAITS };
 enum request { REQUEST_FREE, REQUEST_PENDING, REQUEST_COMPLETE };
@@ -109,11 +109,11 @@ struct rank_state {
     enum request requests[COMM_ALLREDUCE_REQUESTS];
     struct receive receives[COMM_ALLREDUCE_REQUESTS];
     /* copies of the allreduce's state, its flag and its memory */
-    enum comm_allreduce_stage stage;
-    size_t at;
-    uint64_t begin, flag;
+    enum comm_allreduce_state state;
+    size_t round;
+    uint64_t base, flag;
     MPI_Request handles[COMM_ALLREDUCE_REQUESTS];
-    int64_t values[MAX_COUNT], received[MAX_COUNT];
+    int64_t values[MAX_COUNT], receive_buffer[MAX_COUNT];
 };
 
 struct state {
@@ -122,7 +122,7 @@ struct state {
     struct packet packets[MAX_PACKETS];
 };
 
-static struct state now;
+static struct state current;
 
 /* ---- the environment, which does not change ---- */
 
@@ -139,7 +139,7 @@ static int64_t *values_of(int rank)
 
 static _Atomic uint64_t *flag_of(int rank)
 {
-    return comm_memory_progress(&memories[rank], local_rank_of[rank], 0);
+    return comm_memory_counter(&memories[rank], local_rank_of[rank], 0);
 }
 
 static bool same_node(int a, int b)
@@ -147,43 +147,43 @@ static bool same_node(int a, int b)
     return setup.node_of[a] == setup.node_of[b];
 }
 
-/* Copies the state owned by the allreduces to `now`, and back. */
+/* Copies the state owned by the allreduces to `current`, and back. */
 static void capture(void)
 {
     for (int r = 0; r < setup.ranks; r++) {
-        struct rank_state *rank = &now.ranks[r];
+        struct rank_state *rank = &current.ranks[r];
         const struct comm_allreduce *sum = sums[r];
-        rank->stage = sum->stage;
-        rank->at = sum->at;
-        rank->begin = sum->begin;
+        rank->state = sum->state;
+        rank->round = sum->round;
+        rank->base = sum->base;
         rank->flag = *flag_of(r);
         memcpy(rank->handles, sum->requests, sizeof rank->handles);
         memcpy(rank->values, sum->values, setup.count * sizeof *rank->values);
-        memcpy(rank->received, sum->received, sizeof rank->received);
+        memcpy(rank->receive_buffer, sum->receive_buffer, sizeof rank->receive_buffer);
     }
 }
 
 static void restore(const struct state *state)
 {
-    now = *state;
+    current = *state;
     for (int r = 0; r < setup.ranks; r++) {
-        const struct rank_state *rank = &now.ranks[r];
+        const struct rank_state *rank = &current.ranks[r];
         struct comm_allreduce *sum = sums[r];
-        sum->stage = rank->stage;
-        sum->at = rank->at;
-        sum->begin = rank->begin;
+        sum->state = rank->state;
+        sum->round = rank->round;
+        sum->base = rank->base;
         *flag_of(r) = rank->flag;
         memcpy(sum->requests, rank->handles, sizeof rank->handles);
         memcpy(sum->values, rank->values, setup.count * sizeof *rank->values);
-        memcpy(sum->received, rank->received, sizeof rank->received);
+        memcpy(sum->receive_buffer, rank->receive_buffer, sizeof rank->receive_buffer);
     }
 }
 
 /* ---- MPI: nonblocking messages ---- */
 
-static int take_slot(void)
+static int allocate_request(void)
 {
-    struct rank_state *rank = &now.ranks[acting];
+    struct rank_state *rank = &current.ranks[acting];
     int slot = 0;
     while (slot < COMM_ALLREDUCE_REQUESTS - 1 && rank->requests[slot] != REQUEST_FREE)
         slot++;
@@ -195,11 +195,11 @@ static int take_slot(void)
 int MPI_Irecv(void *buffer, int count, MPI_Datatype type, int from, int tag,
               MPI_Comm comm, MPI_Request *request)
 {
-    int slot = take_slot();
+    int slot = allocate_request();
     (void)type;
     (void)tag;
     (void)comm;
-    now.ranks[acting].receives[slot] =
+    current.ranks[acting].receives[slot] =
         (struct receive){.to = buffer, .from = from, .count = count};
     *request = (MPI_Request)(intptr_t)(slot + 1);
     return MPI_SUCCESS;
@@ -208,7 +208,7 @@ int MPI_Irecv(void *buffer, int count, MPI_Datatype type, int from, int tag,
 int MPI_Isend(const void *buffer, int count, MPI_Datatype type, int to, int tag,
               MPI_Comm comm, MPI_Request *request)
 {
-    int slot = take_slot(), at = now.packet_count++;
+    int slot = allocate_request(), at = current.packet_count++;
     (void)type;
     (void)tag;
     (void)comm;
@@ -216,12 +216,12 @@ int MPI_Isend(const void *buffer, int count, MPI_Datatype type, int to, int tag,
     /* sorted by sender and receiver: the order of unrelated packets is not part of the
      * state */
     for (; at > 0; at--) {
-        const struct packet *before = &now.packets[at - 1];
+        const struct packet *before = &current.packets[at - 1];
         if (before->from < acting || (before->from == acting && before->to <= to))
             break;
-        now.packets[at] = *before;
+        current.packets[at] = *before;
     }
-    struct packet *packet = &now.packets[at];
+    struct packet *packet = &current.packets[at];
     memset(packet, 0, sizeof *packet);
     packet->from = acting;
     packet->to = to;
@@ -234,7 +234,7 @@ int MPI_Isend(const void *buffer, int count, MPI_Datatype type, int to, int tag,
 
 int MPI_Testall(int count, MPI_Request requests[], int *complete, MPI_Status statuses[])
 {
-    struct rank_state *rank = &now.ranks[acting];
+    struct rank_state *rank = &current.ranks[acting];
     (void)statuses;
     *complete = 1;
     for (int i = 0; i < count; i++)
@@ -257,13 +257,13 @@ static bool buffer_packet(struct packet *packet)
         return false;
     memcpy(packet->data, packet->source, (size_t)packet->count * sizeof *packet->data);
     packet->source = NULL;
-    now.ranks[packet->from].requests[packet->request] = REQUEST_COMPLETE;
+    current.ranks[packet->from].requests[packet->request] = REQUEST_COMPLETE;
     return true;
 }
 
 static int find_receive(const struct packet *packet)
 {
-    const struct rank_state *rank = &now.ranks[packet->to];
+    const struct rank_state *rank = &current.ranks[packet->to];
     for (int slot = 0; slot < COMM_ALLREDUCE_REQUESTS; slot++)
         if (rank->requests[slot] == REQUEST_PENDING && rank->receives[slot].to &&
             rank->receives[slot].from == packet->from)
@@ -273,23 +273,23 @@ static int find_receive(const struct packet *packet)
 
 static bool deliver_packet(int at)
 {
-    struct packet *packet = &now.packets[at];
+    struct packet *packet = &current.packets[at];
     const struct packet *before = packet - 1;
     bool overtakes = at > 0 && before->from == packet->from && before->to == packet->to;
     int slot = overtakes ? -1 : find_receive(packet);
     if (slot < 0)
         return false;
-    const struct receive *receive = &now.ranks[packet->to].receives[slot];
+    const struct receive *receive = &current.ranks[packet->to].receives[slot];
     if (receive->count != packet->count)
         fail_with(WRONG_INPUT);
     memcpy(receive->to, packet->source ? packet->source : packet->data,
            (size_t)packet->count * sizeof *receive->to);
-    now.ranks[packet->to].requests[slot] = REQUEST_COMPLETE;
+    current.ranks[packet->to].requests[slot] = REQUEST_COMPLETE;
     if (packet->source)
-        now.ranks[packet->from].requests[packet->request] = REQUEST_COMPLETE;
-    now.packet_count--;
-    memmove(packet, packet + 1, (size_t)(now.packet_count - at) * sizeof *packet);
-    memset(&now.packets[now.packet_count], 0, sizeof *packet);
+        current.ranks[packet->from].requests[packet->request] = REQUEST_COMPLETE;
+    current.packet_count--;
+    memmove(packet, packet + 1, (size_t)(current.packet_count - at) * sizeof *packet);
+    memset(&current.packets[current.packet_count], 0, sizeof *packet);
     return true;
 }
 
@@ -314,7 +314,7 @@ static int64_t total(int sum, size_t i)
  * another. */
 static int64_t expected[MAX_SUMS][MAX_ROUNDS + 1][MAX_RANKS][MAX_COUNT];
 
-static void expect_round(int s, size_t k)
+static void compute_expected_round(int s, size_t k)
 {
     memcpy(expected[s][k + 1], expected[s][k], sizeof expected[s][k]);
     for (int r = 0; r < setup.ranks; r++) {
@@ -327,7 +327,7 @@ static void expect_round(int s, size_t k)
     }
 }
 
-static void expect_all(void)
+static void compute_expected(void)
 {
     assert_true(sums[0]->round_count <= MAX_ROUNDS);
     for (int s = 0; s < setup.sums; s++) {
@@ -335,7 +335,7 @@ static void expect_all(void)
             for (size_t i = 0; i < setup.count; i++)
                 expected[s][0][r][i] = addend(s, r, i);
         for (size_t k = 0; k < sums[0]->round_count; k++)
-            expect_round(s, k);
+            compute_expected_round(s, k);
     }
 }
 
@@ -343,24 +343,24 @@ static void expect_all(void)
  * in place, in the rank's own vector. */
 static const int64_t *input_of(int rank, int part)
 {
-    const struct allreduce_round *round = &sums[rank]->rounds[sums[rank]->at];
+    const struct allreduce_round *round = &sums[rank]->rounds[sums[rank]->round];
     if (same_node(rank, round->from))
         return values_of(round->from) + round->receive[part].first;
     if (round->adds)
-        return (const int64_t *)(const void *)sums[rank]->received +
+        return (const int64_t *)(const void *)sums[rank]->receive_buffer +
                (part ? round->receive[0].count : 0);
     return values_of(rank) + round->receive[part].first;
 }
 
 static void check_inputs(int rank)
 {
-    const struct allreduce_round *round = &sums[rank]->rounds[sums[rank]->at];
+    const struct allreduce_round *round = &sums[rank]->rounds[sums[rank]->round];
     for (int p = 0; p < ROUND_RANGES; p++) {
         const struct allreduce_range *part = &round->receive[p];
-        const int64_t *right =
-            &expected[now.ranks[rank].sums_done][sums[rank]->at][round->from][0];
-        if (memcmp(input_of(rank, p), right + part->first, part->count * sizeof *right) !=
-            0)
+        const int64_t *correct =
+            &expected[current.ranks[rank].sums_done][sums[rank]->round][round->from][0];
+        if (memcmp(input_of(rank, p), correct + part->first,
+                   part->count * sizeof *correct) != 0)
             fail_with(WRONG_INPUT);
     }
 }
@@ -368,7 +368,7 @@ static void check_inputs(int rank)
 static void check_result(int rank)
 {
     for (size_t i = 0; i < setup.count; i++)
-        if (values_of(rank)[i] != total(now.ranks[rank].sums_done, i))
+        if (values_of(rank)[i] != total(current.ranks[rank].sums_done, i))
             fail_with(WRONG_SUM);
 }
 
@@ -392,17 +392,17 @@ static void add_access(const int64_t *begin, size_t count, bool writes, int by)
 
 static void add_rank(int r)
 {
-    const struct rank_state *rank = &now.ranks[r];
+    const struct rank_state *rank = &current.ranks[r];
     if (rank->caller == CALLER_WRITES)
         add_access(values_of(r), setup.count, true, r);
     for (int slot = 0; slot < COMM_ALLREDUCE_REQUESTS; slot++)
         if (rank->requests[slot] == REQUEST_PENDING && rank->receives[slot].to)
             add_access(rank->receives[slot].to, (size_t)rank->receives[slot].count, true,
                        -1 - access_count);
-    if (rank->caller != CALLER_WAITS || sums[r]->stage != COMM_ALLREDUCE_COMBINE)
+    if (rank->caller != CALLER_WAITS || sums[r]->state != COMM_ALLREDUCE_COMBINE)
         return;
     for (int p = 0; p < ROUND_RANGES; p++) {
-        const struct allreduce_range *part = &sums[r]->rounds[sums[r]->at].receive[p];
+        const struct allreduce_range *part = &sums[r]->rounds[sums[r]->round].receive[p];
         add_access(values_of(r) + part->first, part->count, true, r);
         add_access(input_of(r, p), part->count, false, r);
     }
@@ -413,9 +413,9 @@ static void check_accesses(void)
     access_count = 0;
     for (int r = 0; r < setup.ranks; r++)
         add_rank(r);
-    for (int p = 0; p < now.packet_count; p++)
-        if (now.packets[p].source)
-            add_access(now.packets[p].source, (size_t)now.packets[p].count, false,
+    for (int p = 0; p < current.packet_count; p++)
+        if (current.packets[p].source)
+            add_access(current.packets[p].source, (size_t)current.packets[p].count, false,
                        -1 - access_count);
     for (int i = 0; i < access_count; i++)
         for (int j = 0; j < i; j++) {
@@ -430,69 +430,69 @@ static void check_lead(void)
 {
     for (int r = 0; r < setup.ranks; r++)
         for (int q = 0; q < setup.ranks; q++)
-            if (now.ranks[r].sums_done >
-                now.ranks[q].sums_done + (now.ranks[q].caller == CALLER_WAITS))
+            if (current.ranks[r].sums_done >
+                current.ranks[q].sums_done + (current.ranks[q].caller == CALLER_WAITS))
                 fail_with(TOO_FAR_AHEAD);
 }
 
-/* ---- steps ---- */
+/* ---- transitions ---- */
 
 static void write_input(int rank)
 {
     for (size_t i = 0; i < setup.count; i++)
-        values_of(rank)[i] = addend(now.ranks[rank].sums_done, rank, i);
+        values_of(rank)[i] = addend(current.ranks[rank].sums_done, rank, i);
 }
 
-/* Makes the step of a broken variant; false if the variant does not differ here. */
-static bool step_wrongly(int rank)
+/* Makes the transition of a broken variant; false if the variant does not differ here. */
+static bool advance_with_fault(int rank)
 {
     struct comm_allreduce *sum = sums[rank];
-    uint64_t early = sum->begin + sum->at + 1, flag = *flag_of(rank);
+    uint64_t early = sum->base + sum->round + 1, flag = *flag_of(rank);
     bool in_node =
-        sum->at < sum->round_count && same_node(rank, sum->rounds[sum->at].from);
-    if (setup.fault == FAULT_EARLY_FLAG && sum->stage == COMM_ALLREDUCE_COMBINE &&
+        sum->round < sum->round_count && same_node(rank, sum->rounds[sum->round].from);
+    if (setup.fault == FAULT_EARLY_FLAG && sum->state == COMM_ALLREDUCE_COMBINE &&
         flag < early) {
         *flag_of(rank) = early;
         return true;
     }
-    if ((setup.fault == FAULT_NO_WAIT && sum->stage == COMM_ALLREDUCE_RECEIVE &&
+    if ((setup.fault == FAULT_NO_WAIT && sum->state == COMM_ALLREDUCE_RECEIVE &&
          in_node) ||
-        (setup.fault == FAULT_EARLY_RECEIVE && sum->stage == COMM_ALLREDUCE_RECEIVE &&
+        (setup.fault == FAULT_EARLY_RECEIVE && sum->state == COMM_ALLREDUCE_RECEIVE &&
          !in_node)) {
-        sum->stage = COMM_ALLREDUCE_COMBINE;
+        sum->state = COMM_ALLREDUCE_COMBINE;
         return true;
     }
-    if (setup.fault == FAULT_NO_DRAIN && sum->stage == COMM_ALLREDUCE_DRAIN) {
-        sum->stage = COMM_ALLREDUCE_DONE;
+    if (setup.fault == FAULT_NO_DRAIN && sum->state == COMM_ALLREDUCE_DRAIN) {
+        sum->state = COMM_ALLREDUCE_DONE;
         return true;
     }
-    if (setup.fault == FAULT_LOST_FLAG && sum->stage == COMM_ALLREDUCE_PUBLISH &&
+    if (setup.fault == FAULT_LOST_FLAG && sum->state == COMM_ALLREDUCE_PUBLISH &&
         rank == 0) {
-        comm_allreduce_step(sum);
+        comm_allreduce_advance(sum);
         *flag_of(rank) = flag;
         return true;
     }
     return false;
 }
 
-static bool step_sum(int rank)
+static bool advance_sum(int rank)
 {
     struct comm_allreduce *sum = sums[rank];
-    if (sum->stage == COMM_ALLREDUCE_COMBINE)
+    if (sum->state == COMM_ALLREDUCE_COMBINE)
         check_inputs(rank);
-    if (!step_wrongly(rank) && !comm_allreduce_step(sum))
+    if (!advance_with_fault(rank) && !comm_allreduce_advance(sum))
         return false;
-    if (sum->stage == COMM_ALLREDUCE_DONE) {
+    if (sum->state == COMM_ALLREDUCE_DONE) {
         check_result(rank);
-        now.ranks[rank].sums_done++;
-        now.ranks[rank].caller = CALLER_IDLE;
+        current.ranks[rank].sums_done++;
+        current.ranks[rank].caller = CALLER_IDLE;
     }
     return true;
 }
 
-static bool step_rank(int r)
+static bool advance_rank(int r)
 {
-    struct rank_state *rank = &now.ranks[r];
+    struct rank_state *rank = &current.ranks[r];
     bool early = setup.fault == FAULT_EARLY_START;
     acting = r;
     switch (rank->caller) {
@@ -514,35 +514,35 @@ static bool step_rank(int r)
     case CALLER_WAITS:
         break;
     }
-    return step_sum(r);
+    return advance_sum(r);
 }
 
-/* Steps are numbered: one for each rank, then two for each packet. */
-static int step_count(void)
+/* Transitions are numbered: one for each rank, then two for each packet. */
+static int transition_count(void)
 {
-    return setup.ranks + 2 * now.packet_count;
+    return setup.ranks + 2 * current.packet_count;
 }
 
-static bool step(int number)
+static bool make_transition(int number)
 {
     int packet = (number - setup.ranks) / 2;
     if (number < setup.ranks)
-        return step_rank(number);
+        return advance_rank(number);
     return (number - setup.ranks) % 2 ? deliver_packet(packet)
-                                      : buffer_packet(&now.packets[packet]);
+                                      : buffer_packet(&current.packets[packet]);
 }
 
 static bool is_final(void)
 {
     for (int r = 0; r < setup.ranks; r++)
-        if (now.ranks[r].sums_done < setup.sums)
+        if (current.ranks[r].sums_done < setup.sums)
             return false;
-    return now.packet_count == 0;
+    return current.packet_count == 0;
 }
 
 /* ---- setting up and freeing a search ---- */
 
-static void make_rank(int r)
+static void create_rank(int r)
 {
     struct comm_memory *memory = &memories[r];
     int first = r, local_size = 0;
@@ -562,22 +562,22 @@ static void make_rank(int r)
     assert_int_equal(comm_allreduce_init(&comms[r], memory, COMM_I64, memory->block,
                                          setup.count, &sums[r]),
                      STATUS_OK);
-    free(sums[r]->received); /* one size for all, so that it can be copied */
-    sums[r]->received = calloc(MAX_COUNT, sizeof(int64_t));
+    free(sums[r]->receive_buffer); /* one size for all, so that it can be copied */
+    sums[r]->receive_buffer = calloc(MAX_COUNT, sizeof(int64_t));
     for (int i = 0; i < COMM_ALLREDUCE_REQUESTS; i++)
         sums[r]->requests[i] = MPI_REQUEST_NULL;
 }
 
-static void make_world(void)
+static void create_world(void)
 {
-    memset(&now, 0, sizeof now);
+    memset(&current, 0, sizeof current);
     memset(local_rank_of, 0, sizeof local_rank_of);
     verdict = CORRECT;
     for (int r = 0; r < setup.ranks; r++)
-        make_rank(r);
+        create_rank(r);
     if (setup.fault == FAULT_WRONG_ROUND)
         sums[0]->rounds[0].adds = false;
-    expect_all();
+    compute_expected();
 }
 
 static void free_world(void)
@@ -605,7 +605,7 @@ static bool insert(uint64_t hash)
     return is_new;
 }
 
-static void make_visited(size_t size)
+static void create_visited(size_t size)
 {
     visited = calloc(size, sizeof *visited);
     assert_non_null(visited);
@@ -619,15 +619,15 @@ static bool visit(void)
     if (2 * visited_count > visited_size) {
         uint64_t *old = visited;
         size_t size = visited_size;
-        make_visited(4 * size);
+        create_visited(4 * size);
         for (size_t i = 0; i < size; i++)
             if (old[i] != 0)
                 insert(old[i]);
         free(old);
     }
-    size_t ranks = (size_t)setup.ranks * sizeof *now.ranks;
-    size_t packets = (size_t)now.packet_count * sizeof *now.packets;
-    uint64_t hash[2] = {hash64(now.ranks, ranks), hash64(now.packets, packets)};
+    size_t ranks = (size_t)setup.ranks * sizeof *current.ranks;
+    size_t packets = (size_t)current.packet_count * sizeof *current.packets;
+    uint64_t hash[2] = {hash64(current.ranks, ranks), hash64(current.packets, packets)};
     return insert(hash64(hash, sizeof hash) | 1);
 }
 
@@ -635,8 +635,8 @@ static bool visit(void)
 
 struct frame {
     struct state state;
-    int next;      /* step to be tried */
-    bool has_next; /* a step was possible */
+    int next;      /* transition to be tried */
+    bool has_next; /* a transition was possible */
 };
 
 static struct frame *path;
@@ -650,16 +650,16 @@ static void push(void)
         path = realloc(path, path_size * sizeof *path);
         assert_non_null(path);
     }
-    path[depth++] = (struct frame){.state = now};
+    path[depth++] = (struct frame){.state = current};
     deepest = depth > deepest ? depth : deepest;
 }
 
-/* Makes the next step of the top frame; false if there is none. */
-static bool advance(struct frame *top)
+/* Makes the next transition of the top frame; false if there is none. */
+static bool expand(struct frame *top)
 {
     restore(&top->state);
-    while (top->next < step_count() && verdict == CORRECT)
-        if (step(top->next++)) {
+    while (top->next < transition_count() && verdict == CORRECT)
+        if (make_transition(top->next++)) {
             transitions++;
             top->has_next = true;
             return true;
@@ -673,12 +673,12 @@ static void search(void)
 {
     depth = deepest = 0;
     transitions = 0;
-    make_visited(1 << 16);
+    create_visited(1 << 16);
     capture();
     visit();
     push();
     while (depth > 0 && verdict == CORRECT) {
-        if (!advance(&path[depth - 1])) {
+        if (!expand(&path[depth - 1])) {
             depth--;
             continue;
         }
@@ -690,10 +690,10 @@ static void search(void)
     }
 }
 
-static void explore(const struct setup *wanted, const char *what)
+static void explore(const struct setup *chosen, const char *what)
 {
-    setup = *wanted;
-    make_world();
+    setup = *chosen;
+    create_world();
     search();
     print_message("%-34s %zu elements, %d sums: %8zu states, %9llu transitions, depth "
                   "%zu: %s\n",
@@ -727,7 +727,7 @@ static const struct {
      {.ranks = 4, .sums = 3, .count = 4, .node_of = {0, 0, 0, 3}}},
 };
 
-static void every_interleaving_is_correct(void **state)
+static void all_interleavings_are_correct(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof worlds / sizeof *worlds; i++) {
@@ -736,14 +736,14 @@ static void every_interleaving_is_correct(void **state)
     }
 }
 
-static void expect_fault(enum fault fault, const char *what, const struct setup *world)
+static void explore_fault(enum fault fault, const char *what, const struct setup *world)
 {
     struct setup broken = *world;
     broken.fault = fault;
     explore(&broken, what);
 }
 
-static void a_broken_protocol_is_caught(void **state)
+static void broken_variants_are_detected(void **state)
 {
     (void)state;
     const struct setup pair = {.ranks = 2, .sums = 2, .count = 5};
@@ -751,31 +751,31 @@ static void a_broken_protocol_is_caught(void **state)
     const struct setup nodes = {.ranks = 2, .sums = 2, .count = 3, .node_of = {0, 1}};
     const struct setup *in_node[] = {&pair, &four};
     for (int i = 0; i < 2; i++) {
-        expect_fault(FAULT_EARLY_FLAG, "flag before the write", in_node[i]);
+        explore_fault(FAULT_EARLY_FLAG, "flag before the write", in_node[i]);
         assert_true(verdict == RACE || verdict == WRONG_INPUT);
-        expect_fault(FAULT_NO_WAIT, "no wait for the flag", in_node[i]);
+        explore_fault(FAULT_NO_WAIT, "no wait for the flag", in_node[i]);
         assert_true(verdict == RACE || verdict == WRONG_INPUT);
-        expect_fault(FAULT_NO_DRAIN, "no wait for the readers", in_node[i]);
+        explore_fault(FAULT_NO_DRAIN, "no wait for the readers", in_node[i]);
         assert_true(verdict == RACE || verdict == WRONG_INPUT);
-        expect_fault(FAULT_EARLY_START, "start before the write", in_node[i]);
+        explore_fault(FAULT_EARLY_START, "start before the write", in_node[i]);
         assert_true(verdict == RACE || verdict == WRONG_INPUT);
-        expect_fault(FAULT_LOST_FLAG, "a flag that is never raised", in_node[i]);
+        explore_fault(FAULT_LOST_FLAG, "a flag that is never raised", in_node[i]);
         assert_int_equal(verdict, DEADLOCK);
-        expect_fault(FAULT_WRONG_ROUND, "a wrong schedule", in_node[i]);
+        explore_fault(FAULT_WRONG_ROUND, "a wrong schedule", in_node[i]);
         assert_int_equal(verdict, WRONG_SUM);
     }
-    expect_fault(FAULT_EARLY_RECEIVE, "no wait for a message", &nodes);
+    explore_fault(FAULT_EARLY_RECEIVE, "no wait for a message", &nodes);
     assert_true(verdict == RACE || verdict == WRONG_INPUT);
 }
 
 /* A random walk from the initial to a final state. */
 static void walk(uint64_t seed, uint64_t number)
 {
-    make_world();
-    for (uint64_t turn = 0; verdict == CORRECT && !is_final(); turn++) {
-        int count = step_count(), tried = 0;
-        int first = (int)rng_below((uint64_t)count, seed, RNG_TEST, number, turn, 0);
-        while (tried < count && !step((first + tried) % count))
+    create_world();
+    for (uint64_t length = 0; verdict == CORRECT && !is_final(); length++) {
+        int count = transition_count(), tried = 0;
+        int first = (int)rng_below((uint64_t)count, seed, RNG_TEST, number, length, 0);
+        while (tried < count && !make_transition((first + tried) % count))
             tried++;
         if (tried == count)
             fail_with(DEADLOCK);
@@ -786,12 +786,12 @@ static void walk(uint64_t seed, uint64_t number)
     free_world();
 }
 
-static void larger_worlds_at_random(void **state)
+static void random_walks_in_larger_worlds_are_correct(void **state)
 {
     (void)state;
     enum { WALKS = 300 };
-    const char *given = getenv("TUTTI_TEST_SEED");
-    const uint64_t seed = given ? strtoull(given, NULL, 10) : 1;
+    const char *text = getenv("TUTTI_TEST_SEED");
+    const uint64_t seed = text ? strtoull(text, NULL, 10) : 1;
     static const struct setup larger[] = {
         {.ranks = 5, .sums = 3, .count = 11},
         {.ranks = 6, .sums = 3, .count = 7},
@@ -813,7 +813,7 @@ static void larger_worlds_at_random(void **state)
                         (unsigned long long)seed, verdict_text[verdict]);
         assert_int_equal(verdict, CORRECT);
     }
-    print_message("%d walks each in %zu larger worlds: %llu steps\n", WALKS,
+    print_message("%d walks each in %zu larger worlds: %llu transitions\n", WALKS,
                   sizeof larger / sizeof *larger, (unsigned long long)transitions);
 }
 
@@ -827,9 +827,9 @@ static int free_path(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_interleaving_is_correct),
-        cmocka_unit_test(a_broken_protocol_is_caught),
-        cmocka_unit_test(larger_worlds_at_random),
+        cmocka_unit_test(all_interleavings_are_correct),
+        cmocka_unit_test(broken_variants_are_detected),
+        cmocka_unit_test(random_walks_in_larger_worlds_are_correct),
     };
     return cmocka_run_group_tests(tests, NULL, free_path);
 }

@@ -13,14 +13,14 @@
 #include "base/rng.h"
 #include "comm/allreduce_schedule.h"
 
-enum { MOST_RANKS = 40, MOST_COUNT = 300 };
+enum { MAX_RANKS = 40, MAX_COUNT = 300 };
 
 struct world {
     int ranks;
     size_t count, round_count;
-    struct allreduce_round *rounds[MOST_RANKS];
-    int64_t values[MOST_RANKS][MOST_COUNT];
-    size_t sent_off_node; /* elements, by all ranks */
+    struct allreduce_round *rounds[MAX_RANKS];
+    int64_t values[MAX_RANKS][MAX_COUNT];
+    size_t sent_internode; /* elements, by all ranks */
 };
 
 static int64_t addend(int rank, size_t i)
@@ -44,9 +44,9 @@ static void plan(struct world *world, int ranks, const int *node_of, size_t coun
 }
 
 /* Delivers the messages of one round; each must match what its receiver expects. */
-static void play(struct world *world, size_t k, const int *node_of)
+static void execute_round(struct world *world, size_t k, const int *node_of)
 {
-    static int64_t before[MOST_RANKS][MOST_COUNT];
+    static int64_t before[MAX_RANKS][MAX_COUNT];
     memcpy(before, world->values, sizeof before);
     for (int r = 0; r < world->ranks; r++) {
         const struct allreduce_round *to = &world->rounds[r][k];
@@ -60,7 +60,7 @@ static void play(struct world *world, size_t k, const int *node_of)
             assert_int_equal(out.first, in.first);
             assert_true(in.first + in.count <= world->count);
             if (node_of[to->from] != node_of[r])
-                world->sent_off_node += in.count;
+                world->sent_internode += in.count;
             for (size_t i = in.first; i < in.first + in.count; i++)
                 world->values[r][i] =
                     before[to->from][i] + (to->adds ? world->values[r][i] : 0);
@@ -68,11 +68,11 @@ static void play(struct world *world, size_t k, const int *node_of)
     }
 }
 
-static void check(int ranks, const int *node_of, size_t count, struct world *world)
+static void check_sums(int ranks, const int *node_of, size_t count, struct world *world)
 {
     plan(world, ranks, node_of, count);
     for (size_t k = 0; k < world->round_count; k++)
-        play(world, k, node_of);
+        execute_round(world, k, node_of);
     for (size_t i = 0; i < count; i++) {
         int64_t sum = 0;
         for (int r = 0; r < ranks; r++)
@@ -95,60 +95,60 @@ static size_t log2_up(int n)
 static const size_t counts[] = {0, 1, 2, 7, 64, 299};
 enum { COUNTS = sizeof counts / sizeof *counts };
 
-static void every_number_of_ranks_on_one_node(void **state)
+static void sums_are_correct_for_any_number_of_ranks(void **state)
 {
     static struct world world;
-    int node_of[MOST_RANKS] = {0};
+    int node_of[MAX_RANKS] = {0};
     (void)state;
-    for (int ranks = 1; ranks <= MOST_RANKS; ranks++)
+    for (int ranks = 1; ranks <= MAX_RANKS; ranks++)
         for (int c = 0; c < COUNTS; c++) {
-            check(ranks, node_of, counts[c], &world);
+            check_sums(ranks, node_of, counts[c], &world);
             assert_int_equal(world.round_count, 2 * log2_up(ranks));
-            assert_int_equal(world.sent_off_node, 0);
+            assert_int_equal(world.sent_internode, 0);
         }
 }
 
 /* Nodes of equal size, with ranks assigned in blocks or round-robin. */
-static void nodes_of_equal_size(void **state)
+static void volume_is_minimal_with_equal_nodes(void **state)
 {
     static struct world world;
     (void)state;
     for (int nodes = 1; nodes <= 8; nodes++)
-        for (int each = 1; nodes * each <= MOST_RANKS; each++)
+        for (int each = 1; nodes * each <= MAX_RANKS; each++)
             for (int round_robin = 0; round_robin < 2; round_robin++) {
-                int node_of[MOST_RANKS], ranks = nodes * each;
+                int node_of[MAX_RANKS], ranks = nodes * each;
                 for (int r = 0; r < ranks; r++)
                     node_of[r] = 100 + (round_robin ? r % nodes : r / each);
                 for (int c = 0; c < COUNTS; c++)
-                    check(ranks, node_of, counts[c], &world);
+                    check_sums(ranks, node_of, counts[c], &world);
                 assert_int_equal(world.round_count,
                                  2 * log2_up(each) + 2 * log2_up(nodes));
                 /* each node sends p - 1 of p blocks, twice */
-                size_t least = (size_t)(2 * (nodes - 1)) * world.count;
-                assert_int_equal(world.sent_off_node, least);
+                size_t minimum = (size_t)(2 * (nodes - 1)) * world.count;
+                assert_int_equal(world.sent_internode, minimum);
             }
 }
 
-static void nodes_of_any_size(void **state)
+static void sums_are_correct_for_unequal_nodes(void **state)
 {
     static struct world world;
     (void)state;
     for (uint64_t round = 0; round < 200; round++) {
-        int node_of[MOST_RANKS];
-        int ranks = 1 + (int)rng_below(MOST_RANKS, 2, RNG_TEST, round, 0, 0);
+        int node_of[MAX_RANKS];
+        int ranks = 1 + (int)rng_below(MAX_RANKS, 2, RNG_TEST, round, 0, 0);
         for (int r = 0; r < ranks; r++)
             node_of[r] = (int)rng_below(4, 2, RNG_TEST, round, 1, (uint64_t)r);
-        check(ranks, node_of, 1 + rng_below(MOST_COUNT - 1, 2, RNG_TEST, round, 2, 0),
-              &world);
+        check_sums(ranks, node_of, 1 + rng_below(MAX_COUNT - 1, 2, RNG_TEST, round, 2, 0),
+                   &world);
     }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_number_of_ranks_on_one_node),
-        cmocka_unit_test(nodes_of_equal_size),
-        cmocka_unit_test(nodes_of_any_size),
+        cmocka_unit_test(sums_are_correct_for_any_number_of_ranks),
+        cmocka_unit_test(volume_is_minimal_with_equal_nodes),
+        cmocka_unit_test(sums_are_correct_for_unequal_nodes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -30,7 +30,7 @@ static void success_keeps_messages(void **state)
     agree_on_verdict(comm);
 }
 
-static void a_failure_of_one_rank_names_rank_and_host(void **state)
+static void failure_of_one_rank_names_rank_and_host(void **state)
 {
     struct comm *comm = *state;
     int size = comm_size(comm);
@@ -62,13 +62,13 @@ static void equal_failures_have_no_prefix(void **state)
 
 /* STATUS_STOPPED on rank 0, STATUS_MISUSE on rank 1, STATUS_FAILED on the others, each
  * with its own message. */
-static void the_worst_outcome_counts(void **state)
+static void agreement_returns_the_worst_status(void **state)
 {
     struct comm *comm = *state;
-    static const enum status given[] = {STATUS_STOPPED, STATUS_MISUSE, STATUS_FAILED};
+    static const enum status statuses[] = {STATUS_STOPPED, STATUS_MISUSE, STATUS_FAILED};
     int rank = comm_rank(comm), size = comm_size(comm), last = size < 3 ? size - 1 : 2;
-    enum status mine = status_fail(given[rank < 2 ? rank : 2], "message of %d", rank);
-    expect(comm_agree(comm, mine) == given[last]);
+    enum status mine = status_fail(statuses[rank < 2 ? rank : 2], "message of %d", rank);
+    expect(comm_agree(comm, mine) == statuses[last]);
     char expected[400];
     snprintf(expected, sizeof expected, "rank %d (%s): message of %d", last,
              comm_host(comm), last);
@@ -97,15 +97,15 @@ static int64_t integer(int rank, size_t i)
            (INT64_C(1) << 54);
 }
 
-static void integers_add_up_in_any_bucket(void **state)
+static void integer_sums_do_not_depend_on_the_chunk_size(void **state)
 {
     struct comm *comm = *state;
-    static const size_t buckets[] = {0, 1, 7, 999, 1000, 1001, SIZE_MAX};
+    static const size_t chunks[] = {0, 1, 7, 999, 1000, 1001, SIZE_MAX};
     int64_t values[COUNT];
-    for (size_t b = 0; b < sizeof buckets / sizeof *buckets; b++) {
+    for (size_t b = 0; b < sizeof chunks / sizeof *chunks; b++) {
         for (size_t i = 0; i < COUNT; i++)
             values[i] = integer(comm_rank(comm), i);
-        expect(comm_allreduce_i64(comm, values, COUNT, buckets[b]) == STATUS_OK);
+        expect(comm_allreduce_i64(comm, values, COUNT, chunks[b]) == STATUS_OK);
         for (size_t i = 0; i < COUNT; i++) {
             int64_t expected = 0;
             for (int r = 0; r < comm_size(comm); r++)
@@ -117,7 +117,7 @@ static void integers_add_up_in_any_bucket(void **state)
     agree_on_verdict(comm);
 }
 
-static void the_largest_integer_is_found(void **state)
+static void max_is_the_largest_value_of_all_ranks(void **state)
 {
     struct comm *comm = *state;
     int rank = comm_rank(comm), size = comm_size(comm);
@@ -134,7 +134,7 @@ static uint8_t byte_of(int rank, size_t i)
     return (uint8_t)((i * 2654435761u + (size_t)rank * 97) >> 7);
 }
 
-static void bytes_of_rank_0_reach_all(void **state)
+static void broadcast_copies_bytes_of_rank_0(void **state)
 {
     struct comm *comm = *state;
     static const size_t sizes[] = {0, 1, (1 << 24) - 1, 1 << 24, (5 << 23) + 3};
@@ -161,7 +161,7 @@ static size_t gathered_size(int rank)
     return sizes[rank % 4];
 }
 
-static void bytes_are_gathered_in_rank_order(void **state)
+static void gather_concatenates_in_rank_order(void **state)
 {
     struct comm *comm = *state;
     int rank = comm_rank(comm);
@@ -187,55 +187,55 @@ static void bytes_are_gathered_in_rank_order(void **state)
 
 /* ---- the counter ---- */
 
-enum { ITEMS = 3000, STEP = 7 };
+enum { ITEMS = 3000, INCREMENT = 7 };
 
 /* Uses no other collective between opening and closing. */
-static void hand_out(struct comm *comm, struct comm_counter *counter)
+static void assign_items(struct comm *comm, struct comm_counter *counter)
 {
-    int64_t taken[ITEMS] = {0}, last = -1;
-    for (int64_t next = comm_counter_next(counter, STEP); next < ITEMS;
-         next = comm_counter_next(counter, STEP)) {
-        expect(next > last && next % STEP == 0);
+    int64_t assigned[ITEMS] = {0}, last = -1;
+    for (int64_t next = comm_counter_fetch_add(counter, INCREMENT); next < ITEMS;
+         next = comm_counter_fetch_add(counter, INCREMENT)) {
+        expect(next > last && next % INCREMENT == 0);
         last = next;
-        for (int64_t i = next; i < next + STEP && i < ITEMS; i++) {
-            taken[i]++;
+        for (int64_t i = next; i < next + INCREMENT && i < ITEMS; i++) {
+            assigned[i]++;
             comm_counter_serve(counter);
         }
     }
     comm_counter_close(counter);
-    expect(comm_allreduce_i64(comm, taken, ITEMS, 0) == STATUS_OK);
+    expect(comm_allreduce_i64(comm, assigned, ITEMS, 0) == STATUS_OK);
     for (int64_t i = 0; i < ITEMS; i++)
-        expect(taken[i] == 1);
+        expect(assigned[i] == 1);
 }
 
-static void every_item_is_handed_out_once(void **state)
+static void counter_assigns_each_item_once(void **state)
 {
     struct comm *comm = *state;
     for (int round = 0; round < 3; round++) { /* a counter can be opened again */
         struct comm_counter *counter;
         expect(comm_counter_open(comm, &counter) == STATUS_OK);
-        hand_out(comm, counter);
+        assign_items(comm, counter);
     }
     comm_counter_close(NULL);
     agree_on_verdict(comm);
 }
 
 /* One rank, the last or the first, can't allocate shared memory: no rank may hang. */
-static void counting_needs_no_shared_memory(void **state)
+static void counter_works_without_shared_memory(void **state)
 {
     struct comm *comm = *state;
-    const int poor[] = {comm_size(comm) - 1, 0};
+    const int limited[] = {comm_size(comm) - 1, 0};
     struct rlimit before, none;
     signal(SIGXFSZ, SIG_IGN);
     getrlimit(RLIMIT_FSIZE, &before);
     none = (struct rlimit){.rlim_cur = 1, .rlim_max = before.rlim_max};
     for (int i = 0; i < 2; i++) {
         struct comm_counter *counter;
-        if (comm_rank(comm) == poor[i])
+        if (comm_rank(comm) == limited[i])
             setrlimit(RLIMIT_FSIZE, &none);
         expect(comm_counter_open(comm, &counter) == STATUS_OK);
         setrlimit(RLIMIT_FSIZE, &before);
-        hand_out(comm, counter);
+        assign_items(comm, counter);
     }
     agree_on_verdict(comm);
 }
@@ -246,13 +246,14 @@ static void only_rank_0_logs(void **state)
 {
     struct comm *comm = *state;
     expect(log_is_muted() == (comm_rank(comm) != 0));
-    expect(strncmp(comm_library(), "Open MPI v", 10) != 0 || strlen(comm_library()) < 40);
+    expect(strncmp(comm_library_version(), "Open MPI v", 10) != 0 ||
+           strlen(comm_library_version()) < 40);
     agree_on_verdict(comm);
 }
 
 /* Calls comm_open in a new process with only these environment variables. Returns its
  * exit code, and its first line of output in line[size]. */
-static int open_elsewhere(const char *variables, char *line, int size)
+static int open_in_new_process(const char *variables, char *line, int size)
 {
     char command[512], program[256];
     ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
@@ -263,8 +264,8 @@ static int open_elsewhere(const char *variables, char *line, int size)
     FILE *pipe = popen(command, "r");
     if (!pipe || !fgets(line, size, pipe))
         line[0] = '\0';
-    int how = pipe ? pclose(pipe) : -1;
-    return WIFEXITED(how) ? WEXITSTATUS(how) : -1;
+    int exit_status = pipe ? pclose(pipe) : -1;
+    return WIFEXITED(exit_status) ? WEXITSTATUS(exit_status) : -1;
 }
 
 static void srun_without_pmi_is_refused(void **state)
@@ -272,21 +273,22 @@ static void srun_without_pmi_is_refused(void **state)
     struct comm *comm = *state;
     if (comm_size(comm) == 1) { /* only alone, as it starts further processes */
         char line[600];
-        expect(open_elsewhere("SLURM_STEP_NUM_TASKS=4 SLURM_PROCID=0", line,
-                              sizeof line) == STATUS_MISUSE);
+        expect(open_in_new_process("SLURM_STEP_NUM_TASKS=4 SLURM_PROCID=0", line,
+                                   sizeof line) == STATUS_MISUSE);
         expect(strstr(line, "logs: srun started 4 processes") != NULL);
         expect(strstr(line, "srun --mpi=pmix") != NULL);
-        expect(open_elsewhere("SLURM_STEP_NUM_TASKS=4 SLURM_PROCID=2", line,
-                              sizeof line) == STATUS_MISUSE);
+        expect(open_in_new_process("SLURM_STEP_NUM_TASKS=4 SLURM_PROCID=2", line,
+                                   sizeof line) == STATUS_MISUSE);
         expect(strstr(line, "mute: srun started") != NULL);
         /* in a batch script, outside any step; and a step of one task */
-        expect(open_elsewhere("SLURM_NTASKS=4 SLURM_PROCID=0", line, sizeof line) == 0);
+        expect(open_in_new_process("SLURM_NTASKS=4 SLURM_PROCID=0", line, sizeof line) ==
+               0);
         expect(strncmp(line, "logs: 0 of 1", 12) == 0);
-        expect(open_elsewhere("SLURM_STEP_NUM_TASKS=1", line, sizeof line) == 0);
-        expect(open_elsewhere("SLURM_STEP_NUM_TASKS=4 SLURM_PROCID=0 "
-                              "SLURM_JOB_END_TIME=1700000000",
-                              line, sizeof line) == 0); /* the step is over */
-        expect(open_elsewhere("A=b", line, sizeof line) == 0);
+        expect(open_in_new_process("SLURM_STEP_NUM_TASKS=1", line, sizeof line) == 0);
+        expect(open_in_new_process("SLURM_STEP_NUM_TASKS=4 SLURM_PROCID=0 "
+                                   "SLURM_JOB_END_TIME=1700000000",
+                                   line, sizeof line) == 0); /* the step is over */
+        expect(open_in_new_process("A=b", line, sizeof line) == 0);
     }
     agree_on_verdict(comm);
 }
@@ -295,11 +297,11 @@ static int open_and_print(int argc, char **argv)
 {
     struct comm *comm;
     enum status status = comm_open(&argc, &argv, &comm);
-    const char *how = log_is_muted() ? "mute" : "logs";
+    const char *log = log_is_muted() ? "mute" : "logs";
     if (status != STATUS_OK)
-        printf("%s: %s\n", how, status_message());
+        printf("%s: %s\n", log, status_message());
     else
-        printf("%s: %d of %d\n", how, comm_rank(comm), comm_size(comm));
+        printf("%s: %d of %d\n", log, comm_rank(comm), comm_size(comm));
     comm_close(comm);
     return (int)status;
 }
@@ -310,16 +312,16 @@ int main(int argc, char **argv)
         return open_and_print(argc, argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(success_keeps_messages),
-        cmocka_unit_test(a_failure_of_one_rank_names_rank_and_host),
+        cmocka_unit_test(failure_of_one_rank_names_rank_and_host),
         cmocka_unit_test(equal_failures_have_no_prefix),
-        cmocka_unit_test(the_worst_outcome_counts),
+        cmocka_unit_test(agreement_returns_the_worst_status),
         cmocka_unit_test(equal_statuses_name_the_lowest_rank),
-        cmocka_unit_test(integers_add_up_in_any_bucket),
-        cmocka_unit_test(the_largest_integer_is_found),
-        cmocka_unit_test(bytes_of_rank_0_reach_all),
-        cmocka_unit_test(bytes_are_gathered_in_rank_order),
-        cmocka_unit_test(every_item_is_handed_out_once),
-        cmocka_unit_test(counting_needs_no_shared_memory),
+        cmocka_unit_test(integer_sums_do_not_depend_on_the_chunk_size),
+        cmocka_unit_test(max_is_the_largest_value_of_all_ranks),
+        cmocka_unit_test(broadcast_copies_bytes_of_rank_0),
+        cmocka_unit_test(gather_concatenates_in_rank_order),
+        cmocka_unit_test(counter_assigns_each_item_once),
+        cmocka_unit_test(counter_works_without_shared_memory),
         cmocka_unit_test(only_rank_0_logs),
         cmocka_unit_test(srun_without_pmi_is_refused),
     };

@@ -49,15 +49,15 @@ static void expect_totals(struct comm *comm, enum comm_type type, const void *va
 {
     size_t wrong = 0;
     for (size_t i = 0; i < count; i++) {
-        int64_t right = total(comm_size(comm), round, i);
-        wrong += type == COMM_I64 ? ((const int64_t *)values)[i] != right
-                                  : ((const float *)values)[i] != (float)right;
+        int64_t expected = total(comm_size(comm), round, i);
+        wrong += type == COMM_I64 ? ((const int64_t *)values)[i] != expected
+                                  : ((const float *)values)[i] != (float)expected;
     }
     expect(wrong == 0);
 }
 
 /* All in flight at once, progressed in one order, completed in another. */
-static void several_at_once(struct comm *comm, bool shared)
+static void concurrent_allreduces(struct comm *comm, bool shared)
 {
     struct comm_allreduce *sums[SUMS];
     struct comm_memory *memory[SUMS] = {NULL};
@@ -76,8 +76,8 @@ static void several_at_once(struct comm *comm, bool shared)
             fill(comm, s % 2 ? COMM_F32 : COMM_I64, values[s], counts[s], round);
             expect(comm_allreduce_start(sums[s]) == STATUS_OK);
         }
-        for (int turn = 0; turn < 10 * comm_rank(comm); turn++)
-            comm_allreduce_progress(sums[turn % SUMS]);
+        for (int i = 0; i < 10 * comm_rank(comm); i++)
+            comm_allreduce_progress(sums[i % SUMS]);
         for (int s = 0; s < SUMS; s++) {
             int at = (s * 5 + round) % SUMS;
             expect(comm_allreduce_wait(sums[at]) == STATUS_OK);
@@ -97,18 +97,18 @@ static void several_at_once(struct comm *comm, bool shared)
     agree_on_verdict(comm);
 }
 
-static void several_at_once_by_messages(void **state)
+static void concurrent_allreduces_by_messages(void **state)
 {
-    several_at_once(*state, false);
+    concurrent_allreduces(*state, false);
 }
 
-static void several_at_once_in_shared_memory(void **state)
+static void concurrent_allreduces_in_shared_memory(void **state)
 {
-    several_at_once(*state, true);
+    concurrent_allreduces(*state, true);
 }
 
 /* Elements become ready from the end, in parts that do not align with the buckets. */
-static void buckets_give_what_one_sum_gives(void **state)
+static void bucketed_sums_equal_a_single_sum(void **state)
 {
     struct comm *comm = *state;
     static const size_t sizes[] = {0, 1, 7, 999, 1 << 20};
@@ -139,7 +139,7 @@ static void buckets_give_what_one_sum_gives(void **state)
 }
 
 /* One rank can't allocate shared memory: all use private memory, with the same sums. */
-static void sums_without_shared_memory(void **state)
+static void allreduce_works_without_shared_memory(void **state)
 {
     struct comm *comm = *state;
     struct rlimit before, none = {.rlim_cur = 1, .rlim_max = RLIM_INFINITY};
@@ -165,7 +165,7 @@ static void sums_without_shared_memory(void **state)
 }
 
 /* A bucket must not start before it is ready: additions until then are in the sum. */
-static void buckets_start_when_ready(void **state)
+static void buckets_start_only_when_ready(void **state)
 {
     struct comm *comm = *state;
     enum { COUNT = 1000, SIZE = 100 };
@@ -187,7 +187,7 @@ static void buckets_start_when_ready(void **state)
     agree_on_verdict(comm);
 }
 
-static void too_long_a_sum_is_refused(void **state)
+static void vector_beyond_int_max_is_refused(void **state)
 {
     struct comm *comm = *state;
     struct comm_allreduce *sum;
@@ -215,12 +215,12 @@ static void too_many_buckets_are_refused(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(several_at_once_by_messages),
-        cmocka_unit_test(several_at_once_in_shared_memory),
-        cmocka_unit_test(sums_without_shared_memory),
-        cmocka_unit_test(buckets_give_what_one_sum_gives),
-        cmocka_unit_test(buckets_start_when_ready),
-        cmocka_unit_test(too_long_a_sum_is_refused),
+        cmocka_unit_test(concurrent_allreduces_by_messages),
+        cmocka_unit_test(concurrent_allreduces_in_shared_memory),
+        cmocka_unit_test(allreduce_works_without_shared_memory),
+        cmocka_unit_test(bucketed_sums_equal_a_single_sum),
+        cmocka_unit_test(buckets_start_only_when_ready),
+        cmocka_unit_test(vector_beyond_int_max_is_refused),
         cmocka_unit_test(too_many_buckets_are_refused),
     };
     return run_on_ranks(argc, argv, tests);

@@ -54,23 +54,23 @@ static wide fixed_point(float x, int scale)
     return bits >> 31 ? -value : value;
 }
 
-/* Rank `rank` adds the addends order[a] with a % size == rank, in pieces of `piece`. */
+/* Rank `rank` adds the addends order[a] with a % size == rank, in chunks of `chunk`. */
 static void add_share(struct exact_sum *sum, const uint32_t *order, int rank, int size,
-                      size_t piece)
+                      size_t chunk)
 {
     float *values = malloc(COUNT * sizeof *values);
     for (int a = rank; a < ADDENDS; a += size) {
         for (size_t i = 0; i < COUNT; i++)
             values[i] = addend((int)order[a], i);
-        for (size_t at = 0; at < COUNT; at += piece)
-            exact_sum_add(sum, at, values + at, COUNT - at < piece ? COUNT - at : piece);
+        for (size_t at = 0; at < COUNT; at += chunk)
+            exact_sum_add(sum, at, values + at, COUNT - at < chunk ? COUNT - at : chunk);
         exact_sum_add_extra(sum, 0, 1.0 / (1 + order[a]));
-        exact_sum_add_integer(sum, 1, order[a]);
+        exact_sum_add_extra_integer(sum, 1, order[a]);
     }
     free(values);
 }
 
-static void expect_right(const struct exact_sum *sum)
+static void expect_exact(const struct exact_sum *sum)
 {
     float *found = malloc(COUNT * sizeof *found);
     const double factor = 0.37;
@@ -92,16 +92,16 @@ static void expect_right(const struct exact_sum *sum)
         extra += nearbyint(0x1p24 / (1 + a)) * 0x1p-24;
     expect(exact_sum_extra(sum, 0) == extra);
     expect(exact_sum_extra_integer(sum, 1) == ADDENDS * (ADDENDS - 1) / 2);
-    expect(exact_sum_bad(sum) == 0);
-    expect(exact_sum_first_bad(sum) == SIZE_MAX);
+    expect(exact_sum_rejected(sum) == 0);
+    expect(exact_sum_first_rejected(sum) == SIZE_MAX);
     free(found);
 }
 
-static void any_order_split_and_bucket_give_the_right_bits(void **state)
+static void bits_do_not_depend_on_order_ranks_or_buckets(void **state)
 {
     struct comm *comm = *state;
     static const size_t buckets[] = {0, COUNT + 2, 4096, 1000, 61};
-    static const size_t pieces[] = {COUNT, 1, 5000, 64, 333};
+    static const size_t chunks[] = {COUNT, 1, 5000, 64, 333};
     struct exact_sum *sum;
     double squares[5];
     for (int round = 0; round < 5; round++) {
@@ -112,14 +112,14 @@ static void any_order_split_and_bucket_give_the_right_bits(void **state)
             order[a] = a;
         rng_shuffle(order, ADDENDS, 4, RNG_TEST, (uint64_t)round, 0);
         exact_sum_clear(sum);
-        add_share(sum, order, comm_rank(comm), comm_size(comm), pieces[round]);
+        add_share(sum, order, comm_rank(comm), comm_size(comm), chunks[round]);
         for (size_t first = COUNT; first > 0;) { /* in parts, during "computation" */
             first -= first < 1111 ? first : 1111;
             expect(exact_sum_ready(sum, first) == STATUS_OK);
             exact_sum_progress(sum);
         }
         expect(exact_sum_reduce(sum) == STATUS_OK);
-        expect_right(sum);
+        expect_exact(sum);
         squares[round] = exact_sum_squares(sum, 1.5);
         expect(memcmp(&squares[round], &squares[0], sizeof *squares) == 0);
         exact_sum_free(sum);
@@ -150,7 +150,7 @@ static void single_values_round_as_defined(void **state)
         struct exact_sum *sum;
         expect(exact_sum_create(comm, ALL, 0, 1, scale, 0, &sum) == STATUS_OK);
         exact_sum_add(sum, 0, values, ALL);
-        expect(exact_sum_bad(sum) == 0);
+        expect(exact_sum_rejected(sum) == 0);
         exact_sum_read(sum, 0, ALL, 1, found);
         for (size_t i = 0; i < ALL; i++)
             expect(found[i] ==
@@ -161,8 +161,8 @@ static void single_values_round_as_defined(void **state)
 }
 
 /* With a bound for n addends, n times the largest accepted one must not overflow, in
- * either direction, and the next larger float is refused. */
-static void the_bound_is_sharp_and_safe(void **state)
+ * either direction, and the next larger float is rejected. */
+static void bound_is_tight_and_prevents_overflow(void **state)
 {
     struct comm *comm = *state;
     for (int n = 1; n < 300; n = n * 2 + 1) {
@@ -173,7 +173,7 @@ static void the_bound_is_sharp_and_safe(void **state)
             float middle = low + (high - low) / 2;
             exact_sum_clear(sum);
             exact_sum_add(sum, 0, &middle, 1);
-            *(exact_sum_bad(sum) ? &high : &low) = middle;
+            *(exact_sum_rejected(sum) ? &high : &low) = middle;
         }
         expect(fixed_point(low, SCALE) * n <= INT64_MAX);
         expect((double)fixed_point(high, SCALE) * n > (double)INT64_MAX * (1 - 1e-6));
@@ -185,49 +185,50 @@ static void the_bound_is_sharp_and_safe(void **state)
             exact_sum_read(sum, 0, 1, 1, &found);
             wide total = fixed_point(value, SCALE) * n;
             expect(found == (float)ldexp((double)(int64_t)total, -SCALE));
-            expect(exact_sum_bad(sum) == 0);
+            expect(exact_sum_rejected(sum) == 0);
         }
         exact_sum_free(sum);
     }
     agree_on_verdict(comm);
 }
 
-/* Every rank has bad addends at different elements; they are counted but not added. */
-static void bad_values_are_counted_not_added(void **state)
+/* Every rank has addends to reject at different elements; they are counted but not
+ * added. */
+static void rejected_addends_are_counted_not_added(void **state)
 {
     struct comm *comm = *state;
-    const float bad[] = {NAN, -NAN, INFINITY, -INFINITY, 1e30f, -3e9f};
-    enum { KINDS = sizeof bad / sizeof *bad };
+    const float invalid[] = {NAN, -NAN, INFINITY, -INFINITY, 1e30f, -3e9f};
+    enum { KINDS = sizeof invalid / sizeof *invalid };
     int rank = comm_rank(comm), size = comm_size(comm);
     float *values = malloc(COUNT * sizeof *values);
     for (size_t i = 0; i < COUNT; i++)
         values[i] = 1;
     for (size_t k = 0; k < KINDS; k++)
-        values[COUNT - 1 - (k * 1501 + (size_t)rank)] = bad[k];
+        values[COUNT - 1 - (k * 1501 + (size_t)rank)] = invalid[k];
     struct exact_sum *sum;
     expect(exact_sum_create(comm, COUNT, 1, size, SCALE, 100, &sum) == STATUS_OK);
     exact_sum_add(sum, 0, values, COUNT);
     size_t first = COUNT - 1 - ((KINDS - 1) * 1501 + (size_t)rank);
-    expect(exact_sum_first_bad(sum) == first);
+    expect(exact_sum_first_rejected(sum) == first);
     expect(exact_sum_reduce(sum) == STATUS_OK);
-    expect(exact_sum_bad(sum) == KINDS * size);
+    expect(exact_sum_rejected(sum) == KINDS * size);
     exact_sum_read(sum, 0, COUNT, 1, values);
     for (size_t i = 0; i < COUNT; i++) {
-        size_t place = COUNT - 1 - i;
-        int missing = place / 1501 < KINDS && place % 1501 < (size_t)size;
+        size_t reversed = COUNT - 1 - i;
+        int missing = reversed / 1501 < KINDS && reversed % 1501 < (size_t)size;
         expect(values[i] == (float)(size - missing));
     }
     exact_sum_clear(sum);
-    expect(exact_sum_bad(sum) == 0 && exact_sum_first_bad(sum) == SIZE_MAX);
-    exact_sum_add(sum, 70, bad, 1);
-    exact_sum_add(sum, 60, bad, 1); /* the first by element, not by time */
-    expect(exact_sum_first_bad(sum) == 60);
+    expect(exact_sum_rejected(sum) == 0 && exact_sum_first_rejected(sum) == SIZE_MAX);
+    exact_sum_add(sum, 70, invalid, 1);
+    exact_sum_add(sum, 60, invalid, 1); /* the first by element, not by time */
+    expect(exact_sum_first_rejected(sum) == 60);
     exact_sum_free(sum);
     free(values);
     agree_on_verdict(comm);
 }
 
-static void extras_never_wrap(void **state)
+static void extras_never_overflow(void **state)
 {
     struct comm *comm = *state;
     int size = comm_size(comm);
@@ -238,11 +239,11 @@ static void extras_never_wrap(void **state)
     exact_sum_add_extra(sum, 0, (double)-INFINITY);
     for (int i = 0; i < 300; i++) /* exceeds 2^63 after 256 */
         exact_sum_add_extra(sum, 1, -0x1p31);
-    exact_sum_add_integer(sum, 2, INT64_MAX); /* fits one rank, not two */
+    exact_sum_add_extra_integer(sum, 2, INT64_MAX); /* fits one rank, not two */
     exact_sum_add_extra(sum, 3, -1.25);
-    exact_sum_add_integer(sum, 4, INT64_MAX / size);
+    exact_sum_add_extra_integer(sum, 4, INT64_MAX / size);
     expect(exact_sum_reduce(sum) == STATUS_OK);
-    expect(exact_sum_bad(sum) == (3 + 1 + (size > 1)) * size);
+    expect(exact_sum_rejected(sum) == (3 + 1 + (size > 1)) * size);
     expect(exact_sum_extra(sum, 0) == 0);
     expect(exact_sum_extra(sum, 3) == -1.25 * size);
     expect(exact_sum_extra_integer(sum, 4) == INT64_MAX / size * size);
@@ -250,7 +251,7 @@ static void extras_never_wrap(void **state)
     agree_on_verdict(comm);
 }
 
-static void impossible_settings_are_refused(void **state)
+static void invalid_arguments_are_refused(void **state)
 {
     struct comm *comm = *state;
     struct exact_sum *sum;
@@ -261,45 +262,46 @@ static void impossible_settings_are_refused(void **state)
 }
 
 /* Blocks of a matrix overwrite the sums or are added to them, element by element as for
- * vectors; the first bad value is reported by its index in the flat block. */
-static void blocks_are_put_and_added(void **state)
+ * vectors; the first rejected value is reported by its index in the flat block. */
+static void blocks_overwrite_or_add(void **state)
 {
-    enum { PITCH = 50, ROWS = 7, WIDTH = 19, STRIDE = 23, FIRST = 31, ALL = 400 };
+    enum { LD = 50, ROWS = 7, WIDTH = 19, LD_VALUES = 23, FIRST = 31, ALL = 400 };
     struct comm *comm = *state;
     struct exact_sum *blocks, *plain;
-    float values[ROWS * STRIDE], sums[2][ALL];
+    float values[ROWS * LD_VALUES], sums[2][ALL];
     const struct exact_block block = {.first = FIRST,
-                                      .ld = PITCH,
+                                      .ld = LD,
                                       .rows = ROWS,
                                       .width = WIDTH,
                                       .values = values,
-                                      .ld_values = STRIDE};
+                                      .ld_values = LD_VALUES};
     expect(exact_sum_create(comm, ALL, 1, ADDENDS, SCALE, 0, &blocks) == STATUS_OK);
     expect(exact_sum_create(comm, ALL, 1, ADDENDS, SCALE, 0, &plain) == STATUS_OK);
-    for (int i = 0; i < ROWS * STRIDE; i++)
+    for (int i = 0; i < ROWS * LD_VALUES; i++)
         values[i] = addend(0, (size_t)i);
     for (size_t i = 0; i < ALL; i++)
-        exact_sum_add(blocks, i, &(float){3}, 1); /* old sums, overwritten by a put */
+        exact_sum_add(blocks, i, &(float){3}, 1); /* old sums, to be overwritten */
     exact_sum_begin(blocks);
-    for (int mode = EXACT_PUT; mode <= EXACT_ADD; mode++)
-        exact_sum_block(blocks, (enum exact_mode)mode, &block);
+    for (int mode = EXACT_OVERWRITE; mode <= EXACT_ADD; mode++)
+        exact_sum_add_block(blocks, (enum exact_mode)mode, &block);
     for (size_t i = 0; i < ALL; i++)
-        if (i < FIRST || (i - FIRST) % PITCH >= WIDTH || (i - FIRST) / PITCH >= ROWS)
+        if (i < FIRST || (i - FIRST) % LD >= WIDTH || (i - FIRST) / LD >= ROWS)
             exact_sum_add(plain, i, &(float){3}, 1);
         else
             for (int twice = 0; twice < 2; twice++)
                 exact_sum_add(plain, i,
-                              &values[(i - FIRST) / PITCH * STRIDE + (i - FIRST) % PITCH],
+                              &values[(i - FIRST) / LD * LD_VALUES + (i - FIRST) % LD],
                               1);
     exact_sum_read(blocks, 0, ALL, 1, sums[0]);
     exact_sum_read(plain, 0, ALL, 1, sums[1]);
     expect(memcmp(sums[0], sums[1], sizeof sums[0]) == 0);
-    expect(exact_sum_bad(blocks) == 0 && exact_sum_first_bad(blocks) == SIZE_MAX);
-    values[2 * STRIDE + 5] = NAN;
-    values[4 * STRIDE + 1] = INFINITY;
-    exact_sum_block(blocks, EXACT_ADD, &block);
-    expect(exact_sum_bad(blocks) == 2);
-    expect(exact_sum_first_bad(blocks) == FIRST + 2 * PITCH + 5);
+    expect(exact_sum_rejected(blocks) == 0 &&
+           exact_sum_first_rejected(blocks) == SIZE_MAX);
+    values[2 * LD_VALUES + 5] = NAN;
+    values[4 * LD_VALUES + 1] = INFINITY;
+    exact_sum_add_block(blocks, EXACT_ADD, &block);
+    expect(exact_sum_rejected(blocks) == 2);
+    expect(exact_sum_first_rejected(blocks) == FIRST + 2 * LD + 5);
     exact_sum_free(blocks);
     exact_sum_free(plain);
     agree_on_verdict(comm);
@@ -308,13 +310,13 @@ static void blocks_are_put_and_added(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(any_order_split_and_bucket_give_the_right_bits),
+        cmocka_unit_test(bits_do_not_depend_on_order_ranks_or_buckets),
         cmocka_unit_test(single_values_round_as_defined),
-        cmocka_unit_test(the_bound_is_sharp_and_safe),
-        cmocka_unit_test(bad_values_are_counted_not_added),
-        cmocka_unit_test(extras_never_wrap),
-        cmocka_unit_test(impossible_settings_are_refused),
-        cmocka_unit_test(blocks_are_put_and_added),
+        cmocka_unit_test(bound_is_tight_and_prevents_overflow),
+        cmocka_unit_test(rejected_addends_are_counted_not_added),
+        cmocka_unit_test(extras_never_overflow),
+        cmocka_unit_test(invalid_arguments_are_refused),
+        cmocka_unit_test(blocks_overwrite_or_add),
     };
     return run_on_ranks(argc, argv, tests);
 }

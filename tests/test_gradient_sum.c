@@ -62,8 +62,8 @@ static void sum_once(struct comm *comm, struct gradient_sum *sum)
         microbatches_of_rank(MICROBATCHES, comm_rank(comm), comm_size(comm));
     gradient_sum_begin(sum);
     for (int m = 0; m < own.count; m++)
-        add_microbatch(sum, m == 0 ? EXACT_PUT : EXACT_ADD, own.first + m);
-    exact_sum_add_integer(sum->exact, 1, own.count);
+        add_microbatch(sum, m == 0 ? EXACT_OVERWRITE : EXACT_ADD, own.first + m);
+    exact_sum_add_extra_integer(sum->exact, 1, own.count);
     expect(gradient_sum_ready(sum, COUNT / 2) == STATUS_OK);
     gradient_sum_progress(sum);
     expect(gradient_sum_ready(sum, 0) == STATUS_OK);
@@ -86,7 +86,7 @@ static void compare_with_plain_sum(const struct gradient_sum *sum, double tolera
     }
     expect(fabs(gradient_sum_norm(sum, factor) - sqrt(squares)) <= 100 * tolerance);
     expect(exact_sum_extra_integer(sum->exact, 1) == MICROBATCHES);
-    expect(exact_sum_bad(sum->exact) == 0);
+    expect(exact_sum_rejected(sum->exact) == 0);
 }
 
 static void sums_with(struct comm *comm, int method, double tolerance)

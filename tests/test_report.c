@@ -1,5 +1,5 @@
 /* ranks: 1 2 3 4
- * report and comm_probe: clocks with known offsets and ranks of known slowness. */
+ * report and comm_clock_offset: clocks with known offsets and ranks of known slowness. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,7 +13,7 @@
 
 #include "ranks.h"
 #include "base/progress.h"
-#include "comm/comm_probe.h"
+#include "comm/comm_clock_offset.h"
 #include "train/report.h"
 
 /* ---- clocks ---- */

@@ -91,7 +91,7 @@ void doctor_collect_host(struct doctor *doctor)
                               &openblas) == STATUS_OK)
         snprintf(report->core, sizeof report->core, "%s", openblas->numerics());
     snprintf(report->kernels, sizeof report->kernels, "%s", kernels()->name);
-    snprintf(report->library, sizeof report->library, "%s", comm_library());
+    snprintf(report->library, sizeof report->library, "%s", comm_library_version());
     find_processor(report->processor);
     report->copies = probe_process_vm_readv();
     report->open_files = soft_limit(RLIMIT_NOFILE);

@@ -17,7 +17,7 @@
 #include "base/file.h"
 #include "base/progress.h"
 #include "comm/comm_allreduce.h"
-#include "comm/comm_probe.h"
+#include "comm/comm_clock_offset.h"
 #include "kernels/matmul.h"
 #include "watchdog/watchdog.h"
 

@@ -59,7 +59,7 @@ static bool find_program(const char *name, char path[PATH_MAX])
 
 static bool is_open_mpi(void)
 {
-    return strncmp(comm_library(), "Open MPI", strlen("Open MPI")) == 0;
+    return strncmp(comm_library_version(), "Open MPI", strlen("Open MPI")) == 0;
 }
 
 /* Hydra is the launcher of MPICH and its derivatives. */

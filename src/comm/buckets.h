@@ -13,11 +13,11 @@
 
 struct buckets;
 
-enum { BUCKET_ELEMENTS = 1 << 18 };
+enum { DEFAULT_BUCKET_ELEMENTS = 1 << 18 };
 
-/* Cuts values[count] into buckets of `bucket` elements (0: BUCKET_ELEMENTS). The vector
- * is borrowed; it lies in `memory`, or anywhere if `memory` is NULL. With one rank there
- * is nothing to sum and little is allocated. STATUS_MISUSE for more than
+/* Cuts values[count] into buckets of `bucket` elements (0: DEFAULT_BUCKET_ELEMENTS). The
+ * vector is borrowed; it lies in `memory`, or anywhere if `memory` is NULL. With one
+ * rank there is nothing to sum and little is allocated. STATUS_MISUSE for more than
  * COMM_ALLREDUCES_MAX buckets. Ordered. */
 enum status buckets_create(struct comm *comm, struct comm_memory *memory,
                            enum comm_type type, void *values, size_t count, size_t bucket,

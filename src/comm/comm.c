@@ -104,7 +104,7 @@ static void collapse_blanks(char *text)
     *to = '\0';
 }
 
-const char *comm_library(void)
+const char *comm_library_version(void)
 {
     static char text[MPI_MAX_LIBRARY_VERSION_STRING];
     int length;

@@ -65,11 +65,11 @@ const char *comm_host(const struct comm *comm);
  * STATUS_OK the messages stay as they are. Collective. */
 enum status comm_agree(struct comm *comm, enum status mine);
 
-/* values[i] := sum of values[i] over all ranks, the same on every rank; in pieces of at
- * most `piece` elements (0: a default). Integer sums don't depend on the order of the
+/* values[i] := sum of values[i] over all ranks, the same on every rank; in chunks of at
+ * most `chunk` elements (0: a default). Integer sums don't depend on the order of the
  * additions. The caller makes sure that they don't overflow. Collective. */
 enum status comm_allreduce_i64(struct comm *comm, int64_t *values, size_t count,
-                               size_t piece);
+                               size_t chunk);
 
 int64_t comm_max_i64(struct comm *comm, int64_t value); /* Collective. */
 
@@ -86,6 +86,6 @@ enum status comm_gather(struct comm *comm, const void *bytes, size_t size, uint8
 void comm_barrier(struct comm *comm); /* Collective. */
 
 /* "Open MPI v4.1.4" or another library's version, for provenance. Not collective. */
-const char *comm_library(void);
+const char *comm_library_version(void);
 
 #endif

@@ -45,11 +45,11 @@ static struct verdict verdict_of(const struct comm *comm, enum status mine)
                             (int64_t)hash, (int64_t)~hash};
 }
 
-/* Broadcasts the message of rank `from`; it names the rank unless `same`. */
-static enum status spread_message(struct comm *comm, int from, bool same)
+/* Broadcasts the message of rank `from`; it names the rank unless `same_on_all`. */
+static enum status broadcast_message(struct comm *comm, int from, bool same_on_all)
 {
     char text[STATUS_MESSAGE_SIZE];
-    if (same)
+    if (same_on_all)
         snprintf(text, sizeof text, "%s", status_message());
     else
         snprintf(text, sizeof text, "rank %d (%.200s): %.1800s", comm->rank, comm->host,
@@ -63,16 +63,16 @@ static enum status spread_message(struct comm *comm, int from, bool same)
 
 static enum status agree(struct comm *comm, enum status mine)
 {
-    struct verdict own = verdict_of(comm, mine), all;
+    struct verdict local = verdict_of(comm, mine), global;
     enum status status = comm_check(
-        MPI_Allreduce(&own, &all, 3, MPI_INT64_T, MPI_MAX, MPI_COMM_WORLD), "agree");
+        MPI_Allreduce(&local, &global, 3, MPI_INT64_T, MPI_MAX, MPI_COMM_WORLD), "agree");
     if (status != STATUS_OK)
         return status;
-    enum status agreed = status_of_severity(all.worst >> 32);
+    enum status agreed = status_of_severity(global.worst >> 32);
     if (agreed == STATUS_OK)
         return agreed;
-    int from = INT_MAX - (int)(all.worst & INT_MAX);
-    status = spread_message(comm, from, all.hash == ~all.complement);
+    int from = INT_MAX - (int)(global.worst & INT_MAX);
+    status = broadcast_message(comm, from, global.hash == ~global.complement);
     return status == STATUS_OK ? agreed : status;
 }
 

@@ -8,10 +8,10 @@
  *
  * Ranks of the same node exchange no messages: the receiver reads the sender's vector in
  * place. Each rank has one progress counter per sum, which only this rank writes and
- * which never decreases. It reaches begin + k once the rank has combined the inputs of k
- * rounds of the current sum; `begin` grows by round_count + 1 from one sum to the next,
+ * which never decreases. It reaches base + k once the rank has combined the inputs of k
+ * rounds of the current sum; `base` grows by round_count + 1 from one sum to the next,
  * so no value occurs twice. In round k a rank reads from a peer after the peer's counter
- * has reached begin + k, and a sum is done on a rank only when the counters of all ranks
+ * has reached base + k, and a sum is done on a rank only when the counters of all ranks
  * that read its vector show that they have finished reading.
  *
  * Why this is correct, for ranks q and r of a node, where r reads from q in round k. Rule
@@ -52,8 +52,8 @@
  *    of every rank. So three consecutive sums exercise every effect of reusing a vector.
  *
  * tests/test_allreduce_protocol.c checks 1, 2, 4, 5 and 6 on this code, one sum at a
- * time, over all interleavings of the steps of up to six ranks (three consecutive sums
- * for up to five).
+ * time, over all interleavings of the transitions of up to six ranks (three consecutive
+ * sums for up to five).
  */
 #include <limits.h>
 #include <sched.h>
@@ -68,7 +68,7 @@ _Static_assert(ATOMIC_LONG_LOCK_FREE == 2 && ATOMIC_LLONG_LOCK_FREE == 2,
                "progress counters are atomic without locks");
 _Static_assert(COMM_ALLREDUCES_MAX <= 1 << 15, "each has its own tag");
 
-static size_t width(const struct comm_allreduce *sum)
+static size_t element_size(const struct comm_allreduce *sum)
 {
     return sum->type == COMM_I64 ? sizeof(int64_t) : sizeof(float);
 }
@@ -88,7 +88,7 @@ static bool same_node(const struct comm_allreduce *sum, int rank)
 /* ---- set-up ---- */
 
 /* The largest number of elements that a round receives by message and adds. */
-static size_t largest_received(const struct comm_allreduce *sum)
+static size_t receive_buffer_length(const struct comm_allreduce *sum)
 {
     size_t largest = 0;
     for (size_t k = 0; k < sum->round_count; k++) {
@@ -108,8 +108,8 @@ static enum status plan(struct comm_allreduce *sum, size_t count)
                                                  count, &sum->rounds, &sum->round_count);
     if (status != STATUS_OK)
         return status;
-    sum->received = malloc(largest_received(sum) * width(sum) + 1);
-    return sum->received
+    sum->receive_buffer = malloc(receive_buffer_length(sum) * element_size(sum) + 1);
+    return sum->receive_buffer
                ? STATUS_OK
                : status_fail(STATUS_FAILED, "no memory for an allreduce of %zu elements",
                              count);
@@ -130,7 +130,7 @@ enum status comm_allreduce_init(struct comm *comm, struct comm_memory *memory,
                                    .type = type,
                                    .values = values,
                                    .tag = comm->allreduce_count++ % COMM_ALLREDUCES_MAX,
-                                   .stage = COMM_ALLREDUCE_DONE};
+                                   .state = COMM_ALLREDUCE_DONE};
     if (memory && memory->map && memory->slots_used < memory->slots) {
         sum->memory = memory;
         sum->slot = memory->slots_used++;
@@ -148,80 +148,80 @@ void comm_allreduce_free(struct comm_allreduce *sum)
     if (!sum)
         return;
     free(sum->rounds);
-    free(sum->received);
+    free(sum->receive_buffer);
     free(sum);
 }
 
 /* ---- progress counters ---- */
 
-static _Atomic uint64_t *counter_of(const struct comm_allreduce *sum, int rank)
+static _Atomic uint64_t *progress_counter(const struct comm_allreduce *sum, int rank)
 {
-    return comm_memory_progress(sum->memory, sum->comm->local_rank_of[rank], sum->slot);
+    return comm_memory_counter(sum->memory, sum->comm->local_rank_of[rank], sum->slot);
 }
 
 /* True once `rank`, on the same node, has combined the inputs of `rounds` rounds. */
 static bool has_finished(const struct comm_allreduce *sum, int rank, size_t rounds)
 {
-    return atomic_load_explicit(counter_of(sum, rank), memory_order_acquire) >=
-           sum->begin + rounds;
+    return atomic_load_explicit(progress_counter(sum, rank), memory_order_acquire) >=
+           sum->base + rounds;
 }
 
-static void publish(const struct comm_allreduce *sum)
+static void publish_progress(const struct comm_allreduce *sum)
 {
     if (sum->memory)
-        atomic_store_explicit(counter_of(sum, sum->comm->rank), sum->begin + sum->at,
-                              memory_order_release);
+        atomic_store_explicit(progress_counter(sum, sum->comm->rank),
+                              sum->base + sum->round, memory_order_release);
 }
 
 /* ---- rounds ---- */
 
-static void keep_failure(struct comm_allreduce *sum, int code)
+static void record_error(struct comm_allreduce *sum, int error)
 {
-    if (sum->code == MPI_SUCCESS)
-        sum->code = code;
+    if (sum->error == MPI_SUCCESS)
+        sum->error = error;
 }
 
 static void post_messages(struct comm_allreduce *sum)
 {
-    const struct allreduce_round *round = &sum->rounds[sum->at];
+    const struct allreduce_round *round = &sum->rounds[sum->round];
     bool from_node = same_node(sum, round->from), to_node = same_node(sum, round->to);
-    char *received = sum->received;
+    char *message = sum->receive_buffer;
     for (int i = 0; i < ROUND_RANGES; i++) {
         const struct allreduce_range *in = &round->receive[i], *out = &round->send[i];
         MPI_Request *request = &sum->requests[2 * i];
         request[0] = request[1] = MPI_REQUEST_NULL;
         if (in->count && !from_node)
-            keep_failure(
-                sum,
-                MPI_Irecv(round->adds ? received : sum->values + in->first * width(sum),
-                          (int)in->count, datatype(sum), round->from, sum->tag,
-                          sum->comm->allreduce_comm, &request[0]));
+            record_error(
+                sum, MPI_Irecv(round->adds ? message
+                                           : sum->values + in->first * element_size(sum),
+                               (int)in->count, datatype(sum), round->from, sum->tag,
+                               sum->comm->allreduce_comm, &request[0]));
         if (out->count && !to_node)
-            keep_failure(sum,
-                         MPI_Isend(sum->values + out->first * width(sum), (int)out->count,
-                                   datatype(sum), round->to, sum->tag,
+            record_error(sum,
+                         MPI_Isend(sum->values + out->first * element_size(sum),
+                                   (int)out->count, datatype(sum), round->to, sum->tag,
                                    sum->comm->allreduce_comm, &request[1]));
-        received += in->count * width(sum);
+        message += in->count * element_size(sum);
     }
 }
 
 static void begin_round(struct comm_allreduce *sum)
 {
-    bool more = sum->at < sum->round_count;
+    bool more = sum->round < sum->round_count;
     if (more)
         post_messages(sum);
-    sum->stage = more ? COMM_ALLREDUCE_RECEIVE : COMM_ALLREDUCE_DRAIN;
+    sum->state = more ? COMM_ALLREDUCE_RECEIVE : COMM_ALLREDUCE_DRAIN;
 }
 
 /* True once all inputs of this round have arrived. */
-static bool has_received(struct comm_allreduce *sum)
+static bool inputs_have_arrived(struct comm_allreduce *sum)
 {
-    int complete = 0, from = sum->rounds[sum->at].from;
+    int complete = 0, from = sum->rounds[sum->round].from;
     MPI_Status
         ignored[COMM_ALLREDUCE_REQUESTS]; /* gcc warns of MPICH's MPI_STATUSES_IGNORE */
-    if (same_node(sum, from) && !has_finished(sum, from, sum->at))
+    if (same_node(sum, from) && !has_finished(sum, from, sum->round))
         return false;
-    keep_failure(sum,
+    record_error(sum,
                  MPI_Testall(COMM_ALLREDUCE_REQUESTS, sum->requests, &complete, ignored));
     return complete;
 }
@@ -238,11 +238,11 @@ static void add_f32(float *restrict to, const float *restrict from, size_t count
         to[i] += from[i];
 }
 
-static void combine_part(const struct comm_allreduce *sum, char *to, const char *from,
-                         size_t count)
+static void combine_range(const struct comm_allreduce *sum, char *to, const char *from,
+                          size_t count)
 {
-    if (!sum->rounds[sum->at].adds)
-        memcpy(to, from, count * width(sum));
+    if (!sum->rounds[sum->round].adds)
+        memcpy(to, from, count * element_size(sum));
     else if (sum->type == COMM_I64)
         add_i64((int64_t *)(void *)to, (const int64_t *)(const void *)from, count);
     else
@@ -253,20 +253,20 @@ static void combine_part(const struct comm_allreduce *sum, char *to, const char 
  * have been received in place. */
 static void combine(struct comm_allreduce *sum)
 {
-    const struct allreduce_round *round = &sum->rounds[sum->at];
-    const char *received = sum->received;
+    const struct allreduce_round *round = &sum->rounds[sum->round];
+    const char *message = sum->receive_buffer;
     bool from_node = same_node(sum, round->from);
     for (int i = 0; i < ROUND_RANGES; i++) {
-        const struct allreduce_range *part = &round->receive[i];
-        char *to = sum->values + part->first * width(sum);
-        if (from_node && part->count)
-            combine_part(
+        const struct allreduce_range *range = &round->receive[i];
+        char *to = sum->values + range->first * element_size(sum);
+        if (from_node && range->count)
+            combine_range(
                 sum, to,
                 comm_memory_peer(sum->memory, sum->comm->local_rank_of[round->from], to),
-                part->count);
+                range->count);
         else if (round->adds)
-            combine_part(sum, to, received, part->count);
-        received += part->count * width(sum);
+            combine_range(sum, to, message, range->count);
+        message += range->count * element_size(sum);
     }
 }
 
@@ -285,35 +285,35 @@ static bool is_drained(const struct comm_allreduce *sum)
 
 enum status comm_allreduce_start(struct comm_allreduce *sum)
 {
-    sum->at = 0;
-    sum->code = MPI_SUCCESS;
-    sum->begin += sum->round_count + 1;
-    publish(sum);
+    sum->round = 0;
+    sum->error = MPI_SUCCESS;
+    sum->base += sum->round_count + 1;
+    publish_progress(sum);
     begin_round(sum);
-    return comm_check(sum->code, "allreduce");
+    return comm_check(sum->error, "allreduce");
 }
 
-bool comm_allreduce_step(struct comm_allreduce *sum)
+bool comm_allreduce_advance(struct comm_allreduce *sum)
 {
-    switch (sum->stage) {
+    switch (sum->state) {
     case COMM_ALLREDUCE_RECEIVE:
-        if (!has_received(sum))
+        if (!inputs_have_arrived(sum))
             return false;
-        sum->stage = COMM_ALLREDUCE_COMBINE;
+        sum->state = COMM_ALLREDUCE_COMBINE;
         return true;
     case COMM_ALLREDUCE_COMBINE:
         combine(sum);
-        sum->stage = COMM_ALLREDUCE_PUBLISH;
+        sum->state = COMM_ALLREDUCE_PUBLISH;
         return true;
     case COMM_ALLREDUCE_PUBLISH:
-        sum->at++;
-        publish(sum);
+        sum->round++;
+        publish_progress(sum);
         begin_round(sum);
         return true;
     case COMM_ALLREDUCE_DRAIN:
         if (!is_drained(sum))
             return false;
-        sum->stage = COMM_ALLREDUCE_DONE;
+        sum->state = COMM_ALLREDUCE_DONE;
         return true;
     case COMM_ALLREDUCE_DONE:
         break;
@@ -323,15 +323,15 @@ bool comm_allreduce_step(struct comm_allreduce *sum)
 
 bool comm_allreduce_progress(struct comm_allreduce *sum)
 {
-    bool moves = true;
-    while (moves && sum->code == MPI_SUCCESS)
-        moves = comm_allreduce_step(sum);
-    return sum->stage == COMM_ALLREDUCE_DONE || sum->code != MPI_SUCCESS;
+    bool advanced = true;
+    while (advanced && sum->error == MPI_SUCCESS)
+        advanced = comm_allreduce_advance(sum);
+    return sum->state == COMM_ALLREDUCE_DONE || sum->error != MPI_SUCCESS;
 }
 
 enum status comm_allreduce_wait(struct comm_allreduce *sum)
 {
     while (!comm_allreduce_progress(sum))
         sched_yield(); /* the rank that is waited for may need this core */
-    return comm_check(sum->code, "allreduce");
+    return comm_check(sum->error, "allreduce");
 }

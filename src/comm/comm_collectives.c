@@ -1,5 +1,5 @@
 /* comm_collectives: blocking collectives on integers and bytes. MPI counts are int, so
- * long vectors are sent in pieces. The result doesn't depend on MPI's choice of
+ * long vectors are sent in chunks. The result doesn't depend on MPI's choice of
  * algorithm.
  */
 #include <limits.h>
@@ -10,25 +10,25 @@
 #include "base/phase.h"
 
 enum {
-    PIECE_ELEMENTS = 1 << 20, /* 8 MB of integers per call */
-    PIECE_BYTES = 1 << 24
+    CHUNK_ELEMENTS = 1 << 20, /* 8 MB of integers per call */
+    CHUNK_BYTES = 1 << 24
 };
 
 /* ---- integers ---- */
 
 enum status comm_allreduce_i64(struct comm *comm, int64_t *values, size_t count,
-                               size_t piece)
+                               size_t chunk)
 {
     if (comm->size == 1)
         return STATUS_OK;
-    if (piece == 0)
-        piece = PIECE_ELEMENTS;
-    if (piece > INT_MAX)
-        piece = INT_MAX; /* MPI's counts are int */
+    if (chunk == 0)
+        chunk = CHUNK_ELEMENTS;
+    if (chunk > INT_MAX)
+        chunk = INT_MAX; /* MPI's counts are int */
     enum phase before = phase_enter(PHASE_WAIT);
     int code = MPI_SUCCESS;
-    for (size_t at = 0; at < count && code == MPI_SUCCESS; at += piece) {
-        size_t n = count - at < piece ? count - at : piece;
+    for (size_t at = 0; at < count && code == MPI_SUCCESS; at += chunk) {
+        size_t n = count - at < chunk ? count - at : chunk;
         code = MPI_Allreduce(MPI_IN_PLACE, values + at, (int)n, MPI_INT64_T, MPI_SUM,
                              MPI_COMM_WORLD);
     }
@@ -38,15 +38,15 @@ enum status comm_allreduce_i64(struct comm *comm, int64_t *values, size_t count,
 
 int64_t comm_max_i64(struct comm *comm, int64_t value)
 {
-    int64_t most = value;
+    int64_t largest = value;
     if (comm->size == 1)
         return value;
     enum phase before = phase_enter(PHASE_WAIT);
     comm_check_or_abort(
-        MPI_Allreduce(&value, &most, 1, MPI_INT64_T, MPI_MAX, MPI_COMM_WORLD),
+        MPI_Allreduce(&value, &largest, 1, MPI_INT64_T, MPI_MAX, MPI_COMM_WORLD),
         "compare the ranks");
     phase_enter(before);
-    return most;
+    return largest;
 }
 
 void comm_barrier(struct comm *comm)
@@ -60,9 +60,9 @@ void comm_barrier(struct comm *comm)
 
 /* ---- bytes ---- */
 
-static size_t piece_at(size_t at, size_t size)
+static size_t chunk_size(size_t at, size_t size)
 {
-    return size - at < PIECE_BYTES ? size - at : PIECE_BYTES;
+    return size - at < CHUNK_BYTES ? size - at : CHUNK_BYTES;
 }
 
 enum status comm_broadcast(struct comm *comm, void *bytes, size_t size)
@@ -70,27 +70,27 @@ enum status comm_broadcast(struct comm *comm, void *bytes, size_t size)
     int code = MPI_SUCCESS;
     enum phase before = phase_enter(PHASE_WAIT);
     for (size_t at = 0; comm->size > 1 && at < size && code == MPI_SUCCESS;
-         at += PIECE_BYTES)
-        code = MPI_Bcast((char *)bytes + at, (int)piece_at(at, size), MPI_BYTE, 0,
+         at += CHUNK_BYTES)
+        code = MPI_Bcast((char *)bytes + at, (int)chunk_size(at, size), MPI_BYTE, 0,
                          MPI_COMM_WORLD);
     phase_enter(before);
     return comm_check(code, "broadcast");
 }
 
-static enum status send_pieces(const uint8_t *bytes, size_t size)
+static enum status send_chunks(const uint8_t *bytes, size_t size)
 {
     int code = MPI_SUCCESS;
-    for (size_t at = 0; at < size && code == MPI_SUCCESS; at += PIECE_BYTES)
-        code = MPI_Send(bytes + at, (int)piece_at(at, size), MPI_BYTE, 0, GATHER_TAG,
+    for (size_t at = 0; at < size && code == MPI_SUCCESS; at += CHUNK_BYTES)
+        code = MPI_Send(bytes + at, (int)chunk_size(at, size), MPI_BYTE, 0, GATHER_TAG,
                         MPI_COMM_WORLD);
     return comm_check(code, "gather");
 }
 
-static enum status receive_pieces(int from, uint8_t *bytes, size_t size)
+static enum status receive_chunks(int from, uint8_t *bytes, size_t size)
 {
     int code = MPI_SUCCESS;
-    for (size_t at = 0; at < size && code == MPI_SUCCESS; at += PIECE_BYTES)
-        code = MPI_Recv(bytes + at, (int)piece_at(at, size), MPI_BYTE, from, GATHER_TAG,
+    for (size_t at = 0; at < size && code == MPI_SUCCESS; at += CHUNK_BYTES)
+        code = MPI_Recv(bytes + at, (int)chunk_size(at, size), MPI_BYTE, from, GATHER_TAG,
                         MPI_COMM_WORLD, MPI_STATUS_IGNORE);
     return comm_check(code, "gather");
 }
@@ -100,25 +100,25 @@ static enum status receive_pieces(int from, uint8_t *bytes, size_t size)
 static enum status gather_sizes(struct comm *comm, size_t size, uint8_t **all,
                                 size_t **sizes)
 {
-    uint64_t mine = size, *of_rank = NULL;
+    uint64_t mine = size, *size_of = NULL;
     enum status status = STATUS_OK;
-    if (comm->rank == 0 && !(of_rank = malloc((size_t)comm->size * sizeof *of_rank)))
+    if (comm->rank == 0 && !(size_of = malloc((size_t)comm->size * sizeof *size_of)))
         status = status_fail(STATUS_FAILED, "no memory for %d sizes", comm->size);
     status = comm_agree(comm, status);
     if (status == STATUS_OK)
-        status = comm_check(MPI_Gather(&mine, 1, MPI_UINT64_T, of_rank, 1, MPI_UINT64_T,
+        status = comm_check(MPI_Gather(&mine, 1, MPI_UINT64_T, size_of, 1, MPI_UINT64_T,
                                        0, MPI_COMM_WORLD),
                             "gather");
     if (status == STATUS_OK && comm->rank == 0) {
         size_t total = 0;
         for (int r = 0; r < comm->size; r++)
-            total += of_rank[r];
+            total += size_of[r];
         *all = malloc(total + 1);
         if (!*all)
             status = status_fail(STATUS_FAILED, "no memory for %zu bytes", total);
     }
     _Static_assert(sizeof(size_t) == sizeof(uint64_t), "64 bits");
-    *sizes = (size_t *)of_rank;
+    *sizes = (size_t *)size_of;
     return comm_agree(comm, status);
 }
 
@@ -130,7 +130,7 @@ static enum status receive_all(struct comm *comm, const void *bytes, uint8_t *al
         memcpy(all, bytes, sizes[0]);
     all += sizes[0];
     for (int r = 1; r < comm->size && status == STATUS_OK; r++) {
-        status = receive_pieces(r, all, sizes[r]);
+        status = receive_chunks(r, all, sizes[r]);
         all += sizes[r];
     }
     return status;
@@ -145,7 +145,7 @@ enum status comm_gather(struct comm *comm, const void *bytes, size_t size, uint8
     enum status status = gather_sizes(comm, size, all, sizes);
     if (status == STATUS_OK)
         status = comm->rank == 0 ? receive_all(comm, bytes, *all, *sizes)
-                                 : send_pieces(bytes, size);
+                                 : send_chunks(bytes, size);
     if (status != STATUS_OK) {
         free(*all);
         free(*sizes);

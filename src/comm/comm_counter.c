@@ -1,5 +1,5 @@
-/* comm_counter: an atomic integer for ranks that share memory with rank 0; requests to
- * rank 0 for all others.
+/* comm_counter: an atomic integer in shared memory for the ranks of rank 0's node;
+ * for all others, requests to rank 0.
  *
  * It is not an MPI window: Open MPI 4.1 creates windows in /dev/shm, and if there is no
  * space, the rank that fails returns at once while the others wait for ever. comm_memory
@@ -12,7 +12,7 @@
 #include "comm_internal.h"
 #include "base/phase.h"
 
-static const int64_t last_request = -1; /* sent on closing, instead of a step */
+static const int64_t close_request = -1; /* sent on closing, instead of an increment */
 
 struct comm_counter {
     struct comm_memory *memory;
@@ -24,12 +24,12 @@ struct comm_counter {
 static _Atomic int64_t *find_value(const struct comm *comm,
                                    const struct comm_memory *memory)
 {
-    void *own = comm_memory_block(memory);
+    void *block = comm_memory_block(memory);
     if (comm->rank == 0)
-        return own;
+        return block;
     if (comm->node_of[comm->rank] != 0 || !memory->map)
         return NULL;
-    return (_Atomic int64_t *)(void *)comm_memory_peer(memory, 0, own);
+    return (_Atomic int64_t *)(void *)comm_memory_peer(memory, 0, block);
 }
 
 enum status comm_counter_open(struct comm *comm, struct comm_counter **out)
@@ -55,21 +55,21 @@ enum status comm_counter_open(struct comm *comm, struct comm_counter **out)
 }
 
 /* Rank 0 receives one request, waiting for it if none has arrived, and replies. */
-static void serve_one(struct comm_counter *counter)
+static void serve_request(struct comm_counter *counter)
 {
-    int64_t step, before;
+    int64_t increment, previous;
     MPI_Status from;
-    comm_check_or_abort(MPI_Recv(&step, 1, MPI_INT64_T, MPI_ANY_SOURCE,
+    comm_check_or_abort(MPI_Recv(&increment, 1, MPI_INT64_T, MPI_ANY_SOURCE,
                                  COUNTER_REQUEST_TAG, MPI_COMM_WORLD, &from),
-                        "count");
-    if (step == last_request) {
+                        "update a counter");
+    if (increment == close_request) {
         counter->requesters--;
         return;
     }
-    before = atomic_fetch_add(counter->value, step);
-    comm_check_or_abort(MPI_Send(&before, 1, MPI_INT64_T, from.MPI_SOURCE,
+    previous = atomic_fetch_add(counter->value, increment);
+    comm_check_or_abort(MPI_Send(&previous, 1, MPI_INT64_T, from.MPI_SOURCE,
                                  COUNTER_REPLY_TAG, MPI_COMM_WORLD),
-                        "count");
+                        "update a counter");
 }
 
 void comm_counter_serve(struct comm_counter *counter)
@@ -80,30 +80,31 @@ void comm_counter_serve(struct comm_counter *counter)
                                        MPI_COMM_WORLD, &pending, MPI_STATUS_IGNORE),
                             "look for messages");
         if (pending)
-            serve_one(counter);
+            serve_request(counter);
         pending = pending && counter->requesters > 0;
     }
 }
 
-static void send_request(const int64_t *step)
+static void send_request(const int64_t *increment)
 {
     comm_check_or_abort(
-        MPI_Send(step, 1, MPI_INT64_T, 0, COUNTER_REQUEST_TAG, MPI_COMM_WORLD), "count");
+        MPI_Send(increment, 1, MPI_INT64_T, 0, COUNTER_REQUEST_TAG, MPI_COMM_WORLD),
+        "update a counter");
 }
 
-int64_t comm_counter_next(struct comm_counter *counter, int64_t step)
+int64_t comm_counter_fetch_add(struct comm_counter *counter, int64_t increment)
 {
-    int64_t before;
+    int64_t previous;
     comm_counter_serve(counter);
     if (counter->value)
-        return atomic_fetch_add(counter->value, step);
+        return atomic_fetch_add(counter->value, increment);
     enum phase phase = phase_enter(PHASE_WAIT);
-    send_request(&step);
-    comm_check_or_abort(MPI_Recv(&before, 1, MPI_INT64_T, 0, COUNTER_REPLY_TAG,
+    send_request(&increment);
+    comm_check_or_abort(MPI_Recv(&previous, 1, MPI_INT64_T, 0, COUNTER_REPLY_TAG,
                                  MPI_COMM_WORLD, MPI_STATUS_IGNORE),
-                        "count");
+                        "update a counter");
     phase_enter(phase);
-    return before;
+    return previous;
 }
 
 void comm_counter_close(struct comm_counter *counter)
@@ -112,9 +113,9 @@ void comm_counter_close(struct comm_counter *counter)
         return;
     enum phase phase = phase_enter(PHASE_WAIT);
     while (counter->requesters > 0)
-        serve_one(counter);
+        serve_request(counter);
     if (!counter->value)
-        send_request(&last_request);
+        send_request(&close_request);
     phase_enter(phase);
     comm_memory_free(counter->memory);
     free(counter);

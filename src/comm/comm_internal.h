@@ -7,7 +7,7 @@
  *     comm_memory.c       memory that the ranks of a node share
  *     comm_allreduce.c    nonblocking sums, through that memory and by messages
  *     comm_counter.c      a counter shared by all ranks
- *     comm_probe.c        clock offsets
+ *     comm_clock_offset.c offsets between the clocks
  *
  * While a rank waits for others it is in PHASE_WAIT, so that the watchdog doesn't report
  * it as hung and the waiting time is measured. Exception: comm_allreduce_wait, whose
@@ -24,7 +24,7 @@
 #include "allreduce_schedule.h"
 
 /* Tags of messages on MPI_COMM_WORLD; comm_allreduce has a communicator of its own. */
-enum { GATHER_TAG = 1, COUNTER_REQUEST_TAG, COUNTER_REPLY_TAG, PROBE_TAG };
+enum { GATHER_TAG = 1, COUNTER_REQUEST_TAG, COUNTER_REPLY_TAG, CLOCK_OFFSET_TAG };
 
 struct comm {
     int rank, size;
@@ -49,17 +49,18 @@ struct comm_memory {
 };
 
 /* The progress counter of the rank at `local_rank` for the allreduce in that slot. */
-_Atomic uint64_t *comm_memory_progress(const struct comm_memory *memory, int local_rank,
-                                       size_t slot);
-/* The address in the block of the rank at `local_rank` that corresponds to `own` in this
- * rank's block. */
-char *comm_memory_peer(const struct comm_memory *memory, int local_rank, const void *own);
+_Atomic uint64_t *comm_memory_counter(const struct comm_memory *memory, int local_rank,
+                                      size_t slot);
+/* The address in the block of the rank at `local_rank` that corresponds to `address` in
+ * this rank's block. */
+char *comm_memory_peer(const struct comm_memory *memory, int local_rank,
+                       const void *address);
 
-/* ---- comm_allreduce as a state machine; tests/test_allreduce_protocol.c drives it step
- * by step, and saves and restores all members that change during a sum: add new ones to
- * its capture() ---- */
+/* ---- comm_allreduce as a state machine; tests/test_allreduce_protocol.c drives it one
+ * transition at a time, and saves and restores all members that change during a sum: add
+ * new ones to its capture() ---- */
 
-enum comm_allreduce_stage {
+enum comm_allreduce_state {
     COMM_ALLREDUCE_RECEIVE, /* waits for inputs to arrive, and messages to be sent */
     COMM_ALLREDUCE_COMBINE, /* adds or copies them to this rank's vector */
     COMM_ALLREDUCE_PUBLISH, /* raises the progress counter, begins the next round */
@@ -77,18 +78,19 @@ struct comm_allreduce {
     char *values;
     struct allreduce_round *rounds;
     size_t round_count;
-    char *received; /* received messages, before they are added */
+    char *receive_buffer; /* received messages, before they are added */
     int tag;
-    /* state of the current sum */
-    enum comm_allreduce_stage stage;
-    size_t at;      /* round */
-    uint64_t begin; /* value of the progress counter before round 0 */
+    /* of the current sum */
+    enum comm_allreduce_state state;
+    size_t round;  /* number of the current round */
+    uint64_t base; /* value of the progress counter before round 0 */
     MPI_Request requests[COMM_ALLREDUCE_REQUESTS];
-    int code; /* of the first MPI call that failed */
+    int error; /* of the first MPI call that failed */
 };
 
-/* Performs the current stage. False if it has to wait, or if the sum is done. */
-bool comm_allreduce_step(struct comm_allreduce *sum);
+/* Performs the transition out of the current state. False if it has to wait, or if the
+ * sum is done. */
+bool comm_allreduce_advance(struct comm_allreduce *sum);
 
 /* ---- failures ---- */
 

@@ -35,47 +35,48 @@ static size_t counters_size(const struct comm_memory *memory)
     return round_up(memory->slots * CACHE_LINE, PAGE);
 }
 
-static char *part_at(const struct comm_memory *memory, int local_rank)
+static char *part_of(const struct comm_memory *memory, int local_rank)
 {
     return memory->map + (size_t)local_rank * memory->stride;
 }
 
-_Atomic uint64_t *comm_memory_progress(const struct comm_memory *memory, int local_rank,
-                                       size_t slot)
+_Atomic uint64_t *comm_memory_counter(const struct comm_memory *memory, int local_rank,
+                                      size_t slot)
 {
-    return (_Atomic uint64_t *)(void *)(part_at(memory, local_rank) + slot * CACHE_LINE);
+    return (_Atomic uint64_t *)(void *)(part_of(memory, local_rank) + slot * CACHE_LINE);
 }
 
-char *comm_memory_peer(const struct comm_memory *memory, int local_rank, const void *own)
+char *comm_memory_peer(const struct comm_memory *memory, int local_rank,
+                       const void *address)
 {
-    return part_at(memory, local_rank) + counters_size(memory) +
-           ((const char *)own - memory->block);
+    return part_of(memory, local_rank) + counters_size(memory) +
+           ((const char *)address - memory->block);
 }
 
 /* Opens the shared-memory object: the node's first rank creates it and broadcasts its
  * name. Returns a descriptor or -1. */
 static int open_object(struct comm *comm, char name[NAME_SIZE], size_t size)
 {
-    int file = -1;
+    int fd = -1;
     if (comm->local_rank == 0) {
         snprintf(name, NAME_SIZE, "/tutti-%ld-%d", (long)getpid(), comm->memory_count);
-        file = shm_open(name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
-        if (file < 0 || ftruncate(file, (off_t)size) != 0)
+        fd = shm_open(name, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+        if (fd < 0 || ftruncate(fd, (off_t)size) != 0)
             name[0] = '\0'; /* the other ranks don't try to open it */
     }
     MPI_Bcast(name, NAME_SIZE, MPI_CHAR, 0, comm->node_comm);
     if (comm->local_rank != 0 && name[0])
-        file = shm_open(name, O_RDWR | O_CLOEXEC, 0);
-    return file;
+        fd = shm_open(name, O_RDWR | O_CLOEXEC, 0);
+    return fd;
 }
 
 /* Maps the parts of all ranks and reserves this rank's part. */
-static bool map(struct comm_memory *memory, int file, int local_rank)
+static bool map(struct comm_memory *memory, int fd, int local_rank)
 {
     off_t first = (off_t)((size_t)local_rank * memory->stride);
-    if (file < 0 || posix_fallocate(file, first, (off_t)memory->stride) != 0)
+    if (fd < 0 || posix_fallocate(fd, first, (off_t)memory->stride) != 0)
         return false;
-    void *map = mmap(NULL, memory->size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    void *map = mmap(NULL, memory->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     memory->map = map == MAP_FAILED ? NULL : map;
     return memory->map != NULL;
 }
@@ -86,14 +87,14 @@ static bool map_shared(struct comm *comm, struct comm_memory *memory, size_t byt
     char name[NAME_SIZE] = "";
     memory->stride = counters_size(memory) + round_up(bytes, PAGE);
     memory->size = memory->stride * (size_t)comm->local_size;
-    int file = open_object(comm, name, memory->size);
-    int mapped = map(memory, file, comm->local_rank), all = 0;
-    if (file >= 0)
-        close(file);
-    MPI_Allreduce(&mapped, &all, 1, MPI_INT, MPI_MIN, comm->node_comm);
+    int fd = open_object(comm, name, memory->size);
+    int mapped = map(memory, fd, comm->local_rank), all_mapped = 0;
+    if (fd >= 0)
+        close(fd);
+    MPI_Allreduce(&mapped, &all_mapped, 1, MPI_INT, MPI_MIN, comm->node_comm);
     if (comm->local_rank == 0 && name[0])
         shm_unlink(name);
-    if (all)
+    if (all_mapped)
         return true;
     if (memory->map)
         munmap(memory->map, memory->size);
@@ -110,8 +111,8 @@ enum status comm_memory_create(struct comm *comm, size_t bytes, size_t allreduce
     memory->slots = allreduces;
     comm->memory_count++;
     if (comm->local_size > 1 && map_shared(comm, memory, bytes)) {
-        memory->block = part_at(memory, comm->local_rank) + counters_size(memory);
-        memset(part_at(memory, comm->local_rank), 0, memory->stride);
+        memory->block = part_of(memory, comm->local_rank) + counters_size(memory);
+        memset(part_of(memory, comm->local_rank), 0, memory->stride);
         MPI_Barrier(comm->node_comm); /* all counters are 0 */
     } else {
         memory->block = memory_zeroed(bytes);

@@ -16,7 +16,7 @@
 
 /* Containers often forbid reading another process's memory. Open MPI notices too late and
  * then prints an error for every message. */
-static void avoid_forbidden_copies(void)
+static void disable_forbidden_single_copy(void)
 {
     char from = 'x', to;
     struct iovec local = {&to, 1}, remote = {&from, 1};
@@ -31,7 +31,7 @@ static void avoid_forbidden_copies(void)
  * the daemon, all singletons of a user share one session directory; one that exits
  * removes it, and another that is just starting then fails. A singleton needs no session
  * directory. */
-static void disable_daemon(void)
+static void disable_singleton_daemon(void)
 {
     setenv("OMPI_MCA_ess_singleton_isolated", "1", 0);
     setenv("OMPI_MCA_orte_create_session_dirs", "0", 0);
@@ -47,7 +47,7 @@ static void set_home(void)
 
 /* UCX, which MPI may load here, installs a handler for SIGHUP, but a run under nohup must
  * keep ignoring it. So the previous disposition is restored. */
-static int start_mpi(int *argc, char ***argv)
+static int init_mpi(int *argc, char ***argv)
 {
     struct sigaction before;
     int provided;
@@ -64,7 +64,7 @@ static bool is_launched_singleton(void)
     return getenv("OMPI_COMM_WORLD_SIZE") || (pmi_size && strcmp(pmi_size, "1") == 0);
 }
 
-/* STATUS_MISUSE if srun started several processes that MPI doesn't know of. srun sets the
+/* STATUS_MISUSE if srun started several processes that MPI isn't aware of. srun sets the
  * number of tasks of a step. In a batch script outside any step it is not set, and the
  * process is meant to run alone; so is one started by a shell that has outlived its
  * step. */
@@ -79,7 +79,7 @@ static enum status check_launch(int size, bool singleton)
     return status_fail(
         STATUS_MISUSE,
         "srun started %s processes without PMI, so each would be rank 0 of 1: "
-        "use srun --mpi=pmix (srun --mpi=list shows what is there), "
+        "use srun --mpi=pmix (srun --mpi=list shows the available types), "
         "or mpirun inside sbatch or salloc",
         tasks);
 }
@@ -117,7 +117,7 @@ static int find_nodes(struct comm *comm)
     return exchange_nodes(comm);
 }
 
-static enum status describe_rank(struct comm *comm)
+static enum status init_comm(struct comm *comm)
 {
     int length;
     int code = MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
@@ -137,16 +137,16 @@ static enum status describe_rank(struct comm *comm)
 /* ---- start ---- */
 
 /* Starts MPI after setting the environment variables that it needs. */
-static enum status launch(int *argc, char ***argv, bool singleton)
+static enum status start_mpi(int *argc, char ***argv, bool singleton)
 {
     enum status status = STATUS_OK;
-    avoid_forbidden_copies();
+    disable_forbidden_single_copy();
     set_home();
     if (!getenv("PMIX_RANK") && !getenv("PMI_RANK")) {
-        disable_daemon();
+        disable_singleton_daemon();
         status = check_launch(1, singleton); /* before MPI may end the process itself */
     }
-    return status == STATUS_OK ? comm_check(start_mpi(argc, argv), "start") : status;
+    return status == STATUS_OK ? comm_check(init_mpi(argc, argv), "start") : status;
 }
 
 enum status comm_open(int *argc, char ***argv, struct comm **out)
@@ -156,12 +156,12 @@ enum status comm_open(int *argc, char ***argv, struct comm **out)
     if (!comm)
         return status_fail(STATUS_FAILED, "out of memory");
     bool singleton = is_launched_singleton(); /* before MPI sets variables of its own */
-    enum status status = launch(argc, argv, singleton);
+    enum status status = start_mpi(argc, argv, singleton);
     if (status != STATUS_OK) {
         free(comm);
         return status;
     }
-    status = describe_rank(comm);
+    status = init_comm(comm);
     log_mute(comm->rank != 0);
     if (status == STATUS_OK)
         status = check_launch(comm->size, singleton);

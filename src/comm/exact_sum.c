@@ -1,9 +1,9 @@
 /* exact_sum: fixed-point sums.
  *
- * All integers of a vector lie in one block: the number of bad addends, the extras, the
- * values. So one reduction includes them all; it proceeds from the end to the beginning,
- * so the elements that become final last are reduced last. The loops over values are
- * kernels (kernels/fixed_point.h).
+ * All integers of a vector lie in one block: the number of rejected addends, the extras,
+ * the values. So one reduction includes them all; it proceeds from the end to the
+ * beginning, so the elements that become final last are reduced last. The loops over
+ * values are kernels (kernels/fixed_point.h).
  */
 #include "exact_sum.h"
 
@@ -14,22 +14,22 @@
 #include "buckets.h"
 #include "kernels/kernels.h"
 
-enum { ALIGNMENT = 64, BLOCK = 4096, HEADER = 8 /* header is padded to multiples */ };
+enum { ALIGNMENT = 64, BLOCK = 4096, HEADER_MULTIPLE = 8 /* elements */ };
 
 struct exact_sum {
     size_t count, extras;
     double scale;
-    float bound;      /* largest addend that may be added */
-    size_t first_bad; /* on this rank; SIZE_MAX: none */
+    float bound;           /* largest addend that may be added */
+    size_t first_rejected; /* on this rank; SIZE_MAX: none */
     int ranks;
     struct comm_memory *memory; /* NULL if there are only extras */
-    int64_t *block;             /* bad, extras, padding, values */
+    int64_t *block;             /* rejected, extras, padding, values */
     size_t header;              /* elements before the values */
     int64_t *values;            /* block + header */
     struct buckets *buckets;
 };
 
-static int64_t *bad_of(const struct exact_sum *sum)
+static int64_t *rejected_of(const struct exact_sum *sum)
 {
     return sum->block;
 }
@@ -53,11 +53,12 @@ static float largest_addend(int64_t addends, double scale)
 }
 
 /* A sum with extras only uses private memory: it is not worth a collective. */
-static enum status make_block(struct comm *comm, struct exact_sum *sum, size_t sums)
+static enum status allocate_block(struct comm *comm, struct exact_sum *sum,
+                                  size_t bucket_count)
 {
     size_t bytes = sum_length(sum) * sizeof *sum->block;
     if (sum->count > 0) {
-        enum status status = comm_memory_create(comm, bytes, sums, &sum->memory);
+        enum status status = comm_memory_create(comm, bytes, bucket_count, &sum->memory);
         sum->block = status == STATUS_OK ? comm_memory_block(sum->memory) : NULL;
         return status;
     }
@@ -85,8 +86,9 @@ enum status exact_sum_create(struct comm *comm, size_t count, size_t extras,
     sum->scale = ldexp(1, scale_bits);
     sum->bound = largest_addend(addends, sum->scale);
     sum->ranks = comm_size(comm);
-    sum->header = (1 + extras + HEADER - 1) / HEADER * HEADER;
-    enum status status = make_block(comm, sum, buckets_count(sum_length(sum), bucket));
+    sum->header = (1 + extras + HEADER_MULTIPLE - 1) / HEADER_MULTIPLE * HEADER_MULTIPLE;
+    enum status status =
+        allocate_block(comm, sum, buckets_count(sum_length(sum), bucket));
     if (status != STATUS_OK) {
         exact_sum_free(sum);
         return status;
@@ -123,13 +125,13 @@ void exact_sum_clear(struct exact_sum *sum)
 void exact_sum_begin(struct exact_sum *sum)
 {
     memset(sum->block, 0, sum->header * sizeof *sum->block);
-    sum->first_bad = SIZE_MAX;
+    sum->first_rejected = SIZE_MAX;
 }
 
 /* ---- adding ---- */
 
-static size_t find_bad(const struct exact_sum *sum, size_t first, const float *values,
-                       size_t n)
+static size_t find_rejected(const struct exact_sum *sum, size_t first,
+                            const float *values, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         if (!(fabsf(values[i]) <= sum->bound))
@@ -137,15 +139,15 @@ static size_t find_bad(const struct exact_sum *sum, size_t first, const float *v
     return SIZE_MAX;
 }
 
-static void count_bad(struct exact_sum *sum, int64_t bad, size_t index)
+static void count_rejected(struct exact_sum *sum, int64_t rejected, size_t index)
 {
-    *bad_of(sum) += bad;
-    if (index < sum->first_bad)
-        sum->first_bad = index;
+    *rejected_of(sum) += rejected;
+    if (index < sum->first_rejected)
+        sum->first_rejected = index;
 }
 
-void exact_sum_block(struct exact_sum *sum, enum exact_mode mode,
-                     const struct exact_block *block)
+void exact_sum_add_block(struct exact_sum *sum, enum exact_mode mode,
+                         const struct exact_block *block)
 {
     const struct fixed_point_block operands = {.sums = sum->values + block->first,
                                                .ld_sums = block->ld,
@@ -153,15 +155,16 @@ void exact_sum_block(struct exact_sum *sum, enum exact_mode mode,
                                                .ld_values = block->ld_values,
                                                .rows = block->rows,
                                                .width = block->width,
-                                               .overwrite = mode == EXACT_PUT,
+                                               .overwrite = mode == EXACT_OVERWRITE,
                                                .scale = sum->scale,
                                                .bound = sum->bound};
-    int bad = kernels()->fixed_point_add(&operands);
-    for (size_t r = 0; bad && r < (size_t)block->rows; r++)
-        count_bad(sum, 0,
-                  find_bad(sum, block->first + r * block->ld,
-                           block->values + r * block->ld_values, (size_t)block->width));
-    *bad_of(sum) += bad;
+    int rejected = kernels()->fixed_point_add(&operands);
+    for (size_t r = 0; rejected && r < (size_t)block->rows; r++)
+        count_rejected(sum, 0,
+                       find_rejected(sum, block->first + r * block->ld,
+                                     block->values + r * block->ld_values,
+                                     (size_t)block->width));
+    *rejected_of(sum) += rejected;
 }
 
 void exact_sum_add(struct exact_sum *sum, size_t first, const float *values, size_t n)
@@ -170,32 +173,32 @@ void exact_sum_add(struct exact_sum *sum, size_t first, const float *values, siz
         size_t size = n - at < BLOCK ? n - at : BLOCK;
         const struct exact_block block = {
             .first = first + at, .rows = 1, .width = (int)size, .values = values + at};
-        exact_sum_block(sum, EXACT_ADD, &block);
+        exact_sum_add_block(sum, EXACT_ADD, &block);
     }
 }
 
-void exact_sum_add_integer(struct exact_sum *sum, size_t extra, int64_t value)
+void exact_sum_add_extra_integer(struct exact_sum *sum, size_t extra, int64_t value)
 {
-    int64_t *to = extra_of(sum, extra);
-    if (__builtin_add_overflow(*to, value, to)) {
-        *to = 0;
-        count_bad(sum, 1, SIZE_MAX);
+    int64_t *total = extra_of(sum, extra);
+    if (__builtin_add_overflow(*total, value, total)) {
+        *total = 0;
+        count_rejected(sum, 1, SIZE_MAX);
     }
 }
 
 void exact_sum_add_extra(struct exact_sum *sum, size_t extra, double value)
 {
     if (fabs(value) <= 0x1p31)
-        exact_sum_add_integer(sum, extra, llrint(ldexp(value, EXACT_EXTRA_BITS)));
+        exact_sum_add_extra_integer(sum, extra, llrint(ldexp(value, EXACT_EXTRA_BITS)));
     else
-        count_bad(sum, 1, SIZE_MAX);
+        count_rejected(sum, 1, SIZE_MAX);
 }
 
 /* ---- over the ranks ---- */
 
 /* Zeroes extras that could overflow. Values can't overflow, by the choice of the
  * bound. */
-static void bound_extras(struct exact_sum *sum, int ranks)
+static void clear_large_extras(struct exact_sum *sum, int ranks)
 {
     int64_t limit = INT64_MAX / ranks;
     for (size_t i = 0; i < sum->extras; i++) {
@@ -203,7 +206,7 @@ static void bound_extras(struct exact_sum *sum, int ranks)
         if (*extra <= limit && *extra >= -limit)
             continue;
         *extra = 0;
-        count_bad(sum, 1, SIZE_MAX);
+        count_rejected(sum, 1, SIZE_MAX);
     }
 }
 
@@ -219,18 +222,18 @@ void exact_sum_progress(struct exact_sum *sum)
 
 enum status exact_sum_reduce(struct exact_sum *sum)
 {
-    bound_extras(sum, sum->ranks);
+    clear_large_extras(sum, sum->ranks);
     return buckets_wait(sum->buckets);
 }
 
-int64_t exact_sum_bad(const struct exact_sum *sum)
+int64_t exact_sum_rejected(const struct exact_sum *sum)
 {
-    return *bad_of(sum);
+    return *rejected_of(sum);
 }
 
-size_t exact_sum_first_bad(const struct exact_sum *sum)
+size_t exact_sum_first_rejected(const struct exact_sum *sum)
 {
-    return sum->first_bad;
+    return sum->first_rejected;
 }
 
 double exact_sum_extra(const struct exact_sum *sum, size_t extra)

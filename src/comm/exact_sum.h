@@ -5,15 +5,15 @@
  * two fixed by the configuration; the integers are added locally and over the ranks
  * (comm_allreduce). Integer addition is associative and commutative, so any order gives
  * the same bits. The resolution is 1/scale. An addend that is not finite, or so large
- * that `addends` addends of its size could overflow, is counted instead of added, so a
- * sum never overflows.
+ * that `addends` addends of its size could overflow, is rejected: counted instead of
+ * added, so a sum never overflows.
  *
  * A vector has two parts: `count` values for the gradient, and a few integers (`extras`:
  * loss, counts, stop flag) that are summed along with them.
  *
- * Usage: create once; then for each sum: clear or begin; block or add for all values;
- * ready as values become final, with progress in between; add_extra and add_integer;
- * reduce; read.
+ * Usage: create once; then for each sum: clear or begin; add_block or add for all values;
+ * ready as values become final, with progress in between; add_extra and
+ * add_extra_integer; reduce; read.
  */
 #ifndef TUTTI_COMM_EXACT_SUM_H
 #define TUTTI_COMM_EXACT_SUM_H
@@ -39,11 +39,11 @@ void exact_sum_free(struct exact_sum *sum); /* NULL is fine */
 
 /* Zeroes everything. Not collective. */
 void exact_sum_clear(struct exact_sum *sum);
-/* Zeroes all but the values, for a caller that overwrites each of them (EXACT_PUT). */
+/* Zeroes all but the values, for a caller that overwrites each of them
+ * (EXACT_OVERWRITE). */
 void exact_sum_begin(struct exact_sum *sum);
 
-/* EXACT_PUT overwrites, EXACT_ADD adds. */
-enum exact_mode { EXACT_PUT, EXACT_ADD };
+enum exact_mode { EXACT_OVERWRITE, EXACT_ADD };
 
 /* values[rows][width] with leading dimension ld_values, and its destination: row r begins
  * at element first + r * ld of the sum. */
@@ -54,21 +54,21 @@ struct exact_block {
     size_t ld_values;
 };
 
-/* sum[first + r * ld + j] += values[r * ld_values + j], or := with EXACT_PUT, for r <
- * rows and j < width. Not collective. */
-void exact_sum_block(struct exact_sum *sum, enum exact_mode mode,
-                     const struct exact_block *block);
+/* sum[first + r * ld + j] += values[r * ld_values + j], or := with EXACT_OVERWRITE, for
+ * r < rows and j < width. Not collective. */
+void exact_sum_add_block(struct exact_sum *sum, enum exact_mode mode,
+                         const struct exact_block *block);
 
 /* sum[first + i] += values[i] for i < n. Not collective. */
 void exact_sum_add(struct exact_sum *sum, size_t first, const float *values, size_t n);
 
 /* extra[i] += round(value * 2^EXACT_EXTRA_BITS). A value that is not finite or exceeds
- * 2^31 in magnitude is counted as bad. */
+ * 2^31 in magnitude is counted as rejected. */
 enum { EXACT_EXTRA_BITS = 24 };
 void exact_sum_add_extra(struct exact_sum *sum, size_t extra, double value);
 /* extra[i] += value, unscaled. An extra of either kind that exceeds 64 bits here, or that
- * could do so in the reduction, becomes 0 and is counted as bad. */
-void exact_sum_add_integer(struct exact_sum *sum, size_t extra, int64_t value);
+ * could do so in the reduction, becomes 0 and is counted as rejected. */
+void exact_sum_add_extra_integer(struct exact_sum *sum, size_t extra, int64_t value);
 
 /* Declares that the values from `first` on include all addends of this rank. Their
  * reduction starts, and they must not be accessed until exact_sum_reduce returns. Called
@@ -83,13 +83,15 @@ void exact_sum_progress(struct exact_sum *sum);
 /* Starts the reduction of everything that remains, and waits for all. Collective. */
 enum status exact_sum_reduce(struct exact_sum *sum);
 
-/* Results; after the reduction they are the same on all ranks, except for first_bad. */
-int64_t exact_sum_bad(const struct exact_sum *sum); /* addends not finite or too large */
+/* Results; after the reduction they are the same on all ranks, except for
+ * first_rejected. */
+/* Number of addends that were not finite or too large. */
+int64_t exact_sum_rejected(const struct exact_sum *sum);
 /* Lowest index of such an addend on this rank; SIZE_MAX: none. */
-size_t exact_sum_first_bad(const struct exact_sum *sum);
+size_t exact_sum_first_rejected(const struct exact_sum *sum);
 double exact_sum_extra(const struct exact_sum *sum, size_t extra); /* of add_extra */
 int64_t exact_sum_extra_integer(const struct exact_sum *sum,
-                                size_t extra); /* of add_integer */
+                                size_t extra); /* of add_extra_integer */
 
 /* The sum of squares of sum[i] / scale * factor over all values, in double, in a fixed
  * order that doesn't depend on the ranks: the square of the global norm. */

@@ -25,5 +25,5 @@ static const int64_t COUNTER_EXHAUSTED = INT64_C(1) << 40;
 
 void preprocess_stop_counter(struct comm_counter *counter)
 {
-    comm_counter_next(counter, COUNTER_EXHAUSTED);
+    comm_counter_fetch_add(counter, COUNTER_EXHAUSTED);
 }

@@ -228,7 +228,7 @@ static enum status read_batches(struct reader *reader, struct comm_counter *coun
     size_t files = reader->preprocess->scan.file_count;
     size_t batch = batch_size(files, comm_size(reader->preprocess->comm));
     for (;;) {
-        int64_t fetched = comm_counter_next(counter, (int64_t)batch);
+        int64_t fetched = comm_counter_fetch_add(counter, (int64_t)batch);
         if (fetched >= (int64_t)files)
             return STATUS_OK;
         size_t first = (size_t)fetched;

@@ -278,7 +278,7 @@ static enum status write_shards(struct writer *writer, struct comm_counter *coun
     progress_begin(&progress, "writing", "shards", (uint64_t)shards);
     enum status status = STATUS_OK;
     while (status == STATUS_OK) {
-        int64_t shard = comm_counter_next(counter, 1);
+        int64_t shard = comm_counter_fetch_add(counter, 1);
         if (shard >= shards)
             break;
         progress_update(&progress, (uint64_t)shard, NULL);

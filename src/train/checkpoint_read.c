@@ -169,8 +169,7 @@ static void read_config(struct checkpoint_io *from, struct options *options)
         from->status = h5_read_text(from->file, "/config", &recorded);
     bool escaped = io_ok(from) && h5_get_text(from->file, "/config", IO_ESCAPES, origin,
                                               sizeof origin) == STATUS_OK;
-    if (io_ok(from) &&
-        !(text = escaped ? path_unescape(recorded) : strdup(recorded)))
+    if (io_ok(from) && !(text = escaped ? path_unescape(recorded) : strdup(recorded)))
         io_out_of_memory(from);
     free(recorded);
     if (io_ok(from)) {

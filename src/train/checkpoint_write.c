@@ -243,7 +243,7 @@ static void write_provenance(struct checkpoint_io *to,
     set_text(to, "/provenance", "tutti", TUTTI_VERSION);
     set_recorded(to, "/provenance", "host", checkpoint->provenance.host);
     set_i64(to, "/provenance", "ranks", checkpoint->provenance.ranks);
-    set_recorded(to, "/provenance", "mpi", comm_library());
+    set_recorded(to, "/provenance", "mpi", comm_library_version());
     set_text(to, "/provenance", "hdf5", h5_library());
     set_text(to, "/provenance", "numerics", checkpoint->provenance.numerics);
     if (checkpoint->provenance.run[0])

@@ -138,7 +138,7 @@ static void add_frames(struct pass *pass, int microbatch)
         }
     }
     exact_sum_add_extra(pass->sum, SUM_FRAME_LOSS, loss);
-    exact_sum_add_integer(pass->sum, SUM_FRAMES, frames);
+    exact_sum_add_extra_integer(pass->sum, SUM_FRAMES, frames);
 }
 
 /* Counts the notes that begin in one microbatch's window. */
@@ -159,7 +159,7 @@ static void add_notes(struct pass *pass, int microbatch)
         encoding->grammar_accept(encoding, grammar, (token)target);
         notes += grammar->onsets - before;
     }
-    exact_sum_add_integer(pass->sum, SUM_NOTES, notes);
+    exact_sum_add_extra_integer(pass->sum, SUM_NOTES, notes);
 }
 
 static void add_window(struct pass *pass)
@@ -168,8 +168,10 @@ static void add_window(struct pass *pass)
     model_forward(pass->model, window->input_of, window->target_of, NULL, window->losses);
     for (int s = 0; s < pass->own.count; s++) {
         exact_sum_add_extra(pass->sum, SUM_LOSS, pass->window.losses[s].loss);
-        exact_sum_add_integer(pass->sum, SUM_TARGETS, pass->window.losses[s].targets);
-        exact_sum_add_integer(pass->sum, SUM_CORRECT, pass->window.losses[s].correct);
+        exact_sum_add_extra_integer(pass->sum, SUM_TARGETS,
+                                    pass->window.losses[s].targets);
+        exact_sum_add_extra_integer(pass->sum, SUM_CORRECT,
+                                    pass->window.losses[s].correct);
         add_notes(pass, s);
         if (pass->request->dataset->encoding->has_frames)
             add_frames(pass, s);
@@ -245,7 +247,7 @@ static enum status summarise(const struct pass *pass, struct evaluation *out)
     enum split split = pass->request->split;
     double loss = exact_sum_extra(pass->sum, SUM_LOSS);
     uint64_t tokens = (uint64_t)exact_sum_extra_integer(pass->sum, SUM_TARGETS);
-    if (exact_sum_bad(pass->sum))
+    if (exact_sum_rejected(pass->sum))
         return status_fail(STATUS_FAILED,
                            "%s: the model's loss on the %s split is not finite",
                            dataset->path, split_name(split));

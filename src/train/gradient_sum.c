@@ -72,7 +72,7 @@ static void exact_add(struct gradient_sum *sum, enum exact_mode mode,
                                       .width = block->width,
                                       .values = block->values,
                                       .ld_values = block->ld_values};
-    exact_sum_block(sum->exact, mode, &exact);
+    exact_sum_add_block(sum->exact, mode, &exact);
 }
 
 static enum status exact_ready(struct gradient_sum *sum, size_t first)

@@ -32,7 +32,7 @@ static void handle_signal(int number)
         requested = number;
     for (size_t i = 0; i < SIGNALS; i++)
         if (signals[i].number == number && signals[i].terminates)
-            watchdog_stopping();
+            watchdog_record_stop_request();
 }
 
 void stop_install_handlers(void)

@@ -22,7 +22,7 @@
 #include "base/log.h"
 #include "base/progress.h"
 #include "base/trace.h"
-#include "comm/comm_probe.h"
+#include "comm/comm_clock_offset.h"
 
 enum { ROUND_EVENTS = 1 << 20, MIN_EVENTS = 64, LANE_TEXT = 32, HOST_TEXT = 64 };
 static const char closing[] = "\n]}\n";

@@ -92,7 +92,7 @@ static void add_gradient(void *context, int microbatch,
     const struct gradient_block injected = {
         .first = block->first, .rows = 1, .width = 1, .values = &nan};
     phase_enter(PHASE_ALLREDUCE);
-    gradient_sum_add(&engine->sum, microbatch == 0 ? EXACT_PUT : EXACT_ADD, block);
+    gradient_sum_add(&engine->sum, microbatch == 0 ? EXACT_OVERWRITE : EXACT_ADD, block);
     if (microbatch == 0 && inject_triggered(FAULT_NAN, engine->step))
         gradient_sum_add(&engine->sum, EXACT_ADD, &injected);
     phase_enter(PHASE_BACKWARD);
@@ -144,12 +144,12 @@ static void add_extras(struct step_engine *engine, const struct window *window,
     for (int s = 0; s < engine->batch.own.count; s++) {
         const struct microbatch_loss *loss = &window->losses[s];
         exact_sum_add_extra(sum, SUM_LOSS, loss->loss);
-        exact_sum_add_integer(sum, SUM_TARGETS, loss->targets);
-        exact_sum_add_integer(sum, SUM_CORRECT, loss->correct);
+        exact_sum_add_extra_integer(sum, SUM_TARGETS, loss->targets);
+        exact_sum_add_extra_integer(sum, SUM_CORRECT, loss->correct);
     }
-    exact_sum_add_integer(sum, SUM_STOP, flags->stop);
-    exact_sum_add_integer(sum, SUM_SAVE, flags->save);
-    exact_sum_add_integer(sum, SUM_FAILED, flags->input_failed);
+    exact_sum_add_extra_integer(sum, SUM_STOP, flags->stop);
+    exact_sum_add_extra_integer(sum, SUM_SAVE, flags->save);
+    exact_sum_add_extra_integer(sum, SUM_FAILED, flags->input_failed);
 }
 
 enum status step_reduce(struct step_engine *engine, const struct window *window,
@@ -198,7 +198,7 @@ static enum status report_bad_sum(const struct step_engine *engine,
                                   const struct training_state *state)
 {
     char how[PARAM_NAME + 96];
-    size_t mine = exact_sum_first_bad(engine->sum.exact);
+    size_t mine = exact_sum_first_rejected(engine->sum.exact);
     int64_t first = mine == SIZE_MAX ? INT64_MAX : (int64_t)mine;
     first = -comm_max_i64(engine->comm, -first);
     const char *tensor = tensor_at(&engine->params, first);
@@ -206,7 +206,7 @@ static enum status report_bad_sum(const struct step_engine *engine,
         return diverged(engine, state, "the loss is not finite or too large");
     snprintf(how, sizeof how,
              "the gradient of %s is not finite or too large (%" PRId64 " values)", tensor,
-             exact_sum_bad(engine->sum.exact));
+             exact_sum_rejected(engine->sum.exact));
     return diverged(engine, state, how);
 }
 
@@ -234,7 +234,7 @@ enum status step_update(struct step_engine *engine, struct training_state *state
     double loss = exact_sum_extra(engine->sum.exact, SUM_LOSS);
     int64_t targets = exact_sum_extra_integer(engine->sum.exact, SUM_TARGETS);
     int64_t correct = exact_sum_extra_integer(engine->sum.exact, SUM_CORRECT);
-    if (exact_sum_bad(engine->sum.exact))
+    if (exact_sum_rejected(engine->sum.exact))
         return report_bad_sum(engine, state);
     phase_enter(PHASE_OPTIMIZER);
     double clip = options->train.clip_norm, factor = 1 / (double)targets;

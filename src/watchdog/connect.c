@@ -32,10 +32,10 @@ struct attempt {
 struct attempts {
     const struct watchdog_invitation *invitation;
     const struct watchdog_frame *join;
-    struct attempt each[WATCHDOG_ADDRESSES];
-    int greeted; /* index of the attempt on which a hello was sent; -1: none */
-    double greeted_at;
-    uint8_t nonce[WATCHDOG_NONCE]; /* of that hello */
+    struct attempt each[WATCHDOG_MAX_ADDRESSES];
+    int hello_index; /* index of the attempt on which a hello was sent; -1: none */
+    double hello_sent_at;
+    uint8_t nonce[WATCHDOG_NONCE_BYTES]; /* of that hello */
     bool challenged; /* the challenge has arrived, and the join frame was sent */
     bool full;       /* rank 0 has refused the connection */
     int error;
@@ -45,45 +45,45 @@ struct attempts {
 
 static int start_connect(const struct watchdog_address *address)
 {
-    struct sockaddr_in6 six = {.sin6_family = AF_INET6,
-                               .sin6_port = htons((uint16_t)address->port)};
-    struct sockaddr_in four = {.sin_family = AF_INET,
+    struct sockaddr_in6 ipv6 = {.sin6_family = AF_INET6,
+                                .sin6_port = htons((uint16_t)address->port)};
+    struct sockaddr_in ipv4 = {.sin_family = AF_INET,
                                .sin_port = htons((uint16_t)address->port)};
-    memcpy(&six.sin6_addr, address->bytes, sizeof six.sin6_addr);
-    memcpy(&four.sin_addr, address->bytes, sizeof four.sin_addr);
-    bool is_six = address->family == AF_INET6;
-    int one = 1;
-    int made = socket(address->family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (made < 0)
+    memcpy(&ipv6.sin6_addr, address->bytes, sizeof ipv6.sin6_addr);
+    memcpy(&ipv4.sin_addr, address->bytes, sizeof ipv4.sin_addr);
+    bool is_ipv6 = address->family == AF_INET6;
+    int enabled = 1;
+    int fd = socket(address->family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
         return -1;
-    setsockopt(made, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    const struct sockaddr *to = is_six ? (const void *)&six : (const void *)&four;
-    if (connect(made, to, is_six ? sizeof six : sizeof four) == 0 || errno == EINPROGRESS)
-        return made;
-    int reason = errno;
-    close(made);
-    errno = reason;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &enabled, sizeof enabled);
+    const struct sockaddr *to = is_ipv6 ? (const void *)&ipv6 : (const void *)&ipv4;
+    if (connect(fd, to, is_ipv6 ? sizeof ipv6 : sizeof ipv4) == 0 || errno == EINPROGRESS)
+        return fd;
+    int saved_errno = errno;
+    close(fd);
+    errno = saved_errno;
     return -1;
 }
 
-static void give_up(struct attempts *attempts, int which, int error, bool retry)
+static void fail_attempt(struct attempts *attempts, int index, int error, bool retry)
 {
-    struct attempt *one = &attempts->each[which];
-    if (one->socket >= 0)
-        close(one->socket);
-    *one = (struct attempt){.socket = -1,
-                            .retry_at = retry ? clock_seconds() + retry_seconds : 0};
+    struct attempt *attempt = &attempts->each[index];
+    if (attempt->socket >= 0)
+        close(attempt->socket);
+    *attempt = (struct attempt){.socket = -1,
+                                .retry_at = retry ? clock_seconds() + retry_seconds : 0};
     attempts->error = error;
-    if (attempts->greeted == which)
-        attempts->greeted = -1;
+    if (attempts->hello_index == index)
+        attempts->hello_index = -1;
 }
 
-static void start_attempt(struct attempts *attempts, int which)
+static void start_attempt(struct attempts *attempts, int index)
 {
-    struct attempt *one = &attempts->each[which];
-    *one = (struct attempt){.socket =
-                                start_connect(&attempts->invitation->addresses[which])};
-    if (one->socket < 0)
+    struct attempt *attempt = &attempts->each[index];
+    *attempt = (struct attempt){
+        .socket = start_connect(&attempts->invitation->addresses[index])};
+    if (attempt->socket < 0)
         attempts->error = errno;
 }
 
@@ -92,29 +92,31 @@ static void start_attempt(struct attempts *attempts, int which)
 static void start_all(struct attempts *attempts, const char *host)
 {
     const struct watchdog_invitation *invitation = attempts->invitation;
-    bool here = invitation->network != 0 && invitation->network == watchdog_network(host);
-    attempts->greeted = -1;
+    bool same_host =
+        invitation->network != 0 && invitation->network == watchdog_network_id(host);
+    attempts->hello_index = -1;
     attempts->error = ETIMEDOUT;
-    for (int i = 0; i < WATCHDOG_ADDRESSES; i++) {
+    for (int i = 0; i < WATCHDOG_MAX_ADDRESSES; i++) {
         attempts->each[i] = (struct attempt){.socket = -1};
-        if (i < invitation->count && (here || !invitation->addresses[i].loopback))
+        if (i < invitation->count && (same_host || !invitation->addresses[i].loopback))
             start_attempt(attempts, i);
     }
 }
 
 static void retry_attempts(struct attempts *attempts)
 {
-    for (int i = 0; i < WATCHDOG_ADDRESSES; i++) {
-        struct attempt *one = &attempts->each[i];
-        if (one->socket < 0 && one->retry_at > 0 && clock_seconds() >= one->retry_at)
+    for (int i = 0; i < WATCHDOG_MAX_ADDRESSES; i++) {
+        struct attempt *attempt = &attempts->each[i];
+        if (attempt->socket < 0 && attempt->retry_at > 0 &&
+            clock_seconds() >= attempt->retry_at)
             start_attempt(attempts, i);
     }
 }
 
 /* True if any attempt is open or will be retried. */
-static bool any_left(const struct attempts *attempts)
+static bool any_in_progress(const struct attempts *attempts)
 {
-    for (int i = 0; i < WATCHDOG_ADDRESSES; i++)
+    for (int i = 0; i < WATCHDOG_MAX_ADDRESSES; i++)
         if (attempts->each[i].socket >= 0 || attempts->each[i].retry_at > 0)
             return true;
     return false;
@@ -123,17 +125,17 @@ static bool any_left(const struct attempts *attempts)
 /* Waits briefly, then records which attempts have connected and which have failed. */
 static void poll_attempts(struct attempts *attempts)
 {
-    enum { MOMENT = 50 };
-    struct pollfd polled[WATCHDOG_ADDRESSES];
-    for (int i = 0; i < WATCHDOG_ADDRESSES; i++) {
-        const struct attempt *one = &attempts->each[i];
-        bool waits =
-            one->connected && attempts->greeted != i; /* for its turn to get a hello */
-        polled[i] = (struct pollfd){.fd = waits ? -1 : one->socket,
-                                    .events = one->connected ? POLLIN : POLLOUT};
+    enum { POLL_MS = 50 };
+    struct pollfd polled[WATCHDOG_MAX_ADDRESSES];
+    for (int i = 0; i < WATCHDOG_MAX_ADDRESSES; i++) {
+        const struct attempt *attempt = &attempts->each[i];
+        bool is_queued = attempt->connected &&
+                         attempts->hello_index != i; /* for its turn to get a hello */
+        polled[i] = (struct pollfd){.fd = is_queued ? -1 : attempt->socket,
+                                    .events = attempt->connected ? POLLIN : POLLOUT};
     }
-    poll(polled, WATCHDOG_ADDRESSES, MOMENT);
-    for (int i = 0; i < WATCHDOG_ADDRESSES; i++) {
+    poll(polled, WATCHDOG_MAX_ADDRESSES, POLL_MS);
+    for (int i = 0; i < WATCHDOG_MAX_ADDRESSES; i++) {
         int error = 0;
         socklen_t size = sizeof error;
         if (polled[i].fd < 0 || polled[i].revents == 0 || attempts->each[i].connected)
@@ -141,41 +143,42 @@ static void poll_attempts(struct attempts *attempts)
         getsockopt(polled[i].fd, SOL_SOCKET, SO_ERROR, &error, &size);
         attempts->each[i].connected = error == 0;
         if (error != 0)
-            give_up(attempts, i, error, error == ECONNRESET);
+            fail_attempt(attempts, i, error, error == ECONNRESET);
     }
 }
 
-static void close_all_but(struct attempts *attempts, int kept)
+static void close_all_except(struct attempts *attempts, int kept)
 {
-    for (int i = 0; i < WATCHDOG_ADDRESSES; i++)
+    for (int i = 0; i < WATCHDOG_MAX_ADDRESSES; i++)
         if (attempts->each[i].socket >= 0 && i != kept)
             close(attempts->each[i].socket);
 }
 
 /* ---- joining ---- */
 
-static void send_hello(struct attempts *attempts, int which)
+static void send_hello(struct attempts *attempts, int index)
 {
     struct watchdog_greeting hello = {.kind = WATCHDOG_HELLO,
                                       .rank = attempts->join->rank};
     uint8_t wire[WATCHDOG_GREETING_BYTES];
-    if (!watchdog_random(attempts->nonce, WATCHDOG_NONCE)) {
-        give_up(attempts, which, errno, false);
+    if (!watchdog_random_bytes(attempts->nonce, WATCHDOG_NONCE_BYTES)) {
+        fail_attempt(attempts, index, errno, false);
         return;
     }
-    attempts->greeted = which;
-    attempts->greeted_at = clock_seconds();
+    attempts->hello_index = index;
+    attempts->hello_sent_at = clock_seconds();
     attempts->challenged = false;
-    memcpy(hello.nonce, attempts->nonce, WATCHDOG_NONCE);
-    watchdog_greeting_write(&hello, attempts->invitation->secret, NULL, wire);
-    send(attempts->each[which].socket, wire, sizeof wire, MSG_NOSIGNAL | MSG_DONTWAIT);
+    memcpy(hello.nonce, attempts->nonce, WATCHDOG_NONCE_BYTES);
+    watchdog_greeting_encode(&hello, attempts->invitation->secret, NULL, wire);
+    send(attempts->each[index].socket, wire, sizeof wire, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-static void greet_next(struct attempts *attempts, struct watchdog_link *link)
+static void send_next_hello(struct attempts *attempts, struct watchdog_link *link)
 {
-    if (attempts->greeted >= 0 && clock_seconds() - attempts->greeted_at > reply_seconds)
-        give_up(attempts, attempts->greeted, ETIMEDOUT, true);
-    for (int i = 0; i < WATCHDOG_ADDRESSES && attempts->greeted < 0; i++) {
+    if (attempts->hello_index >= 0 &&
+        clock_seconds() - attempts->hello_sent_at > reply_seconds)
+        fail_attempt(attempts, attempts->hello_index, ETIMEDOUT, true);
+    for (int i = 0; i < WATCHDOG_MAX_ADDRESSES && attempts->hello_index < 0; i++) {
         if (!attempts->each[i].connected)
             continue;
         *link = (struct watchdog_link){.socket = attempts->each[i].socket};
@@ -189,36 +192,37 @@ static bool answer_challenge(struct attempts *attempts, struct watchdog_link *li
 {
     const uint8_t *secret = attempts->invitation->secret;
     struct watchdog_greeting challenge;
-    if (!watchdog_greeting_read(link->in, WATCHDOG_CHALLENGE, secret, attempts->nonce,
-                                &challenge) ||
+    if (!watchdog_greeting_decode(link->in, WATCHDOG_CHALLENGE, secret, attempts->nonce,
+                                  &challenge) ||
         challenge.rank != attempts->join->rank)
         return false;
     struct watchdog_keys keys =
         watchdog_session_keys(secret, challenge.rank, attempts->nonce, challenge.nonce);
-    memcpy(link->send_key, keys.to_coordinator, WATCHDOG_SECRET);
-    memcpy(link->receive_key, keys.from_coordinator, WATCHDOG_SECRET);
+    memcpy(link->send_key, keys.to_coordinator, WATCHDOG_SECRET_BYTES);
+    memcpy(link->receive_key, keys.from_coordinator, WATCHDOG_SECRET_BYTES);
     watchdog_link_send(link, attempts->join);
     attempts->challenged = true;
     return true;
 }
 
 /* True once rank 0 has welcomed this rank. */
-static bool is_welcome(struct attempts *attempts, struct watchdog_link *link)
+static bool receive_welcome(struct attempts *attempts, struct watchdog_link *link)
 {
-    if (attempts->greeted < 0)
+    if (attempts->hello_index < 0)
         return false;
-    int got = attempts->challenged ? watchdog_link_receive(link)
-                                   : watchdog_link_fill(link, WATCHDOG_GREETING_BYTES);
-    if (got > 0 && !attempts->challenged) {
+    int result = attempts->challenged ? watchdog_link_receive(link)
+                                      : watchdog_link_fill(link, WATCHDOG_GREETING_BYTES);
+    if (result > 0 && !attempts->challenged) {
         errno = EPROTO;
-        got = answer_challenge(attempts, link) ? 0 : -1;
+        result = answer_challenge(attempts, link) ? 0 : -1;
     }
-    if (got > 0 && link->frame.kind == WATCHDOG_WELCOME && link->frame.rank == 0)
+    if (result > 0 && link->frame.kind == WATCHDOG_WELCOME && link->frame.rank == 0)
         return true;
-    attempts->full = got > 0 && link->frame.kind == WATCHDOG_FULL;
-    if (got != 0) /* no retry with a program that is not rank 0 */
-        give_up(attempts, attempts->greeted, got < 0 && errno ? errno : ECONNRESET,
-                got < 0 && errno != EPROTO);
+    attempts->full = result > 0 && link->frame.kind == WATCHDOG_FULL;
+    if (result != 0) /* no retry with a program that is not rank 0 */
+        fail_attempt(attempts, attempts->hello_index,
+                     result < 0 && errno ? errno : ECONNRESET,
+                     result < 0 && errno != EPROTO);
     return false;
 }
 
@@ -227,18 +231,19 @@ bool watchdog_connect(const struct watchdog_invitation *invitation,
                       struct watchdog_link *link, char *reason, size_t size)
 {
     struct attempts attempts = {.invitation = invitation, .join = join};
-    double until = clock_seconds() + seconds;
-    bool found = false;
+    double deadline = clock_seconds() + seconds;
+    bool joined = false;
     *link = (struct watchdog_link){.socket = -1};
     start_all(&attempts, join->text);
-    while (!found && !attempts.full && clock_seconds() < until && any_left(&attempts)) {
+    while (!joined && !attempts.full && clock_seconds() < deadline &&
+           any_in_progress(&attempts)) {
         retry_attempts(&attempts);
         poll_attempts(&attempts);
-        greet_next(&attempts, link);
-        found = is_welcome(&attempts, link);
+        send_next_hello(&attempts, link);
+        joined = receive_welcome(&attempts, link);
     }
-    close_all_but(&attempts, found ? attempts.greeted : -1);
-    if (found)
+    close_all_except(&attempts, joined ? attempts.hello_index : -1);
+    if (joined)
         return true;
     *link = (struct watchdog_link){.socket = -1};
     snprintf(reason, size, "%s",
@@ -253,14 +258,14 @@ int watchdog_try_connect(const struct watchdog_invitation *invitation, const cha
                          double seconds)
 {
     struct attempts attempts = {.invitation = invitation};
-    double until = clock_seconds() + seconds;
+    double deadline = clock_seconds() + seconds;
     bool connected = false;
     start_all(&attempts, host);
-    while (!connected && clock_seconds() < until && any_left(&attempts)) {
+    while (!connected && clock_seconds() < deadline && any_in_progress(&attempts)) {
         poll_attempts(&attempts);
-        for (int i = 0; i < WATCHDOG_ADDRESSES; i++)
+        for (int i = 0; i < WATCHDOG_MAX_ADDRESSES; i++)
             connected |= attempts.each[i].connected;
     }
-    close_all_but(&attempts, -1);
+    close_all_except(&attempts, -1);
     return connected ? 0 : attempts.error;
 }

@@ -10,7 +10,7 @@
 
 static bool is_watched(const struct watchdog_peer *peer)
 {
-    return peer->known && !peer->left;
+    return peer->confirmed && !peer->bye_received;
 }
 
 /* Loading a dataset and ending a run may both take a long time. */
@@ -36,8 +36,8 @@ static struct watchdog_cause check_peer(const struct watchdog_peer *peer, double
 
 /* CAUSE_ALL_WAIT if all ranks have waited for each other for longer than any of them
  * could have waited for a rank that hangs; else CAUSE_NONE. */
-static struct watchdog_cause all_wait(const struct watchdog_peer *peers, int count,
-                                      int ranks, double now, double hang_timeout)
+static struct watchdog_cause check_all_wait(const struct watchdog_peer *peers, int count,
+                                            int ranks, double now, double hang_timeout)
 {
     struct watchdog_cause cause = {.reason = CAUSE_NONE, .peer = &peers[0]};
     double shortest = -1;
@@ -71,6 +71,6 @@ struct watchdog_cause watchdog_find_hang(const struct watchdog_peer *peers, int 
             root = cause;
     }
     if (root.reason == CAUSE_NONE)
-        root = all_wait(peers, count, ranks, now, hang_timeout);
+        root = check_all_wait(peers, count, ranks, now, hang_timeout);
     return root;
 }

@@ -17,7 +17,7 @@
 
 /* How long a pending connection with a valid hello is protected; the rank itself doesn't
  * wait longer, either. */
-static const double answer_seconds = 1;
+static const double hello_protection_seconds = 1;
 
 /* ---- pending connections ---- */
 
@@ -26,15 +26,17 @@ static const double answer_seconds = 1;
 static struct watchdog_pending *find_slot(const struct watchdog *watchdog, double now)
 {
     struct watchdog_pending *oldest = NULL;
-    for (int i = 0; i < WATCHDOG_PENDING; i++) {
-        struct watchdog_pending *at = &watchdog->pending[i];
-        if (at->link.socket < 0)
-            return at;
-        if (at->rank != 0 && now - at->since < answer_seconds)
+    for (int i = 0; i < WATCHDOG_MAX_PENDING; i++) {
+        struct watchdog_pending *candidate = &watchdog->pending[i];
+        if (candidate->link.socket < 0)
+            return candidate;
+        if (candidate->rank != 0 &&
+            now - candidate->accepted_at < hello_protection_seconds)
             continue;
-        if (!oldest || (at->rank == 0) > (oldest->rank == 0) ||
-            ((at->rank == 0) == (oldest->rank == 0) && at->since < oldest->since))
-            oldest = at;
+        if (!oldest || (candidate->rank == 0) > (oldest->rank == 0) ||
+            ((candidate->rank == 0) == (oldest->rank == 0) &&
+             candidate->accepted_at < oldest->accepted_at))
+            oldest = candidate;
     }
     return oldest;
 }
@@ -44,7 +46,7 @@ bool watchdog_can_accept(const struct watchdog *watchdog, double now)
     return watchdog->pending && find_slot(watchdog, now) != NULL;
 }
 
-static void drop(struct watchdog_pending *pending)
+static void drop_pending(struct watchdog_pending *pending)
 {
     watchdog_link_close(&pending->link);
     pending->rank = 0;
@@ -52,21 +54,21 @@ static void drop(struct watchdog_pending *pending)
 
 void watchdog_pending_expire(struct watchdog *watchdog, double now)
 {
-    for (int i = 0; watchdog->pending && i < WATCHDOG_PENDING; i++)
+    for (int i = 0; watchdog->pending && i < WATCHDOG_MAX_PENDING; i++)
         if (watchdog->pending[i].link.socket >= 0 &&
-            now - watchdog->pending[i].since > watchdog->pending_seconds)
-            drop(&watchdog->pending[i]);
+            now - watchdog->pending[i].accepted_at > watchdog->pending_seconds)
+            drop_pending(&watchdog->pending[i]);
 }
 
 void watchdog_stop_listening(struct watchdog *watchdog)
 {
-    for (int i = 0; i < WATCHDOG_ADDRESSES; i++) {
+    for (int i = 0; i < WATCHDOG_MAX_ADDRESSES; i++) {
         if (watchdog->listeners[i] >= 0)
             close(watchdog->listeners[i]);
         watchdog->listeners[i] = -1;
     }
-    for (int i = 0; watchdog->pending && i < WATCHDOG_PENDING; i++)
-        drop(&watchdog->pending[i]);
+    for (int i = 0; watchdog->pending && i < WATCHDOG_MAX_PENDING; i++)
+        drop_pending(&watchdog->pending[i]);
 }
 
 /* ---- accepting ---- */
@@ -74,17 +76,18 @@ void watchdog_stop_listening(struct watchdog *watchdog)
 static bool drop_oldest(struct watchdog *watchdog)
 {
     struct watchdog_pending *oldest = NULL;
-    for (int i = 0; i < WATCHDOG_PENDING; i++) {
-        struct watchdog_pending *at = &watchdog->pending[i];
-        if (at->link.socket >= 0 && (!oldest || at->since < oldest->since))
-            oldest = at;
+    for (int i = 0; i < WATCHDOG_MAX_PENDING; i++) {
+        struct watchdog_pending *candidate = &watchdog->pending[i];
+        if (candidate->link.socket >= 0 &&
+            (!oldest || candidate->accepted_at < oldest->accepted_at))
+            oldest = candidate;
     }
     if (oldest)
-        drop(oldest);
+        drop_pending(oldest);
     return oldest != NULL;
 }
 
-static bool lacks_descriptors(int error)
+static bool is_resource_shortage(int error)
 {
     return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
@@ -93,32 +96,32 @@ static bool lacks_descriptors(int error)
  * concern the connection, not the listener (accept(2)). */
 void watchdog_accept(struct watchdog *watchdog, int *listener)
 {
-    for (int i = 0; i < WATCHDOG_PENDING && *listener >= 0; i++) {
+    for (int i = 0; i < WATCHDOG_MAX_PENDING && *listener >= 0; i++) {
         struct watchdog_pending *slot = find_slot(watchdog, clock_seconds());
         if (!slot)
             return;
-        int made = accept4(*listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (made < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+        int fd = accept4(*listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
             return;
-        if (made < 0 && lacks_descriptors(errno) && !drop_oldest(watchdog)) {
+        if (fd < 0 && is_resource_shortage(errno) && !drop_oldest(watchdog)) {
             close(*listener); /* so that waiting connections fail now */
             *listener = -1;
         }
-        if (made < 0)
+        if (fd < 0)
             continue;
-        drop(slot);
-        slot->link.socket = made;
-        slot->since = clock_seconds();
-        watchdog_pending_read(watchdog, slot);
+        drop_pending(slot);
+        slot->link.socket = fd;
+        slot->accepted_at = clock_seconds();
+        watchdog_pending_receive(watchdog, slot);
     }
 }
 
 /* ---- joining ---- */
 
-static int connections(const struct watchdog *watchdog)
+static int count_connections(const struct watchdog *watchdog)
 {
     int n = 0;
-    for (int i = 0; i < watchdog->count; i++)
+    for (int i = 0; i < watchdog->peer_count; i++)
         n += watchdog->peers[i].link.socket >= 0;
     return n;
 }
@@ -126,35 +129,35 @@ static int connections(const struct watchdog *watchdog)
 /* A rank may join again until it has sent a frame after joining. */
 static bool may_join(const struct watchdog *watchdog, int32_t rank)
 {
-    return rank >= 1 && rank < watchdog->count && !watchdog->peers[rank].known;
+    return rank >= 1 && rank < watchdog->peer_count && !watchdog->peers[rank].confirmed;
 }
 
 /* Closes the other pending connections of the same rank: only the newest is kept. */
 static void drop_others_of(struct watchdog *watchdog,
                            const struct watchdog_pending *pending)
 {
-    for (int i = 0; i < WATCHDOG_PENDING; i++)
+    for (int i = 0; i < WATCHDOG_MAX_PENDING; i++)
         if (&watchdog->pending[i] != pending &&
             watchdog->pending[i].rank == pending->rank)
-            drop(&watchdog->pending[i]);
+            drop_pending(&watchdog->pending[i]);
 }
 
 static bool answer_hello(struct watchdog *watchdog, struct watchdog_pending *pending)
 {
     struct watchdog_greeting hello, challenge = {.kind = WATCHDOG_CHALLENGE};
     uint8_t wire[WATCHDOG_GREETING_BYTES];
-    if (!watchdog_greeting_read(pending->link.in, WATCHDOG_HELLO, watchdog->secret, NULL,
-                                &hello) ||
+    if (!watchdog_greeting_decode(pending->link.in, WATCHDOG_HELLO, watchdog->secret,
+                                  NULL, &hello) ||
         !may_join(watchdog, hello.rank) ||
-        !watchdog_random(challenge.nonce, WATCHDOG_NONCE))
+        !watchdog_random_bytes(challenge.nonce, WATCHDOG_NONCE_BYTES))
         return false;
     challenge.rank = pending->rank = hello.rank;
     drop_others_of(watchdog, pending);
     struct watchdog_keys keys =
         watchdog_session_keys(watchdog->secret, hello.rank, hello.nonce, challenge.nonce);
-    memcpy(pending->link.receive_key, keys.to_coordinator, WATCHDOG_SECRET);
-    memcpy(pending->link.send_key, keys.from_coordinator, WATCHDOG_SECRET);
-    watchdog_greeting_write(&challenge, watchdog->secret, hello.nonce, wire);
+    memcpy(pending->link.receive_key, keys.to_coordinator, WATCHDOG_SECRET_BYTES);
+    memcpy(pending->link.send_key, keys.from_coordinator, WATCHDOG_SECRET_BYTES);
+    watchdog_greeting_encode(&challenge, watchdog->secret, hello.nonce, wire);
     return send(pending->link.socket, wire, sizeof wire, MSG_NOSIGNAL | MSG_DONTWAIT) ==
            sizeof wire;
 }
@@ -163,39 +166,39 @@ static void admit(struct watchdog *watchdog, struct watchdog_pending *pending)
 {
     const struct watchdog_frame *join = &pending->link.frame;
     struct watchdog_peer *peer = &watchdog->peers[pending->rank];
-    struct watchdog_frame answer;
+    struct watchdog_frame reply;
     watchdog_link_close(&peer->link);
-    bool full = connections(watchdog) >= watchdog->max_connections;
-    watchdog_describe(watchdog, full ? WATCHDOG_FULL : WATCHDOG_WELCOME, &answer);
-    watchdog_link_send(&pending->link, &answer);
+    bool full = count_connections(watchdog) >= watchdog->max_connections;
+    watchdog_frame_init(watchdog, full ? WATCHDOG_FULL : WATCHDOG_WELCOME, &reply);
+    watchdog_link_send(&pending->link, &reply);
     if (full) {
-        drop(pending);
+        drop_pending(pending);
         return;
     }
     peer->process = (struct watchdog_process){.rank = pending->rank,
                                               .pid = join->pid,
                                               .pid_namespace = join->pid_namespace,
                                               .start_time = join->start_time};
-    watchdog_copy(peer->process.host, sizeof peer->process.host, join->text);
+    watchdog_copy_text(peer->process.host, sizeof peer->process.host, join->text);
     peer->last_heartbeat = clock_seconds();
     peer->link = pending->link;
     pending->link.socket = -1;
     pending->rank = 0;
 }
 
-void watchdog_pending_read(struct watchdog *watchdog, struct watchdog_pending *pending)
+void watchdog_pending_receive(struct watchdog *watchdog, struct watchdog_pending *pending)
 {
-    int got;
+    int result;
     if (pending->rank == 0) {
-        got = watchdog_link_fill(&pending->link, WATCHDOG_GREETING_BYTES);
-        if (got < 0 || (got > 0 && !answer_hello(watchdog, pending)))
-            drop(pending);
+        result = watchdog_link_fill(&pending->link, WATCHDOG_GREETING_BYTES);
+        if (result < 0 || (result > 0 && !answer_hello(watchdog, pending)))
+            drop_pending(pending);
         return;
     }
-    got = watchdog_link_receive(&pending->link);
-    if (got > 0 && pending->link.frame.kind == WATCHDOG_JOIN &&
+    result = watchdog_link_receive(&pending->link);
+    if (result > 0 && pending->link.frame.kind == WATCHDOG_JOIN &&
         pending->link.frame.rank == pending->rank && may_join(watchdog, pending->rank))
         admit(watchdog, pending);
-    else if (got != 0)
-        drop(pending);
+    else if (result != 0)
+        drop_pending(pending);
 }

@@ -11,18 +11,18 @@ static size_t send_bytes(int socket, const void *bytes, size_t size)
     return sent > 0 ? (size_t)sent : 0; /* a broken connection is detected on reading */
 }
 
-static void write_next(struct watchdog_link *link, const struct watchdog_frame *frame,
-                       uint8_t *wire)
+static void encode_next(struct watchdog_link *link, const struct watchdog_frame *frame,
+                        uint8_t *wire)
 {
-    uint64_t counter = atomic_fetch_add(&link->sent, 1) + 1;
-    watchdog_frame_write(frame, counter, link->send_key, wire);
+    uint64_t counter = atomic_fetch_add(&link->send_counter, 1) + 1;
+    watchdog_frame_encode(frame, counter, link->send_key, wire);
 }
 
-bool watchdog_link_send_now(struct watchdog_link *link,
+bool watchdog_link_try_send(struct watchdog_link *link,
                             const struct watchdog_frame *frame)
 {
     uint8_t wire[WATCHDOG_FRAME_BYTES];
-    write_next(link, frame, wire);
+    encode_next(link, frame, wire);
     return send_bytes(link->socket, wire, sizeof wire) > 0;
 }
 
@@ -35,7 +35,7 @@ void watchdog_link_send(struct watchdog_link *link, const struct watchdog_frame 
             link->socket, link->out + sizeof link->out - link->unsent, link->unsent);
     if (link->unsent > 0)
         return;
-    write_next(link, frame, link->out);
+    encode_next(link, frame, link->out);
     size_t sent = send_bytes(link->socket, link->out, sizeof link->out);
     link->unsent = sent > 0 ? sizeof link->out - sent : 0;
 }
@@ -43,17 +43,17 @@ void watchdog_link_send(struct watchdog_link *link, const struct watchdog_frame 
 int watchdog_link_fill(struct watchdog_link *link, size_t size)
 {
     while (link->filled < size) {
-        ssize_t got = recv(link->socket, link->in + link->filled, size - link->filled,
-                           MSG_DONTWAIT);
-        if (got < 0 && errno == EINTR)
+        ssize_t received = recv(link->socket, link->in + link->filled,
+                                size - link->filled, MSG_DONTWAIT);
+        if (received < 0 && errno == EINTR)
             continue;
-        if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+        if (received < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
             return 0;
-        if (got == 0)
+        if (received == 0)
             errno = 0;
-        if (got <= 0)
+        if (received <= 0)
             return -1;
-        link->filled += (size_t)got;
+        link->filled += (size_t)received;
     }
     link->filled = 0;
     return 1;
@@ -61,11 +61,12 @@ int watchdog_link_fill(struct watchdog_link *link, size_t size)
 
 int watchdog_link_receive(struct watchdog_link *link)
 {
-    int got = watchdog_link_fill(link, sizeof link->in);
-    if (got <= 0)
-        return got;
+    int result = watchdog_link_fill(link, sizeof link->in);
+    if (result <= 0)
+        return result;
     errno = EPROTO;
-    return watchdog_frame_read(link->in, link->receive_key, &link->received, &link->frame)
+    return watchdog_frame_decode(link->in, link->receive_key, &link->receive_counter,
+                                 &link->frame)
                ? 1
                : -1;
 }

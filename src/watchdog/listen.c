@@ -30,23 +30,24 @@ static bool read_address(const struct ifaddrs *from, struct watchdog_address *to
     *to = (struct watchdog_address){.family = from->ifa_addr->sa_family,
                                     .loopback = (from->ifa_flags & IFF_LOOPBACK) != 0};
     if (to->family == AF_INET) {
-        const struct sockaddr_in *four = (const void *)from->ifa_addr;
-        memcpy(to->bytes, &four->sin_addr, sizeof four->sin_addr);
+        const struct sockaddr_in *ipv4 = (const void *)from->ifa_addr;
+        memcpy(to->bytes, &ipv4->sin_addr, sizeof ipv4->sin_addr);
         return true;
     }
-    const struct sockaddr_in6 *six = (const void *)from->ifa_addr;
-    if (to->family != AF_INET6 || IN6_IS_ADDR_LINKLOCAL(&six->sin6_addr))
+    const struct sockaddr_in6 *ipv6 = (const void *)from->ifa_addr;
+    if (to->family != AF_INET6 || IN6_IS_ADDR_LINKLOCAL(&ipv6->sin6_addr))
         return false;
-    memcpy(to->bytes, &six->sin6_addr, sizeof six->sin6_addr);
+    memcpy(to->bytes, &ipv6->sin6_addr, sizeof ipv6->sin6_addr);
     return true;
 }
 
 /* True for 127.0.0.0/8 and ::1. A loopback interface may have other addresses, too. */
-static bool stays_on_host(const struct watchdog_address *address)
+static bool is_loopback_address(const struct watchdog_address *address)
 {
-    static const uint8_t six[16] = {[15] = 1};
-    return address->family == AF_INET ? address->bytes[0] == IN_LOOPBACKNET
-                                      : memcmp(address->bytes, six, sizeof six) == 0;
+    static const uint8_t ipv6_loopback[16] = {[15] = 1};
+    return address->family == AF_INET
+               ? address->bytes[0] == IN_LOOPBACKNET
+               : memcmp(address->bytes, ipv6_loopback, sizeof ipv6_loopback) == 0;
 }
 
 static const char *address_text(const struct watchdog_address *address,
@@ -71,19 +72,20 @@ const char *watchdog_addresses_text(const struct watchdog_invitation *invitation
 
 /* ---- selecting ---- */
 
-enum { WORD = 256 };
+enum { WORD_SIZE = 256 };
 
 /* The next word of a list separated by commas and blanks; false at its end. */
 static bool next_word(const char **list, char *word)
 {
     *list += strspn(*list, ", ");
     size_t length = strcspn(*list, ", ");
-    snprintf(word, WORD, "%.*s", (int)(length < WORD ? length : WORD - 1), *list);
+    snprintf(word, WORD_SIZE, "%.*s", (int)(length < WORD_SIZE ? length : WORD_SIZE - 1),
+             *list);
     *list += length;
     return length > 0;
 }
 
-static bool same_bits(const uint8_t *a, const uint8_t *b, int64_t count)
+static bool same_prefix(const uint8_t *a, const uint8_t *b, int64_t count)
 {
     for (int64_t i = 0; i < count; i++)
         if ((a[i / 8] ^ b[i / 8]) >> (7 - i % 8) & 1)
@@ -97,15 +99,15 @@ static bool is_in_subnet(const char *word, const struct watchdog_address *addres
     const char *slash = strchr(word, '/');
     char first[ADDRESS_TEXT];
     uint8_t bytes[16];
-    int64_t most = address->family == AF_INET ? 32 : 128, bits = most;
+    int64_t width = address->family == AF_INET ? 32 : 128, bits = width;
     size_t length = slash ? (size_t)(slash - word) : strlen(word);
     if (length >= sizeof first)
         return false;
     memcpy(first, word, length);
     first[length] = '\0';
     return inet_pton(address->family, first, bytes) == 1 &&
-           (!slash || text_to_integer(slash + 1, &bits)) && bits >= 0 && bits <= most &&
-           same_bits(bytes, address->bytes, bits);
+           (!slash || text_to_integer(slash + 1, &bits)) && bits >= 0 && bits <= width &&
+           same_prefix(bytes, address->bytes, bits);
 }
 
 /* "eth0" also matches "eth0:1". */
@@ -131,9 +133,9 @@ static bool any_matches(const char *word, const struct ifaddrs *all)
     return false;
 }
 
-static bool is_wanted(const char *list, const struct ifaddrs *at)
+static bool is_in_list(const char *list, const struct ifaddrs *at)
 {
-    char word[WORD];
+    char word[WORD_SIZE];
     while (next_word(&list, word))
         if (matches(word, at))
             return true;
@@ -154,20 +156,20 @@ static void list_interfaces(const struct ifaddrs *all, char *text, size_t size)
                                  at->ifa_name, address_text(&address, one));
 }
 
-static enum status check_words(const struct ifaddrs *all, const char *list)
+static enum status check_interface_list(const struct ifaddrs *all, const char *list)
 {
-    char word[WORD], there[1024];
-    const char *rest = list;
+    char word[WORD_SIZE], available[1024];
+    const char *next = list;
     bool any = false;
-    while (next_word(&rest, word)) {
+    while (next_word(&next, word)) {
         any = true;
         if (any_matches(word, all))
             continue;
-        list_interfaces(all, there, sizeof there);
+        list_interfaces(all, available, sizeof available);
         return status_fail(STATUS_MISUSE,
                            "run.interface = %s: rank 0's host has no such network "
                            "interface, address or subnet (available: %s)",
-                           word, there);
+                           word, available);
     }
     return any ? STATUS_OK
                : status_fail(STATUS_MISUSE, "run.interface = %s: is empty", list);
@@ -187,50 +189,52 @@ static const char *const mpi_variables[] = {
 };
 
 /* Adds the addresses that match `list` (NULL: all), those of loopback interfaces last;
- * with `stay` only 127.0.0.0/8 and ::1. */
-static void choose(const struct ifaddrs *all, const char *list, bool stay,
-                   struct watchdog_invitation *invitation)
+ * with `loopback_only` only 127.0.0.0/8 and ::1. */
+static void add_addresses(const struct ifaddrs *all, const char *list, bool loopback_only,
+                          struct watchdog_invitation *invitation)
 {
     for (int loopback = 0; loopback <= 1; loopback++)
         for (const struct ifaddrs *at = all; at; at = at->ifa_next) {
             struct watchdog_address address;
             if (!read_address(at, &address) || address.loopback != loopback ||
-                (list && !is_wanted(list, at)) || (stay && !stays_on_host(&address)))
+                (list && !is_in_list(list, at)) ||
+                (loopback_only && !is_loopback_address(&address)))
                 continue;
-            /* leaves room for loopback addresses even among many others */
-            int most = loopback ? WATCHDOG_ADDRESSES : WATCHDOG_ADDRESSES - 2;
-            if (invitation->count < most)
+            /* keeps two entries for loopback addresses */
+            int limit = loopback ? WATCHDOG_MAX_ADDRESSES : WATCHDOG_MAX_ADDRESSES - 2;
+            if (invitation->count < limit)
                 invitation->addresses[invitation->count++] = address;
         }
 }
 
-static void choose_as_mpi(const struct ifaddrs *all,
-                          struct watchdog_invitation *invitation)
+static void add_mpi_addresses(const struct ifaddrs *all,
+                              struct watchdog_invitation *invitation)
 {
     const size_t count = sizeof mpi_variables / sizeof *mpi_variables;
     for (size_t i = 0; i < count && invitation->count == 0; i++) {
         const char *list = getenv(mpi_variables[i]);
         if (list && *list && *list != '^')
-            choose(all, list, false, invitation);
+            add_addresses(all, list, false, invitation);
     }
 }
 
 static enum status choose_addresses(const struct ifaddrs *all, const char *interface,
-                                    bool spread, struct watchdog_invitation *invitation)
+                                    bool multi_host,
+                                    struct watchdog_invitation *invitation)
 {
     invitation->count = 0;
     if (*interface) {
-        enum status status = check_words(all, interface);
+        enum status status = check_interface_list(all, interface);
         if (status == STATUS_OK)
-            choose(all, interface, false, invitation);
+            add_addresses(all, interface, false, invitation);
         return status;
     }
-    if (!spread)
-        choose(all, NULL, true, invitation);
+    if (!multi_host)
+        add_addresses(all, NULL, true, invitation);
     else
-        choose_as_mpi(all, invitation);
+        add_mpi_addresses(all, invitation);
     if (invitation->count == 0)
-        choose(all, NULL, false, invitation);
+        add_addresses(all, NULL, false, invitation);
     return STATUS_OK;
 }
 
@@ -238,44 +242,44 @@ static enum status choose_addresses(const struct ifaddrs *all, const char *inter
 
 static int port_of(int listener)
 {
-    struct sockaddr_storage own;
-    socklen_t size = sizeof own;
-    if (getsockname(listener, (struct sockaddr *)&own, &size) != 0)
+    struct sockaddr_storage local;
+    socklen_t size = sizeof local;
+    if (getsockname(listener, (struct sockaddr *)&local, &size) != 0)
         return 0;
-    return ntohs(own.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&own)->sin6_port
-                                           : ((struct sockaddr_in *)&own)->sin_port);
+    return ntohs(local.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&local)->sin6_port
+                                             : ((struct sockaddr_in *)&local)->sin_port);
 }
 
 /* Returns the socket, or -1. */
 static int listen_on(struct watchdog_address *address)
 {
-    struct sockaddr_in four = {.sin_family = AF_INET};
-    struct sockaddr_in6 six = {.sin6_family = AF_INET6};
-    bool is_six = address->family == AF_INET6;
-    memcpy(&four.sin_addr, address->bytes, sizeof four.sin_addr);
-    memcpy(&six.sin6_addr, address->bytes, sizeof six.sin6_addr);
+    struct sockaddr_in ipv4 = {.sin_family = AF_INET};
+    struct sockaddr_in6 ipv6 = {.sin6_family = AF_INET6};
+    bool is_ipv6 = address->family == AF_INET6;
+    memcpy(&ipv4.sin_addr, address->bytes, sizeof ipv4.sin_addr);
+    memcpy(&ipv6.sin6_addr, address->bytes, sizeof ipv6.sin6_addr);
     int listener = socket(address->family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (listener < 0)
         return -1;
-    const struct sockaddr *to = is_six ? (const void *)&six : (const void *)&four;
-    if (bind(listener, to, is_six ? sizeof six : sizeof four) == 0 &&
+    const struct sockaddr *to = is_ipv6 ? (const void *)&ipv6 : (const void *)&ipv4;
+    if (bind(listener, to, is_ipv6 ? sizeof ipv6 : sizeof ipv4) == 0 &&
         listen(listener, SOMAXCONN) == 0 && (address->port = port_of(listener)) > 0)
         return listener;
-    int reason = errno;
+    int saved_errno = errno;
     close(listener);
-    errno = reason;
+    errno = saved_errno;
     return -1;
 }
 
 void watchdog_listen(struct watchdog_invitation *invitation,
-                     int listeners[WATCHDOG_ADDRESSES])
+                     int listeners[WATCHDOG_MAX_ADDRESSES])
 {
-    int listening = 0, reason = EADDRNOTAVAIL;
-    for (int i = 0; i < WATCHDOG_ADDRESSES; i++)
+    int listening = 0, error = EADDRNOTAVAIL;
+    for (int i = 0; i < WATCHDOG_MAX_ADDRESSES; i++)
         listeners[i] = -1;
     for (int i = 0; i < invitation->count; i++) {
         int listener = listen_on(&invitation->addresses[i]);
-        reason = listener < 0 ? errno : reason;
+        error = listener < 0 ? errno : error;
         if (listener < 0)
             continue;
         invitation->addresses[listening] = invitation->addresses[i];
@@ -284,10 +288,10 @@ void watchdog_listen(struct watchdog_invitation *invitation,
     invitation->count = listening;
     if (listening == 0 && !*invitation->reason)
         snprintf(invitation->reason, sizeof invitation->reason,
-                 "rank 0 can't listen on a TCP port: %s", strerror(reason));
+                 "rank 0 can't listen on a TCP port: %s", strerror(error));
 }
 
-enum status watchdog_choose_addresses(const char *interface, bool spread,
+enum status watchdog_choose_addresses(const char *interface, bool multi_host,
                                       struct watchdog_invitation *invitation)
 {
     struct ifaddrs *all = NULL;
@@ -296,7 +300,7 @@ enum status watchdog_choose_addresses(const char *interface, bool spread,
                  "rank 0 can't list its network interfaces: %s", strerror(errno));
         return STATUS_OK;
     }
-    enum status status = choose_addresses(all, interface, spread, invitation);
+    enum status status = choose_addresses(all, interface, multi_host, invitation);
     freeifaddrs(all);
     return status;
 }

@@ -8,7 +8,8 @@
 #include "watchdog_internal.h"
 #include "base/progress.h"
 
-void watchdog_keep_root(struct watchdog_cause *root, const struct watchdog_cause *other)
+void watchdog_update_root_cause(struct watchdog_cause *root,
+                                const struct watchdog_cause *other)
 {
     if (other->reason > root->reason)
         *root = *other;
@@ -21,13 +22,13 @@ struct watchdog_cause watchdog_crash_cause(const struct watchdog_peer *peer,
     cause.reason = frame->kind == WATCHDOG_SIGNAL ? CAUSE_SIGNAL
                    : frame->kind == WATCHDOG_EXIT ? CAUSE_EXIT
                                                   : CAUSE_FAILED;
-    watchdog_copy(cause.text, sizeof cause.text, frame->text);
+    watchdog_copy_text(cause.text, sizeof cause.text, frame->text);
     return cause;
 }
 
 /* The exit status of a process on this host is in /proc only until its launcher has
  * reaped it. */
-static struct watchdog_cause lost_connection(const struct watchdog_peer *peer)
+static struct watchdog_cause lost_connection_cause(const struct watchdog_peer *peer)
 {
     struct watchdog_cause cause = {.reason = CAUSE_LOST, .peer = peer};
     for (int i = 0; i < 20 && cause.number == 0; i++) {
@@ -41,10 +42,10 @@ static struct watchdog_cause lost_connection(const struct watchdog_peer *peer)
     return cause;
 }
 
-static void receive_state(struct watchdog *watchdog, struct watchdog_peer *peer,
-                          const struct watchdog_frame *frame)
+static void update_peer(struct watchdog *watchdog, struct watchdog_peer *peer,
+                        const struct watchdog_frame *frame)
 {
-    peer->known = true;
+    peer->confirmed = true;
     peer->phase = (enum phase)frame->phase;
     peer->step = frame->step;
     peer->idle = frame->idle;
@@ -55,12 +56,12 @@ static void receive_state(struct watchdog *watchdog, struct watchdog_peer *peer,
     if (frame->kind != WATCHDOG_ALIVE)
         return;
     pthread_mutex_lock(&watchdog->lock);
-    watchdog_copy(watchdog->checkpoint, sizeof watchdog->checkpoint, frame->text);
+    watchdog_copy_text(watchdog->checkpoint, sizeof watchdog->checkpoint, frame->text);
     pthread_mutex_unlock(&watchdog->lock);
 }
 
-static void receive(struct watchdog *watchdog, struct watchdog_peer *peer,
-                    struct watchdog_cause *root)
+static void handle_frame(struct watchdog *watchdog, struct watchdog_peer *peer,
+                         struct watchdog_cause *root)
 {
     const struct watchdog_frame *frame = &peer->link.frame;
     struct watchdog_cause crash;
@@ -69,17 +70,17 @@ static void receive(struct watchdog *watchdog, struct watchdog_peer *peer,
         return;
     switch ((enum watchdog_kind)frame->kind) {
     case WATCHDOG_ALIVE:
-        receive_state(watchdog, peer, frame);
+        update_peer(watchdog, peer, frame);
         break;
     case WATCHDOG_SIGNAL:
     case WATCHDOG_EXIT:
     case WATCHDOG_FAILED:
-        receive_state(watchdog, peer, frame);
+        update_peer(watchdog, peer, frame);
         crash = watchdog_crash_cause(peer, frame);
-        watchdog_keep_root(root, &crash);
+        watchdog_update_root_cause(root, &crash);
         break;
     case WATCHDOG_BYE:
-        peer->left = true;
+        peer->bye_received = true;
         break;
     case WATCHDOG_END:
         if (!watchdog->is_coordinator && !atomic_load(&watchdog->closing))
@@ -90,18 +91,18 @@ static void receive(struct watchdog *watchdog, struct watchdog_peer *peer,
     }
 }
 
-void watchdog_read_peer(struct watchdog *watchdog, struct watchdog_peer *peer,
-                        struct watchdog_cause *root)
+void watchdog_peer_receive(struct watchdog *watchdog, struct watchdog_peer *peer,
+                           struct watchdog_cause *root)
 {
-    int got;
-    while ((got = watchdog_link_receive(&peer->link)) > 0)
-        receive(watchdog, peer, root);
-    if (got == 0)
+    int result;
+    while ((result = watchdog_link_receive(&peer->link)) > 0)
+        handle_frame(watchdog, peer, root);
+    if (result == 0)
         return;
     watchdog_link_close(&peer->link);
     bool has_crashed = root->reason != CAUSE_NONE && root->peer == peer;
-    if (peer->left || has_crashed || !peer->known)
-        return; /* an unknown peer reconnects, or warns that it isn't watched */
-    struct watchdog_cause cause = lost_connection(peer);
-    watchdog_keep_root(root, &cause);
+    if (peer->bye_received || has_crashed || !peer->confirmed)
+        return; /* an unconfirmed peer reconnects, or warns that it isn't watched */
+    struct watchdog_cause cause = lost_connection_cause(peer);
+    watchdog_update_root_cause(root, &cause);
 }

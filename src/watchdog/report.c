@@ -45,7 +45,7 @@ static const char *signal_name(int number)
     return "?";
 }
 
-static const char *why_silent(const struct watchdog_process *process)
+static const char *describe_silence(const struct watchdog_process *process)
 {
     switch (watchdog_process_query(process).state) {
     case 'T':
@@ -63,7 +63,7 @@ static const char *why_silent(const struct watchdog_process *process)
 }
 
 /* `number` is a waitpid status, or 0. */
-static int how_lost(int number, char *text, size_t size)
+static int describe_loss(int number, char *text, size_t size)
 {
     if (WIFSIGNALED(number))
         return snprintf(text, size, "was killed by signal %d (%s)", WTERMSIG(number),
@@ -77,7 +77,7 @@ static int how_lost(int number, char *text, size_t size)
 }
 
 /* "was killed by signal 9 (SIGKILL)": follows the name of the rank. */
-static void what_happened(const struct watchdog_cause *cause, char *text, size_t size)
+static void describe_cause(const struct watchdog_cause *cause, char *text, size_t size)
 {
     int used;
     switch (cause->reason) {
@@ -98,13 +98,13 @@ static void what_happened(const struct watchdog_cause *cause, char *text, size_t
         break;
     case CAUSE_SILENT:
         snprintf(text, size, "has sent no heartbeat for %.0f s: %s", cause->seconds,
-                 why_silent(&cause->peer->process));
+                 describe_silence(&cause->peer->process));
         break;
     case CAUSE_ORPHANED:
         snprintf(text, size, "has lost its launcher: process %d is gone", cause->number);
         break;
     default:
-        how_lost(cause->number, text, size);
+        describe_loss(cause->number, text, size);
         break;
     }
 }
@@ -114,26 +114,28 @@ size_t watchdog_format_report(const struct watchdog_cause *cause, double now,
                               size_t size)
 {
     const struct watchdog_peer *peer = cause->peer;
-    char what[WATCHDOG_TEXT + 64], who[WATCHDOG_HOST + 64], host[WATCHDOG_HOST];
+    char event[WATCHDOG_TEXT_SIZE + 64], subject[WATCHDOG_HOST_SIZE + 64],
+        host[WATCHDOG_HOST_SIZE];
     printable_copy(host, sizeof host, peer->process.host);
-    snprintf(who, sizeof who, "rank %" PRId32 " (%s, pid %" PRId32 ")",
+    snprintf(subject, sizeof subject, "rank %" PRId32 " (%s, pid %" PRId32 ")",
              peer->process.rank, host, peer->process.pid);
-    what_happened(cause, what, sizeof what);
+    describe_cause(cause, event, sizeof event);
     if (cause->reason == CAUSE_ALL_WAIT) {
-        snprintf(who, sizeof who, "all ranks have waited for each other");
-        snprintf(what, sizeof what, "for %.0f s", cause->seconds);
+        snprintf(subject, sizeof subject, "all ranks have waited for each other");
+        snprintf(event, sizeof event, "for %.0f s", cause->seconds);
     }
     int first = (int)strcspn(command, "\n"); /* of at most two lines */
-    const char *other = command[first] ? command + first + 1 : NULL;
-    int length = snprintf(
-        text, size,
-        "%s%s %s\n"
-        "  last seen      step %" PRId64 ", %s, %.1f s ago\n"
-        "  checkpoint     %s\n"
-        "  resume with    %.*s\n%s%s%s",
-        report_prefix, who, what, peer->step, phase_name(peer->phase),
-        now - peer->last_heartbeat, *checkpoint ? checkpoint : "none yet", first, command,
-        other ? "  or             " : "", other ? other : "", other ? "\n" : "");
+    const char *alternative = command[first] ? command + first + 1 : NULL;
+    int length =
+        snprintf(text, size,
+                 "%s%s %s\n"
+                 "  last seen      step %" PRId64 ", %s, %.1f s ago\n"
+                 "  checkpoint     %s\n"
+                 "  resume with    %.*s\n%s%s%s",
+                 report_prefix, subject, event, peer->step, phase_name(peer->phase),
+                 now - peer->last_heartbeat, *checkpoint ? checkpoint : "none yet", first,
+                 command, alternative ? "  or             " : "",
+                 alternative ? alternative : "", alternative ? "\n" : "");
     return (size_t)length < size ? (size_t)length : size - 1;
 }
 
@@ -141,42 +143,43 @@ size_t watchdog_format_report(const struct watchdog_cause *cause, double now,
 
 void watchdog_print(const char *text)
 {
-    enum { PATIENCE = 1000, PIECE = 2048 }; /* a ready pipe accepts a page */
-    static const char clear[] = "\r\033[K"; /* erases a progress line */
+    enum { TIMEOUT_MS = 1000, CHUNK = 2048 };    /* a ready pipe accepts a page */
+    static const char clear_line[] = "\r\033[K"; /* erases a progress line */
     struct pollfd ready = {.fd = STDERR_FILENO, .events = POLLOUT};
-    size_t left = strlen(text);
-    if (isatty(STDERR_FILENO) && poll(&ready, 1, PATIENCE) == 1 &&
-        write(STDERR_FILENO, clear, sizeof clear - 1) < 0)
+    size_t remaining = strlen(text);
+    if (isatty(STDERR_FILENO) && poll(&ready, 1, TIMEOUT_MS) == 1 &&
+        write(STDERR_FILENO, clear_line, sizeof clear_line - 1) < 0)
         return;
-    while (left > 0 && poll(&ready, 1, PATIENCE) == 1) {
-        ssize_t put = write(STDERR_FILENO, text, left < PIECE ? left : PIECE);
-        if (put <= 0)
+    while (remaining > 0 && poll(&ready, 1, TIMEOUT_MS) == 1) {
+        ssize_t written =
+            write(STDERR_FILENO, text, remaining < CHUNK ? remaining : CHUNK);
+        if (written <= 0)
             return;
-        text += put;
-        left -= (size_t)put;
+        text += written;
+        remaining -= (size_t)written;
     }
 }
 
 /* ---- the file ---- */
 
-enum { ASKED, MADE, EXISTS, FAILED };
+enum file_outcome { FILE_PENDING, FILE_CREATED, FILE_EXISTS, FILE_FAILED };
 
 /* The thread's argument; never freed, as the process is about to end. */
 struct file_task {
     const char *path;
     char *text;
-    bool replaces;   /* another rank's report */
-    atomic_int made; /* ASKED, then the outcome */
+    bool replaces_existing; /* another rank's report */
+    atomic_int outcome;     /* enum file_outcome */
     atomic_bool done;
 };
 
 /* Opens a report of another rank, which may still be empty; -1 for any other file. */
 static int open_report(const char *path)
 {
-    char words[sizeof report_prefix] = "";
+    char prefix[sizeof report_prefix] = "";
     int file = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    ssize_t got = file < 0 ? -1 : pread(file, words, sizeof words - 1, 0);
-    if (got == 0 || (got > 0 && strcmp(words, report_prefix) == 0))
+    ssize_t length = file < 0 ? -1 : pread(file, prefix, sizeof prefix - 1, 0);
+    if (length == 0 || (length > 0 && strcmp(prefix, report_prefix) == 0))
         return file;
     if (file >= 0)
         close(file);
@@ -184,27 +187,30 @@ static int open_report(const char *path)
 }
 
 /* Creates the file, or truncates another rank's report. Never writes to a link or to a
- * file of another kind. Returns a descriptor or -1; *made: the outcome. */
-static int create_or_replace(const struct file_task *task, int *made)
+ * file of another kind. Returns a descriptor or -1; *outcome: FILE_CREATED, FILE_EXISTS
+ * or FILE_FAILED. */
+static int create_or_replace(const struct file_task *task, int *outcome)
 {
     int file =
         open(task->path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
     bool exists = file < 0 && errno == EEXIST;
     if (exists)
         file = open_report(task->path);
-    *made = file < 0 ? FAILED : exists && !task->replaces ? EXISTS : MADE;
-    if (*made == EXISTS || (exists && file >= 0 && ftruncate(file, 0) != 0)) {
+    *outcome = file < 0                             ? FILE_FAILED
+               : exists && !task->replaces_existing ? FILE_EXISTS
+                                                    : FILE_CREATED;
+    if (*outcome == FILE_EXISTS || (exists && file >= 0 && ftruncate(file, 0) != 0)) {
         close(file);
         file = -1;
     }
     return file;
 }
 
-static void *make_file(void *argument)
+static void *write_report_file(void *argument)
 {
     struct file_task *task = argument;
-    int made, file = create_or_replace(task, &made);
-    atomic_store(&task->made, made);
+    int outcome, file = create_or_replace(task, &outcome);
+    atomic_store(&task->outcome, outcome);
     if (file >= 0 && write(file, task->text, strlen(task->text)) >= 0)
         close(file);
     atomic_store(&task->done, true);
@@ -216,8 +222,8 @@ static void sleep_1ms(void)
     nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 }
 
-static struct file_task *start_file(struct watchdog *watchdog, const char *text,
-                                    bool replaces)
+static struct file_task *start_report_file(struct watchdog *watchdog, const char *text,
+                                           bool replaces_existing)
 {
     struct file_task *task = calloc(1, sizeof *task);
     char *path = path_join(watchdog->directory, "root-cause.txt");
@@ -225,66 +231,68 @@ static struct file_task *start_file(struct watchdog *watchdog, const char *text,
     if (!task || !path || !(task->text = strdup(text)))
         return NULL;
     task->path = path;
-    task->replaces = replaces;
-    if (pthread_create(&thread, NULL, make_file, task) != 0)
+    task->replaces_existing = replaces_existing;
+    if (pthread_create(&thread, NULL, write_report_file, task) != 0)
         return NULL;
     pthread_detach(thread);
     return task;
 }
 
-static void wait_done(struct file_task *task, double seconds)
+static void wait_for_file(struct file_task *task, double seconds)
 {
-    double until = clock_seconds() + seconds;
-    while (task && !atomic_load(&task->done) && clock_seconds() < until)
+    double deadline = clock_seconds() + seconds;
+    while (task && !atomic_load(&task->done) && clock_seconds() < deadline)
         sleep_1ms();
 }
 
 void watchdog_report(struct watchdog *watchdog, const char *text)
 {
     watchdog_print(text);
-    wait_done(start_file(watchdog, text, true), 1);
+    wait_for_file(start_report_file(watchdog, text, true), 1);
 }
 
 void watchdog_report_once(struct watchdog *watchdog, const char *text, bool fallback)
 {
-    const double patience = 0.5; /* the launcher kills this process within a second */
-    double until = clock_seconds() + patience;
-    struct file_task *task = start_file(watchdog, text, false);
-    while (task && atomic_load(&task->made) == ASKED && clock_seconds() < until)
+    /* the launcher kills this process within a second */
+    const double timeout_seconds = 0.5;
+    double deadline = clock_seconds() + timeout_seconds;
+    struct file_task *task = start_report_file(watchdog, text, false);
+    while (task && atomic_load(&task->outcome) == FILE_PENDING &&
+           clock_seconds() < deadline)
         sleep_1ms();
-    int made = task ? atomic_load(&task->made) : FAILED;
-    if (made == MADE || (made != EXISTS && fallback))
+    int outcome = task ? atomic_load(&task->outcome) : FILE_FAILED;
+    if (outcome == FILE_CREATED || (outcome != FILE_EXISTS && fallback))
         watchdog_print(text);
-    wait_done(task, patience);
+    wait_for_file(task, timeout_seconds);
 }
 
 /* ---- the checkpoint ---- */
 
 struct path_check { /* never freed, like struct file_task */
     char *path;
-    atomic_bool gone, done;
+    atomic_bool missing, done;
 };
 
 static void *check_path(void *argument)
 {
     struct path_check *task = argument;
-    bool gone = access(task->path, F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR);
-    atomic_store(&task->gone, gone);
+    bool missing = access(task->path, F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR);
+    atomic_store(&task->missing, missing);
     atomic_store(&task->done, true);
     return NULL;
 }
 
 bool watchdog_path_is_missing(const char *path)
 {
-    const double patience = 0.2;
-    double until = clock_seconds() + patience;
+    const double timeout_seconds = 0.2;
+    double deadline = clock_seconds() + timeout_seconds;
     struct path_check *task = calloc(1, sizeof *task);
     pthread_t thread;
     if (!task || !(task->path = strdup(path)) ||
         pthread_create(&thread, NULL, check_path, task) != 0)
         return false;
     pthread_detach(thread);
-    while (!atomic_load(&task->done) && clock_seconds() < until)
+    while (!atomic_load(&task->done) && clock_seconds() < deadline)
         sleep_1ms();
-    return atomic_load(&task->gone);
+    return atomic_load(&task->missing);
 }

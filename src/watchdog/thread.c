@@ -17,7 +17,8 @@
 #include "base/progress.h"
 
 static const double tick_seconds = 1;
-static const double gap_seconds = 3; /* a tick this late: this process was suspended */
+/* A tick this late: this process was suspended. */
+static const double suspension_seconds = 3;
 static const double goodbye_seconds = 1;
 
 /* ---- once a second ---- */
@@ -25,15 +26,15 @@ static const double goodbye_seconds = 1;
 /* The rank that reports if rank 0 can't: the lowest on another host, else the lowest. */
 static void choose_successor(struct watchdog *watchdog)
 {
-    int any = 0, elsewhere = 0;
-    for (int i = watchdog->count - 1; i > 0; i--) {
-        if (!watchdog->peers[i].known)
+    int lowest = 0, lowest_remote = 0;
+    for (int i = watchdog->peer_count - 1; i > 0; i--) {
+        if (!watchdog->peers[i].confirmed)
             continue;
-        any = i;
+        lowest = i;
         if (strcmp(watchdog->peers[i].process.host, watchdog->self.host) != 0)
-            elsewhere = i;
+            lowest_remote = i;
     }
-    watchdog->successor = elsewhere ? elsewhere : any;
+    watchdog->successor = lowest_remote ? lowest_remote : lowest;
 }
 
 /* Time during which this process itself was not running (a suspended job, a sleeping
@@ -41,10 +42,10 @@ static void choose_successor(struct watchdog *watchdog)
 static void discount_suspension(struct watchdog *watchdog, double now)
 {
     double gap = now - watchdog->last_tick - tick_seconds;
-    if (watchdog->last_tick == 0 || gap < gap_seconds)
+    if (watchdog->last_tick == 0 || gap < suspension_seconds)
         return;
     watchdog->last_progress += gap;
-    for (int i = 0; i < watchdog->count; i++)
+    for (int i = 0; i < watchdog->peer_count; i++)
         watchdog->peers[i].last_heartbeat += gap;
 }
 
@@ -52,8 +53,8 @@ static struct watchdog_cause check_ranks(const struct watchdog *watchdog, double
 {
     struct watchdog_cause cause = {.reason = CAUSE_NONE};
     if (!watchdog_check_launcher(watchdog, &cause))
-        cause = watchdog_find_hang(watchdog->peers, watchdog->count, watchdog->ranks, now,
-                                   watchdog->hang_timeout);
+        cause = watchdog_find_hang(watchdog->peers, watchdog->peer_count, watchdog->ranks,
+                                   now, watchdog->hang_timeout);
     return cause;
 }
 
@@ -62,7 +63,7 @@ static struct watchdog_cause check_coordinator(const struct watchdog *watchdog,
 {
     struct watchdog_cause cause = {.reason = CAUSE_NONE, .peer = &watchdog->peers[0]};
     cause.seconds = now - cause.peer->last_heartbeat;
-    if (!cause.peer->left && watchdog->hang_timeout > 0 &&
+    if (!cause.peer->bye_received && watchdog->hang_timeout > 0 &&
         cause.seconds > watchdog->hang_timeout + tick_seconds)
         cause.reason = CAUSE_SILENT;
     return cause;
@@ -75,9 +76,9 @@ static void tick(struct watchdog *watchdog, double now)
     watchdog->last_tick = now;
     watchdog_pending_expire(watchdog, now);
     watchdog_update_self(watchdog, now);
-    if (watchdog->is_coordinator && watchdog->count > 1)
+    if (watchdog->is_coordinator && watchdog->peer_count > 1)
         choose_successor(watchdog);
-    watchdog_describe(watchdog, WATCHDOG_ALIVE, &alive);
+    watchdog_frame_init(watchdog, WATCHDOG_ALIVE, &alive);
     watchdog_send_to_all(watchdog, &alive);
     struct watchdog_cause cause = watchdog->is_coordinator
                                       ? check_ranks(watchdog, now)
@@ -88,7 +89,8 @@ static void tick(struct watchdog *watchdog, double now)
 
 /* ---- the loop ---- */
 
-/* The owner of a polled descriptor: at most one member is not NULL (none: `wake`). */
+/* The owner of a polled descriptor: at most one member is not NULL (none:
+ * `wake_event`). */
 struct owner {
     struct watchdog_peer *peer;
     struct watchdog_pending *pending;
@@ -98,59 +100,61 @@ struct owner {
 /* The open connections, followed by the listeners, because accepting may close pending
  * connections. Closed ones are left out: poll rejects a list longer than the descriptor
  * limit. */
-struct table {
+struct poll_set {
     struct pollfd *polled;
     struct owner *owners;
     nfds_t count;
 };
 
-static void add(struct table *table, int socket, struct owner owner)
+static void add_descriptor(struct poll_set *set, int socket, struct owner owner)
 {
     if (socket < 0)
         return;
-    table->polled[table->count] = (struct pollfd){.fd = socket, .events = POLLIN};
-    table->owners[table->count++] = owner;
+    set->polled[set->count] = (struct pollfd){.fd = socket, .events = POLLIN};
+    set->owners[set->count++] = owner;
 }
 
-static void fill(struct table *table, struct watchdog *watchdog)
+static void fill_poll_set(struct poll_set *set, struct watchdog *watchdog)
 {
-    table->count = 0;
-    add(table, watchdog->wake, (struct owner){0});
-    for (int i = 0; i < watchdog->count; i++)
-        add(table, watchdog->peers[i].link.socket,
-            (struct owner){.peer = &watchdog->peers[i]});
-    for (int i = 0; watchdog->pending && i < WATCHDOG_PENDING; i++)
-        add(table, watchdog->pending[i].link.socket,
-            (struct owner){.pending = &watchdog->pending[i]});
+    set->count = 0;
+    add_descriptor(set, watchdog->wake_event, (struct owner){0});
+    for (int i = 0; i < watchdog->peer_count; i++)
+        add_descriptor(set, watchdog->peers[i].link.socket,
+                       (struct owner){.peer = &watchdog->peers[i]});
+    for (int i = 0; watchdog->pending && i < WATCHDOG_MAX_PENDING; i++)
+        add_descriptor(set, watchdog->pending[i].link.socket,
+                       (struct owner){.pending = &watchdog->pending[i]});
     for (int i = 0;
-         i < WATCHDOG_ADDRESSES && watchdog_can_accept(watchdog, clock_seconds()); i++)
-        add(table, watchdog->listeners[i],
-            (struct owner){.listener = &watchdog->listeners[i]});
+         i < WATCHDOG_MAX_ADDRESSES && watchdog_can_accept(watchdog, clock_seconds());
+         i++)
+        add_descriptor(set, watchdog->listeners[i],
+                       (struct owner){.listener = &watchdog->listeners[i]});
 }
 
 /* Reads a ready descriptor, unless it has been closed, or has joined, since poll. */
 static void read_ready(struct watchdog *watchdog, int socket, const struct owner *owner,
                        struct watchdog_cause *root)
 {
-    uint64_t woken;
-    if (socket == watchdog->wake && read(watchdog->wake, &woken, sizeof woken) < 0)
+    uint64_t events;
+    if (socket == watchdog->wake_event &&
+        read(watchdog->wake_event, &events, sizeof events) < 0)
         return; /* already read */
     if (owner->listener && *owner->listener == socket)
         watchdog_accept(watchdog, owner->listener);
     else if (owner->pending && owner->pending->link.socket == socket)
-        watchdog_pending_read(watchdog, owner->pending);
+        watchdog_pending_receive(watchdog, owner->pending);
     else if (owner->peer && owner->peer->link.socket == socket)
-        watchdog_read_peer(watchdog, owner->peer, root);
+        watchdog_peer_receive(watchdog, owner->peer, root);
 }
 
 /* Ends the run if a death has been found, of this process or another. */
-static void act(struct watchdog *watchdog, struct watchdog_cause *root)
+static void handle_cause(struct watchdog *watchdog, struct watchdog_cause *root)
 {
     if (watchdog->is_coordinator && atomic_load(&watchdog->crash_sent)) {
         struct watchdog_cause crash =
             watchdog_crash_cause(&watchdog->peers[0], &watchdog->crash_message);
         watchdog_update_self(watchdog, clock_seconds());
-        watchdog_keep_root(root, &crash);
+        watchdog_update_root_cause(root, &crash);
     }
     if (root->reason == CAUSE_NONE || atomic_load(&watchdog->closing))
         return;
@@ -158,25 +162,26 @@ static void act(struct watchdog *watchdog, struct watchdog_cause *root)
     watchdog_end_run(watchdog, root);
 }
 
-static void poll_until(struct watchdog *watchdog, struct table *table, double until)
+static void poll_until(struct watchdog *watchdog, struct poll_set *set, double deadline)
 {
     struct watchdog_cause root = {.reason = CAUSE_NONE};
     if (atomic_load(&watchdog->all_joined))
         watchdog_stop_listening(watchdog);
-    fill(table, watchdog);
-    double left = until - clock_seconds();
-    int ready = poll(table->polled, table->count, left > 0 ? (int)(1000 * left) + 1 : 0);
+    fill_poll_set(set, watchdog);
+    double remaining = deadline - clock_seconds();
+    int ready =
+        poll(set->polled, set->count, remaining > 0 ? (int)(1000 * remaining) + 1 : 0);
     if (ready < 0 && errno != EINTR)
         poll(NULL, 0, 100); /* avoids a busy loop if poll keeps failing */
-    for (nfds_t i = 0; ready > 0 && i < table->count; i++)
-        if (table->polled[i].revents)
-            read_ready(watchdog, table->polled[i].fd, &table->owners[i], &root);
-    act(watchdog, &root);
+    for (nfds_t i = 0; ready > 0 && i < set->count; i++)
+        if (set->polled[i].revents)
+            read_ready(watchdog, set->polled[i].fd, &set->owners[i], &root);
+    handle_cause(watchdog, &root);
 }
 
-static bool any_link(const struct watchdog *watchdog)
+static bool any_link_open(const struct watchdog *watchdog)
 {
-    for (int i = 0; i < watchdog->count; i++)
+    for (int i = 0; i < watchdog->peer_count; i++)
         if (watchdog->peers[i].link.socket >= 0)
             return true;
     return false;
@@ -184,42 +189,43 @@ static bool any_link(const struct watchdog *watchdog)
 
 /* Each side sends a goodbye, shuts down its direction and reads until the other has done
  * the same: closing at once could discard data in flight. */
-static void send_goodbye(struct watchdog *watchdog, struct table *table)
+static void send_goodbye(struct watchdog *watchdog, struct poll_set *set)
 {
     struct watchdog_frame bye;
-    double until = clock_seconds() + goodbye_seconds;
-    watchdog_describe(watchdog, WATCHDOG_BYE, &bye);
+    double deadline = clock_seconds() + goodbye_seconds;
+    watchdog_frame_init(watchdog, WATCHDOG_BYE, &bye);
     watchdog_send_to_all(watchdog, &bye);
-    for (int i = 0; i < watchdog->count; i++)
+    for (int i = 0; i < watchdog->peer_count; i++)
         if (watchdog->peers[i].link.socket >= 0)
             shutdown(watchdog->peers[i].link.socket, SHUT_WR);
-    while (any_link(watchdog) && clock_seconds() < until)
-        poll_until(watchdog, table, until);
+    while (any_link_open(watchdog) && clock_seconds() < deadline)
+        poll_until(watchdog, set, deadline);
 }
 
-static void run(struct watchdog *watchdog, struct table *table)
+static void run_loop(struct watchdog *watchdog, struct poll_set *set)
 {
-    double next = clock_seconds();
+    double next_tick = clock_seconds();
     while (!atomic_load(&watchdog->closing)) {
         double now = clock_seconds();
-        if (now >= next || atomic_exchange(&watchdog->urgent, false)) {
+        if (now >= next_tick || atomic_exchange(&watchdog->heartbeat_requested, false)) {
             tick(watchdog, now);
-            next = now + tick_seconds;
+            next_tick = now + tick_seconds;
         }
-        poll_until(watchdog, table, next);
+        poll_until(watchdog, set, next_tick);
     }
-    send_goodbye(watchdog, table);
+    send_goodbye(watchdog, set);
 }
 
 void *watchdog_run(void *argument)
 {
     struct watchdog *watchdog = argument;
-    size_t capacity = 1 + WATCHDOG_ADDRESSES + WATCHDOG_PENDING + (size_t)watchdog->count;
-    struct table table = {.polled = calloc(capacity, sizeof *table.polled),
-                          .owners = calloc(capacity, sizeof *table.owners)};
-    if (table.polled && table.owners)
-        run(watchdog, &table);
-    free(table.polled);
-    free(table.owners);
+    size_t capacity =
+        1 + WATCHDOG_MAX_ADDRESSES + WATCHDOG_MAX_PENDING + (size_t)watchdog->peer_count;
+    struct poll_set set = {.polled = calloc(capacity, sizeof *set.polled),
+                           .owners = calloc(capacity, sizeof *set.owners)};
+    if (set.polled && set.owners)
+        run_loop(watchdog, &set);
+    free(set.polled);
+    free(set.owners);
     return NULL;
 }

@@ -25,22 +25,22 @@ static const double pending_seconds = 5;
  * of the watchdog. */
 static int raise_descriptor_limit(int ranks)
 {
-    const rlim_t others = 128;
+    const rlim_t reserved = 128;
     struct rlimit limit;
-    rlim_t wanted = (rlim_t)ranks + others;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+    rlim_t needed = (rlim_t)ranks + reserved;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= needed)
         return ranks;
-    limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+    limit.rlim_cur = needed < limit.rlim_max ? needed : limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
-    if (limit.rlim_cur >= wanted)
+    if (limit.rlim_cur >= needed)
         return ranks;
     log_warn("%d ranks need %llu file descriptors on rank 0, but only %llu are allowed "
              "(raise it: ulimit -n)",
-             ranks, (unsigned long long)wanted, (unsigned long long)limit.rlim_cur);
-    return limit.rlim_cur > others ? (int)(limit.rlim_cur - others) : 0;
+             ranks, (unsigned long long)needed, (unsigned long long)limit.rlim_cur);
+    return limit.rlim_cur > reserved ? (int)(limit.rlim_cur - reserved) : 0;
 }
 
-static struct watchdog_peer *new_peers(int count)
+static struct watchdog_peer *allocate_peers(int count)
 {
     struct watchdog_peer *peers = calloc((size_t)count, sizeof *peers);
     for (int i = 0; peers && i < count; i++)
@@ -48,10 +48,10 @@ static struct watchdog_peer *new_peers(int count)
     return peers;
 }
 
-static struct watchdog_pending *new_pending(void)
+static struct watchdog_pending *allocate_pending(void)
 {
-    struct watchdog_pending *pending = calloc(WATCHDOG_PENDING, sizeof *pending);
-    for (int i = 0; pending && i < WATCHDOG_PENDING; i++)
+    struct watchdog_pending *pending = calloc(WATCHDOG_MAX_PENDING, sizeof *pending);
+    for (int i = 0; pending && i < WATCHDOG_MAX_PENDING; i++)
         pending[i].link.socket = -1;
     return pending;
 }
@@ -61,10 +61,10 @@ void watchdog_free(struct watchdog *watchdog)
     if (!watchdog)
         return;
     watchdog_stop_listening(watchdog);
-    for (int i = 0; watchdog->peers && i < watchdog->count; i++)
+    for (int i = 0; watchdog->peers && i < watchdog->peer_count; i++)
         watchdog_link_close(&watchdog->peers[i].link);
-    if (watchdog->wake >= 0)
-        close(watchdog->wake);
+    if (watchdog->wake_event >= 0)
+        close(watchdog->wake_event);
     pthread_mutex_destroy(&watchdog->lock);
     free(watchdog->peers);
     free(watchdog->pending);
@@ -75,9 +75,9 @@ void watchdog_free(struct watchdog *watchdog)
 static bool allocate(struct watchdog *watchdog, const char *directory)
 {
     bool listens = watchdog->is_coordinator && watchdog->ranks > 1;
-    watchdog->count = watchdog->is_coordinator ? watchdog->ranks : 1;
-    watchdog->peers = new_peers(watchdog->count);
-    watchdog->pending = listens ? new_pending() : NULL;
+    watchdog->peer_count = watchdog->is_coordinator ? watchdog->ranks : 1;
+    watchdog->peers = allocate_peers(watchdog->peer_count);
+    watchdog->pending = listens ? allocate_pending() : NULL;
     watchdog->directory = strdup(directory);
     return watchdog->peers && watchdog->directory && (watchdog->pending || !listens);
 }
@@ -91,14 +91,14 @@ struct watchdog *watchdog_create(int rank, int ranks, const char *host,
     watchdog->rank = rank;
     watchdog->ranks = watchdog->max_connections = ranks;
     watchdog->is_coordinator = rank == 0;
-    watchdog->launcher = ranks > 1 ? getppid() : 0;
+    watchdog->launcher_pid = ranks > 1 ? getppid() : 0;
     watchdog->pending_seconds = pending_seconds;
-    watchdog->wake = -1;
-    for (int i = 0; i < WATCHDOG_ADDRESSES; i++)
+    watchdog->wake_event = -1;
+    for (int i = 0; i < WATCHDOG_MAX_ADDRESSES; i++)
         watchdog->listeners[i] = -1;
     pthread_mutex_init(&watchdog->lock, NULL);
     watchdog_process_self(&watchdog->self, rank, host);
-    watchdog->own.process = watchdog->self;
+    watchdog->self_state.process = watchdog->self;
     if (allocate(watchdog, directory))
         return watchdog;
     watchdog_free(watchdog);
@@ -113,8 +113,8 @@ static enum status create(struct comm *comm, const struct watchdog_request *requ
     if (!watchdog)
         return status_fail(STATUS_FAILED, "out of memory for the watchdog");
     watchdog->hang_timeout = request->hang_timeout;
-    watchdog->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (watchdog->wake < 0)
+    watchdog->wake_event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (watchdog->wake_event < 0)
         return status_fail_errno("no event for the watchdog");
     return STATUS_OK;
 }
@@ -128,23 +128,23 @@ static void remove_old_report(const char *directory)
     free(path);
 }
 
-static void init_own_peer(struct watchdog *watchdog)
+static void init_self_peer(struct watchdog *watchdog)
 {
     watchdog->peers[0].process = watchdog->self;
-    watchdog->peers[0].known = true;
+    watchdog->peers[0].confirmed = true;
     watchdog->peers[0].last_heartbeat = clock_seconds();
 }
 
-/* *spread: true if the ranks don't all share a network namespace, so loopback addresses
- * don't suffice. Collective. */
-static enum status find_spread(struct comm *comm, bool *spread)
+/* *multi_host: true if the ranks don't all share a network namespace, so loopback
+ * addresses don't suffice. Collective. */
+static enum status detect_multi_host(struct comm *comm, bool *multi_host)
 {
-    uint64_t own = watchdog_network(comm_host(comm)), first = own;
-    *spread = false;
+    uint64_t network = watchdog_network_id(comm_host(comm)), first = network;
+    *multi_host = false;
     if (comm_size(comm) == 1)
         return STATUS_OK;
     enum status status = comm_broadcast(comm, &first, sizeof first);
-    *spread = comm_max_i64(comm, own == 0 || own != first) > 0;
+    *multi_host = comm_max_i64(comm, network == 0 || network != first) > 0;
     return status;
 }
 
@@ -153,7 +153,7 @@ static void listen_with_secret(struct watchdog *watchdog,
                                struct watchdog_invitation *invitation)
 {
     watchdog->max_connections = raise_descriptor_limit(watchdog->ranks);
-    if (watchdog_random(invitation->secret, sizeof invitation->secret)) {
+    if (watchdog_random_bytes(invitation->secret, sizeof invitation->secret)) {
         watchdog_listen(invitation, watchdog->listeners);
         return;
     }
@@ -162,17 +162,18 @@ static void listen_with_secret(struct watchdog *watchdog,
              "rank 0 gets no random numbers for a key: %s", strerror(errno));
 }
 
-static enum status invite(struct watchdog *watchdog,
-                          const struct watchdog_request *request, bool spread,
-                          struct watchdog_invitation *invitation)
+static enum status prepare_invitation(struct watchdog *watchdog,
+                                      const struct watchdog_request *request,
+                                      bool multi_host,
+                                      struct watchdog_invitation *invitation)
 {
     const char *interface = request->interface ? request->interface : "";
-    enum status status = watchdog_choose_addresses(interface, spread, invitation);
+    enum status status = watchdog_choose_addresses(interface, multi_host, invitation);
     if (status != STATUS_OK)
         return status;
-    invitation->network = watchdog_network(watchdog->self.host);
-    watchdog_copy(invitation->command, sizeof invitation->command, request->command);
-    init_own_peer(watchdog);
+    invitation->network = watchdog_network_id(watchdog->self.host);
+    watchdog_copy_text(invitation->command, sizeof invitation->command, request->command);
+    init_self_peer(watchdog);
     remove_old_report(watchdog->directory);
     if (watchdog->ranks > 1)
         listen_with_secret(watchdog, invitation);
@@ -183,19 +184,19 @@ static enum status start_thread(struct watchdog *watchdog)
 {
     enum { STACK = 1 << 18 };
     /* a fault of the thread itself is reported like any other */
-    static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS};
+    static const int unblocked[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS};
     sigset_t all, before;
     pthread_attr_t attributes;
     sigfillset(&all);
-    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
-        sigdelset(&all, own[i]);
+    for (size_t i = 0; i < sizeof unblocked / sizeof *unblocked; i++)
+        sigdelset(&all, unblocked[i]);
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, STACK);
     pthread_sigmask(SIG_BLOCK, &all, &before);
     int code = pthread_create(&watchdog->thread, &attributes, watchdog_run, watchdog);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
-    watchdog->started = code == 0;
+    watchdog->thread_started = code == 0;
     return code == 0 ? STATUS_OK
                      : status_fail(STATUS_FAILED, "no thread for the watchdog: %s",
                                    strerror(code));
@@ -211,7 +212,7 @@ static bool join_coordinator(struct watchdog *watchdog,
     struct watchdog_peer *coordinator = &watchdog->peers[0];
     const struct watchdog_frame *welcome = &coordinator->link.frame;
     watchdog_frame_fill(&join, WATCHDOG_JOIN, &watchdog->self);
-    watchdog_copy(join.text, sizeof join.text, watchdog->self.host);
+    watchdog_copy_text(join.text, sizeof join.text, watchdog->self.host);
     if (invitation->count == 0) {
         snprintf(reason, size, "%s", invitation->reason);
         return false;
@@ -224,9 +225,9 @@ static bool join_coordinator(struct watchdog *watchdog,
                                   .pid = welcome->pid,
                                   .pid_namespace = welcome->pid_namespace,
                                   .start_time = welcome->start_time};
-    watchdog_copy(coordinator->process.host, sizeof coordinator->process.host,
-                  welcome->text);
-    coordinator->known = true;
+    watchdog_copy_text(coordinator->process.host, sizeof coordinator->process.host,
+                       welcome->text);
+    coordinator->confirmed = true;
     coordinator->last_heartbeat = clock_seconds();
     coordinator->phase = (enum phase)welcome->phase;
     watchdog->successor = 1;
@@ -258,11 +259,11 @@ static void warn_unwatched(struct comm *comm, const struct watchdog *watchdog,
 
 /* ---- opening ---- */
 
-static void wake(struct watchdog *watchdog)
+static void wake_thread(struct watchdog *watchdog)
 {
     const uint64_t one = 1;
-    ssize_t put = write(watchdog->wake, &one, sizeof one);
-    (void)put; /* fails only if the thread is about to wake anyway */
+    ssize_t written = write(watchdog->wake_event, &one, sizeof one);
+    (void)written; /* fails only if the thread is about to wake anyway */
 }
 
 /* Creates the watchdog and passes rank 0's invitation to all ranks. Collective. */
@@ -271,30 +272,31 @@ static enum status exchange_invitation(struct comm *comm,
                                        struct watchdog_invitation *invitation,
                                        struct watchdog **out)
 {
-    bool spread = false;
+    bool multi_host = false;
     enum status status = comm_agree(comm, create(comm, request, out));
     if (status == STATUS_OK)
-        status = find_spread(comm, &spread);
+        status = detect_multi_host(comm, &multi_host);
     if (status == STATUS_OK)
-        status = comm_agree(comm, (*out)->is_coordinator
-                                      ? invite(*out, request, spread, invitation)
-                                      : STATUS_OK);
+        status = comm_agree(
+            comm, (*out)->is_coordinator
+                      ? prepare_invitation(*out, request, multi_host, invitation)
+                      : STATUS_OK);
     if (status == STATUS_OK)
         status = comm_broadcast(comm, invitation, sizeof *invitation);
     return status;
 }
 
 /* False, with a reason, if rank 0 can't be reached: this rank then coordinates itself. */
-static bool connect_to_run(struct watchdog *watchdog,
-                           const struct watchdog_invitation *invitation, char *reason,
-                           size_t size)
+static bool connect_to_coordinator(struct watchdog *watchdog,
+                                   const struct watchdog_invitation *invitation,
+                                   char *reason, size_t size)
 {
     memcpy(watchdog->secret, invitation->secret, sizeof watchdog->secret);
-    watchdog_copy(watchdog->command, sizeof watchdog->command, invitation->command);
+    watchdog_copy_text(watchdog->command, sizeof watchdog->command, invitation->command);
     if (watchdog->is_coordinator || join_coordinator(watchdog, invitation, reason, size))
         return true;
     watchdog->is_coordinator = true;
-    init_own_peer(watchdog);
+    init_self_peer(watchdog);
     return false;
 }
 
@@ -302,7 +304,7 @@ enum status watchdog_open(struct comm *comm, const struct watchdog_request *requ
                           struct watchdog **out)
 {
     struct watchdog_invitation invitation = {0};
-    char reason[WATCHDOG_TEXT] = "";
+    char reason[WATCHDOG_TEXT_SIZE] = "";
     enum status status = exchange_invitation(comm, request, &invitation, out);
     if (status != STATUS_OK) {
         watchdog_free(*out);
@@ -310,7 +312,7 @@ enum status watchdog_open(struct comm *comm, const struct watchdog_request *requ
         return status;
     }
     struct watchdog *watchdog = *out;
-    bool reached = connect_to_run(watchdog, &invitation, reason, sizeof reason);
+    bool reached = connect_to_coordinator(watchdog, &invitation, reason, sizeof reason);
     status = comm_agree(comm, start_thread(watchdog));
     if (status != STATUS_OK) {
         watchdog_close(watchdog);
@@ -318,7 +320,7 @@ enum status watchdog_open(struct comm *comm, const struct watchdog_request *requ
         return status;
     }
     atomic_store(&watchdog->all_joined, true);
-    wake(watchdog);
+    wake_thread(watchdog);
     watchdog_crash_handler_install(watchdog);
     if (watchdog->ranks > 1)
         warn_unwatched(comm, watchdog, reached, reason);
@@ -330,10 +332,10 @@ void watchdog_checkpoint(struct watchdog *watchdog, const char *path)
     if (!watchdog)
         return;
     pthread_mutex_lock(&watchdog->lock);
-    watchdog_copy(watchdog->checkpoint, sizeof watchdog->checkpoint, path);
+    watchdog_copy_text(watchdog->checkpoint, sizeof watchdog->checkpoint, path);
     pthread_mutex_unlock(&watchdog->lock);
-    atomic_store(&watchdog->urgent, true);
-    wake(watchdog);
+    atomic_store(&watchdog->heartbeat_requested, true);
+    wake_thread(watchdog);
 }
 
 /* ---- without a run, for tutti doctor ---- */
@@ -342,14 +344,14 @@ enum status watchdog_probe(struct comm *comm, const char *interface, int *error,
                            char *addresses, size_t size)
 {
     struct watchdog_invitation invitation = {.network =
-                                                 watchdog_network(comm_host(comm))};
-    int listeners[WATCHDOG_ADDRESSES];
-    bool spread, listens = comm_rank(comm) == 0;
+                                                 watchdog_network_id(comm_host(comm))};
+    int listeners[WATCHDOG_MAX_ADDRESSES];
+    bool multi_host, listens = comm_rank(comm) == 0;
     *error = 0;
-    enum status status = find_spread(comm, &spread);
+    enum status status = detect_multi_host(comm, &multi_host);
     if (status == STATUS_OK)
         status = comm_agree(
-            comm, listens ? watchdog_choose_addresses(interface, spread, &invitation)
+            comm, listens ? watchdog_choose_addresses(interface, multi_host, &invitation)
                           : STATUS_OK);
     if (status != STATUS_OK)
         return status;
@@ -371,8 +373,8 @@ void watchdog_close(struct watchdog *watchdog)
         return;
     atomic_store(&watchdog->closing, true);
     watchdog_crash_handler_remove();
-    if (watchdog->started) {
-        wake(watchdog);
+    if (watchdog->thread_started) {
+        wake_thread(watchdog);
         pthread_join(watchdog->thread, NULL);
     }
     watchdog_free(watchdog);

@@ -33,10 +33,10 @@
  * If rank 0 is gone, every other rank notices by itself, and the first to create
  * root-cause.txt reports; if the file can't be created, the successor does: the lowest
  * rank on a host other than rank 0's, or else the lowest of the other ranks. A process
- * that is killed about a second or more after a request to stop (watchdog_stopping) was
- * killed because the job ended and is not a root cause: one line says how to resume. If
- * the launcher is gone, the report says so, possibly in the file only, as the launcher
- * would have forwarded stderr.
+ * that is killed about a second or more after a request to stop
+ * (watchdog_record_stop_request) was killed because the job ended and is not a root
+ * cause: one line says how to resume. If the launcher is gone, the report says so,
+ * possibly in the file only, as the launcher would have forwarded stderr.
  *
  * The port. Rank 0 listens only until all ranks have joined, on the addresses that
  * watchdog_request.interface selects. Without it: on loopback addresses if all ranks are
@@ -61,11 +61,11 @@
  *     48             56      60          64          448   464
  *     | idle seconds | phase | successor | text, \0   | tag |
  *
- * A replayed hello gets a new challenge, which can't be answered without the secret; a
- * reflected one has the wrong kind. Frames can't be forged, changed, repeated or moved to
- * another connection: the counter grows, and each connection and direction has its own
- * key. They are not encrypted: whoever can read the network sees hosts, steps and crash
- * messages, and whoever can cut it can end the run.
+ * A replayed hello gets a new challenge, which can't be answered without the
+ * secret; a reflected one has the wrong kind. Frames can't be forged, changed, repeated
+ * or moved to another connection: the counter grows, and each connection and direction
+ * has its own key. They are not encrypted: whoever can read the network sees hosts,
+ * steps and crash messages, and whoever can cut it can end the run.
  *
  * A connection that has not joined after 5 s is closed, and there are never more than 32
  * of them, so other programs can neither exhaust descriptors nor keep ranks out.
@@ -111,7 +111,7 @@ void watchdog_checkpoint(struct watchdog *watchdog, const char *path);
 
 /* Records that this process was asked to stop by a signal that launchers send before they
  * kill (SIGTERM, SIGINT). Safe in a signal handler. */
-void watchdog_stopping(void);
+void watchdog_record_stop_request(void);
 
 /* Sends a goodbye, so that the end of this process is not reported as a death, and stops
  * the thread. Called by every rank that has agreed on an outcome with the others, before

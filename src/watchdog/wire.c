@@ -13,20 +13,20 @@
 #include "watchdog_internal.h"
 #include "base/blake2s.h"
 
-static const uint8_t greeting_mark[8] = "tutti-w2";
+static const uint8_t greeting_magic[8] = "tutti-w2";
 
 /* Kinds used to derive keys; no greeting has them. */
 enum { KEY_TO_COORDINATOR = 101, KEY_FROM_COORDINATOR };
 
-bool watchdog_random(void *bytes, size_t size)
+bool watchdog_random_bytes(void *bytes, size_t size)
 {
-    ssize_t got;
+    ssize_t filled;
     do
-        got = getrandom(bytes, size, 0);
-    while (got < 0 && errno == EINTR);
-    if (got >= 0 && (size_t)got < size)
+        filled = getrandom(bytes, size, 0);
+    while (filled < 0 && errno == EINTR);
+    if (filled >= 0 && (size_t)filled < size)
         errno = EIO;
-    return got == (ssize_t)size;
+    return filled == (ssize_t)size;
 }
 
 /* ---- integers: little-endian on any host ---- */
@@ -72,71 +72,73 @@ static double from_bits(uint64_t bits)
 
 /* ---- greetings ---- */
 
-enum { GREETING_HEAD = WATCHDOG_GREETING_BYTES - WATCHDOG_TAG };
+enum { GREETING_HEAD = WATCHDOG_GREETING_BYTES - WATCHDOG_TAG_BYTES };
 
 /* The bytes that a greeting's tag authenticates: the greeting and the nonce that it
  * answers. Returns their number. */
-static size_t write_head(const struct watchdog_greeting *greeting,
-                         const uint8_t *answered,
-                         uint8_t head[GREETING_HEAD + WATCHDOG_NONCE])
+static size_t encode_head(const struct watchdog_greeting *greeting,
+                          const uint8_t *answered_nonce,
+                          uint8_t head[GREETING_HEAD + WATCHDOG_NONCE_BYTES])
 {
     uint8_t *at = head;
-    memcpy(at, greeting_mark, sizeof greeting_mark);
-    at = put32(at + sizeof greeting_mark, greeting->kind);
+    memcpy(at, greeting_magic, sizeof greeting_magic);
+    at = put32(at + sizeof greeting_magic, greeting->kind);
     at = put32(at, greeting->rank);
-    memcpy(at, greeting->nonce, WATCHDOG_NONCE);
-    if (!answered)
+    memcpy(at, greeting->nonce, WATCHDOG_NONCE_BYTES);
+    if (!answered_nonce)
         return GREETING_HEAD;
-    memcpy(at + WATCHDOG_NONCE, answered, WATCHDOG_NONCE);
-    return GREETING_HEAD + WATCHDOG_NONCE;
+    memcpy(at + WATCHDOG_NONCE_BYTES, answered_nonce, WATCHDOG_NONCE_BYTES);
+    return GREETING_HEAD + WATCHDOG_NONCE_BYTES;
 }
 
-void watchdog_greeting_write(const struct watchdog_greeting *greeting,
-                             const uint8_t *secret, const uint8_t *answered,
-                             uint8_t *wire)
+void watchdog_greeting_encode(const struct watchdog_greeting *greeting,
+                              const uint8_t *secret, const uint8_t *answered_nonce,
+                              uint8_t *wire)
 {
-    uint8_t head[GREETING_HEAD + WATCHDOG_NONCE];
-    size_t size = write_head(greeting, answered, head);
+    uint8_t head[GREETING_HEAD + WATCHDOG_NONCE_BYTES];
+    size_t size = encode_head(greeting, answered_nonce, head);
     memcpy(wire, head, GREETING_HEAD);
-    blake2s_hash(wire + GREETING_HEAD, WATCHDOG_TAG, secret, WATCHDOG_SECRET, head, size);
+    blake2s_hash(wire + GREETING_HEAD, WATCHDOG_TAG_BYTES, secret, WATCHDOG_SECRET_BYTES,
+                 head, size);
 }
 
-bool watchdog_greeting_read(const uint8_t *wire, enum watchdog_greeting_kind kind,
-                            const uint8_t *secret, const uint8_t *answered,
-                            struct watchdog_greeting *greeting)
+bool watchdog_greeting_decode(const uint8_t *wire, enum watchdog_greeting_kind kind,
+                              const uint8_t *secret, const uint8_t *answered_nonce,
+                              struct watchdog_greeting *greeting)
 {
-    uint8_t right[WATCHDOG_GREETING_BYTES];
-    const uint8_t *at = wire + sizeof greeting_mark;
+    uint8_t expected[WATCHDOG_GREETING_BYTES];
+    const uint8_t *at = wire + sizeof greeting_magic;
     greeting->kind = get32(&at);
     greeting->rank = get32(&at);
-    memcpy(greeting->nonce, at, WATCHDOG_NONCE);
-    watchdog_greeting_write(greeting, secret, answered, right);
-    return blake2s_equal(right, wire, sizeof right) && greeting->kind == (int32_t)kind;
+    memcpy(greeting->nonce, at, WATCHDOG_NONCE_BYTES);
+    watchdog_greeting_encode(greeting, secret, answered_nonce, expected);
+    return blake2s_equal(expected, wire, sizeof expected) &&
+           greeting->kind == (int32_t)kind;
 }
 
 struct watchdog_keys watchdog_session_keys(const uint8_t *secret, int32_t rank,
                                            const uint8_t *hello, const uint8_t *challenge)
 {
     struct watchdog_keys keys;
-    struct watchdog_greeting block = {.kind = KEY_TO_COORDINATOR, .rank = rank};
-    uint8_t head[GREETING_HEAD + WATCHDOG_NONCE];
-    memcpy(block.nonce, hello, WATCHDOG_NONCE);
-    size_t size = write_head(&block, challenge, head);
-    blake2s_hash(keys.to_coordinator, WATCHDOG_SECRET, secret, WATCHDOG_SECRET, head,
-                 size);
-    block.kind = KEY_FROM_COORDINATOR;
-    size = write_head(&block, challenge, head);
-    blake2s_hash(keys.from_coordinator, WATCHDOG_SECRET, secret, WATCHDOG_SECRET, head,
-                 size);
+    struct watchdog_greeting context = {.kind = KEY_TO_COORDINATOR, .rank = rank};
+    uint8_t head[GREETING_HEAD + WATCHDOG_NONCE_BYTES];
+    memcpy(context.nonce, hello, WATCHDOG_NONCE_BYTES);
+    size_t size = encode_head(&context, challenge, head);
+    blake2s_hash(keys.to_coordinator, WATCHDOG_SECRET_BYTES, secret,
+                 WATCHDOG_SECRET_BYTES, head, size);
+    context.kind = KEY_FROM_COORDINATOR;
+    size = encode_head(&context, challenge, head);
+    blake2s_hash(keys.from_coordinator, WATCHDOG_SECRET_BYTES, secret,
+                 WATCHDOG_SECRET_BYTES, head, size);
     return keys;
 }
 
 /* ---- frames ---- */
 
-enum { FRAME_SIGNED = WATCHDOG_FRAME_BYTES - WATCHDOG_TAG };
+enum { FRAME_AUTHENTICATED = WATCHDOG_FRAME_BYTES - WATCHDOG_TAG_BYTES };
 
-void watchdog_frame_write(const struct watchdog_frame *frame, uint64_t counter,
-                          const uint8_t *key, uint8_t *wire)
+void watchdog_frame_encode(const struct watchdog_frame *frame, uint64_t counter,
+                           const uint8_t *key, uint8_t *wire)
 {
     uint8_t *at = put(wire, counter, 8);
     at = put32(at, frame->kind);
@@ -149,9 +151,9 @@ void watchdog_frame_write(const struct watchdog_frame *frame, uint64_t counter,
     at = put(at, bits_of(frame->idle), 8);
     at = put32(at, frame->phase);
     at = put32(at, frame->successor);
-    memcpy(at, frame->text, WATCHDOG_TEXT);
-    blake2s_hash(wire + FRAME_SIGNED, WATCHDOG_TAG, key, WATCHDOG_SECRET, wire,
-                 FRAME_SIGNED);
+    memcpy(at, frame->text, WATCHDOG_TEXT_SIZE);
+    blake2s_hash(wire + FRAME_AUTHENTICATED, WATCHDOG_TAG_BYTES, key,
+                 WATCHDOG_SECRET_BYTES, wire, FRAME_AUTHENTICATED);
 }
 
 static bool is_in_range(const struct watchdog_frame *frame)
@@ -159,17 +161,19 @@ static bool is_in_range(const struct watchdog_frame *frame)
     return frame->kind > 0 && frame->kind < WATCHDOG_KINDS && frame->rank >= 0 &&
            frame->pid > 0 && frame->step >= 0 && isfinite(frame->idle) &&
            frame->phase >= 0 && frame->phase < PHASES && frame->successor >= 0 &&
-           memchr(frame->text, '\0', WATCHDOG_TEXT) != NULL;
+           memchr(frame->text, '\0', WATCHDOG_TEXT_SIZE) != NULL;
 }
 
-bool watchdog_frame_read(const uint8_t *wire, const uint8_t *key, uint64_t *last,
-                         struct watchdog_frame *frame)
+bool watchdog_frame_decode(const uint8_t *wire, const uint8_t *key, uint64_t *last,
+                           struct watchdog_frame *frame)
 {
-    uint8_t tag[WATCHDOG_TAG];
+    uint8_t tag[WATCHDOG_TAG_BYTES];
     const uint8_t *at = wire;
-    blake2s_hash(tag, WATCHDOG_TAG, key, WATCHDOG_SECRET, wire, FRAME_SIGNED);
+    blake2s_hash(tag, WATCHDOG_TAG_BYTES, key, WATCHDOG_SECRET_BYTES, wire,
+                 FRAME_AUTHENTICATED);
     uint64_t counter = get(&at, 8);
-    if (!blake2s_equal(tag, wire + FRAME_SIGNED, WATCHDOG_TAG) || counter <= *last)
+    if (!blake2s_equal(tag, wire + FRAME_AUTHENTICATED, WATCHDOG_TAG_BYTES) ||
+        counter <= *last)
         return false;
     *last = counter;
     frame->kind = get32(&at);
@@ -182,6 +186,6 @@ bool watchdog_frame_read(const uint8_t *wire, const uint8_t *key, uint64_t *last
     frame->idle = from_bits(get(&at, 8));
     frame->phase = get32(&at);
     frame->successor = get32(&at);
-    memcpy(frame->text, at, WATCHDOG_TEXT);
+    memcpy(frame->text, at, WATCHDOG_TEXT_SIZE);
     return is_in_range(frame);
 }

@@ -110,7 +110,7 @@ static void add_gradient(void *context, int microbatch,
                                       .values = block->values,
                                       .ld_values = block->ld_values};
     (void)microbatch;
-    exact_sum_block(profile->sum, EXACT_PUT, &exact);
+    exact_sum_add_block(profile->sum, EXACT_OVERWRITE, &exact);
 }
 
 static void record_ready(void *context, size_t first)

@@ -124,7 +124,7 @@ struct sharded *sharded_create(struct comm *comm, void *values, void *weights,
 {
     struct sharded *sharded = calloc(1, sizeof *sharded);
     int *node_of = find_nodes(comm);
-    sharded->bucket_elements = bucket ? bucket : BUCKET_ELEMENTS;
+    sharded->bucket_elements = bucket ? bucket : DEFAULT_BUCKET_ELEMENTS;
     sharded->count = (count + sharded->bucket_elements - 1) / sharded->bucket_elements;
     sharded->started = sharded->count;
     sharded->total = count;

@@ -204,7 +204,7 @@ static void sum_by_mpi(struct world *world)
     size_t width = is_float(world) ? sizeof(float) : sizeof(int64_t);
     size_t bucket = (size_t)world->scenario.bucket;
     if (bucket == 0)
-        bucket = BUCKET_ELEMENTS;
+        bucket = DEFAULT_BUCKET_ELEMENTS;
     for (size_t at = 0; at < world->count; at += bucket) {
         size_t n = world->count - at < bucket ? world->count - at : bucket;
         MPI_Allreduce(MPI_IN_PLACE, (char *)world->values + at * width, (int)n,

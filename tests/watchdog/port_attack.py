@@ -42,49 +42,49 @@ def is_loopback(address):
 
 def connect(target):
     family = socket.AF_INET6 if ":" in target[0] else socket.AF_INET
-    made = socket.socket(family, socket.SOCK_STREAM)
-    made.settimeout(1)
-    made.connect(target)
-    return made
+    connection = socket.socket(family, socket.SOCK_STREAM)
+    connection.settimeout(1)
+    connection.connect(target)
+    return connection
 
 
 def attempt(target, action):
     """Failures are ignored: only the effect on the run matters."""
     try:
-        made = connect(target)
+        connection = connect(target)
     except OSError:
         return None
     try:
-        action(made)
+        action(connection)
     except OSError:
         pass
-    return made
+    return connection
 
 
-def reset(made):
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    made.close()
+def reset(connection):
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
 
 
 def attack(target):
     hello = b"tutti-w2" + struct.pack("<ii", 1, 1) + os.urandom(32)
     recorded = []
-    held = [attempt(target, lambda made: None) for _ in range(300)]              # silent
-    held.append(attempt(target, lambda made: made.sendall(os.urandom(4096))))    # garbage
-    held.append(attempt(target, lambda made: made.sendall(b"\xff" * (1 << 22)))) # huge
-    held.append(attempt(target, lambda made: made.sendall(hello[:20])))          # half a hello
+    held = [attempt(target, lambda connection: None) for _ in range(300)]              # silent
+    held.append(attempt(target, lambda connection: connection.sendall(os.urandom(4096))))    # garbage
+    held.append(attempt(target, lambda connection: connection.sendall(b"\xff" * (1 << 22)))) # huge
+    held.append(attempt(target, lambda connection: connection.sendall(hello[:20])))          # half a hello
     for _ in range(3):                                                           # replay
-        held.append(attempt(target, lambda made: (made.sendall(hello), recorded.append(made.recv(99)))))
-    held.append(attempt(target, lambda made: made.sendall(b"".join(recorded) or hello)))
+        held.append(attempt(target, lambda connection: (connection.sendall(hello), recorded.append(connection.recv(99)))))
+    held.append(attempt(target, lambda connection: connection.sendall(b"".join(recorded) or hello)))
     for _ in range(2000):                                                        # flood
-        attempt(target, lambda made: made.close())
+        attempt(target, lambda connection: connection.close())
     for _ in range(300):                                                         # resets
         attempt(target, reset)
-    drips = [attempt(target, lambda made: None) for _ in range(10)]              # slow drip
+    drips = [attempt(target, lambda connection: None) for _ in range(10)]              # slow drip
     for byte in hello:
-        for made in drips:
+        for connection in drips:
             try:
-                made and made.send(bytes([byte]))
+                connection and connection.send(bytes([byte]))
             except OSError:
                 pass
         time.sleep(0.02)

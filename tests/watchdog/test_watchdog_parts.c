@@ -16,22 +16,25 @@
 
 /* ---- the hang detector, at time 100 with hang_timeout = 10 ---- */
 
-static struct watchdog_peer peer(enum phase phase, double still, double heard)
+static struct watchdog_peer peer(enum phase phase, double idle, double last_heartbeat)
 {
-    return (struct watchdog_peer){
-        .known = true, .phase = phase, .step = 7, .idle = still, .last_heartbeat = heard};
+    return (struct watchdog_peer){.confirmed = true,
+                                  .phase = phase,
+                                  .step = 7,
+                                  .idle = idle,
+                                  .last_heartbeat = last_heartbeat};
 }
 
 static void expect_cause(struct watchdog_peer *peers, enum watchdog_reason reason,
-                         int who)
+                         int culprit)
 {
     struct watchdog_cause cause = watchdog_find_hang(peers, 3, 3, 100, 10);
     assert_int_equal(cause.reason, reason);
     if (reason != CAUSE_NONE)
-        assert_ptr_equal(cause.peer, &peers[who]);
+        assert_ptr_equal(cause.peer, &peers[culprit]);
 }
 
-static void a_rank_hangs(void **state)
+static void detects_hung_and_silent_ranks(void **state)
 {
     (void)state;
     struct watchdog_peer all[3] = {peer(PHASE_WAIT, 9, 100), peer(PHASE_READ, 9, 100),
@@ -49,15 +52,15 @@ static void a_rank_hangs(void **state)
     expect_cause(all, CAUSE_HANG, 2);
     all[1] = peer(PHASE_WAIT, 0, 89); /* no heartbeats is worse than no progress */
     expect_cause(all, CAUSE_SILENT, 1);
-    all[1].left = true;
+    all[1].bye_received = true;
     expect_cause(all, CAUSE_HANG, 2);
-    all[2].known = false;
+    all[2].confirmed = false;
     expect_cause(all, CAUSE_HANG, 0);
-    struct watchdog_cause never = watchdog_find_hang(all, 3, 3, 1000, 0);
-    assert_int_equal(never.reason, CAUSE_NONE);
+    struct watchdog_cause disabled = watchdog_find_hang(all, 3, 3, 1000, 0);
+    assert_int_equal(disabled.reason, CAUSE_NONE);
 }
 
-static void start_and_end_may_take_long(void **state)
+static void start_and_end_are_not_reported_as_hangs(void **state)
 {
     (void)state;
     struct watchdog_peer all[3] = {peer(PHASE_START, 50, 100), peer(PHASE_END, 50, 100),
@@ -71,7 +74,7 @@ static void start_and_end_may_take_long(void **state)
     expect_cause(all, CAUSE_SILENT, 1);
 }
 
-static void all_ranks_wait(void **state)
+static void detects_that_all_ranks_wait(void **state)
 {
     (void)state;
     struct watchdog_peer all[3] = {peer(PHASE_WAIT, 25, 100), peer(PHASE_WAIT, 19, 100),
@@ -97,13 +100,13 @@ static const char *report_of(const struct watchdog_cause *cause, const char *com
     return text;
 }
 
-static void each_cause_has_its_text(void **state)
+static void formats_each_cause(void **state)
 {
     (void)state;
-    struct watchdog_peer who = peer(PHASE_BACKWARD, 0, 99.8);
-    who.process = (struct watchdog_process){.rank = 2, .pid = 4711, .host = "n2"};
+    struct watchdog_peer culprit = peer(PHASE_BACKWARD, 0, 99.8);
+    culprit.process = (struct watchdog_process){.rank = 2, .pid = 4711, .host = "n2"};
     struct watchdog_cause cause = {
-        .reason = CAUSE_SIGNAL, .peer = &who, .number = SIGBUS, .seconds = 61};
+        .reason = CAUSE_SIGNAL, .peer = &culprit, .number = SIGBUS, .seconds = 61};
     assert_string_equal(
         report_of(&cause, "mpirun -n 4 tutti train my.conf --resume"),
         "tutti: root cause: rank 2 (n2, pid 4711) was killed by signal 7 (SIGBUS)\n"
@@ -139,10 +142,11 @@ static void each_cause_has_its_text(void **state)
 static void received_text_is_escaped(void **state)
 {
     (void)state;
-    struct watchdog_peer who = peer(PHASE_BACKWARD, 0, 99.8);
-    who.process = (struct watchdog_process){.rank = 2, .pid = 4711, .host = "n\n2\033["};
+    struct watchdog_peer culprit = peer(PHASE_BACKWARD, 0, 99.8);
+    culprit.process =
+        (struct watchdog_process){.rank = 2, .pid = 4711, .host = "n\n2\033["};
     struct watchdog_cause cause = {
-        .reason = CAUSE_FAILED, .peer = &who, .text = "x\ntutti: done\033[2K"};
+        .reason = CAUSE_FAILED, .peer = &culprit, .text = "x\ntutti: done\033[2K"};
     assert_non_null(strstr(report_of(&cause, "this"),
                            "rank 2 (n\\x0A2\\x1B[, pid 4711) ended the run: "
                            "x\\x0Atutti: done\\x1B[2K\n  last seen"));
@@ -151,21 +155,21 @@ static void received_text_is_escaped(void **state)
 /* ---- processes ---- */
 
 /* Starts a child process that describes itself. */
-static pid_t fork_known(struct watchdog_process *child)
+static pid_t fork_described(struct watchdog_process *child)
 {
-    int ends[2];
-    assert_int_equal(pipe(ends), 0);
+    int pipe_fds[2];
+    assert_int_equal(pipe(pipe_fds), 0);
     pid_t pid = fork();
     if (pid == 0) {
         watchdog_process_self(child, 3, "here");
-        if (write(ends[1], child, sizeof *child) < 0)
+        if (write(pipe_fds[1], child, sizeof *child) < 0)
             _exit(1);
         for (;;)
             pause();
     }
-    assert_int_equal(read(ends[0], child, sizeof *child), sizeof *child);
-    close(ends[0]);
-    close(ends[1]);
+    assert_int_equal(read(pipe_fds[0], child, sizeof *child), sizeof *child);
+    close(pipe_fds[0]);
+    close(pipe_fds[1]);
     return pid;
 }
 
@@ -176,7 +180,7 @@ static void only_the_same_process_is_killed(void **state)
     watchdog_process_self(&self, 3, "here");
     assert_true(self.pid_namespace != 0 && self.start_time != 0);
     assert_int_equal(watchdog_process_query(&self).state, 'R');
-    pid_t pid = fork_known(&child);
+    pid_t pid = fork_described(&child);
     assert_true(child.pid == pid && child.pid_namespace == self.pid_namespace);
     other = child;
     other.start_time++; /* a reused pid */
@@ -199,10 +203,10 @@ static void only_the_same_process_is_killed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_rank_hangs),
-        cmocka_unit_test(start_and_end_may_take_long),
-        cmocka_unit_test(all_ranks_wait),
-        cmocka_unit_test(each_cause_has_its_text),
+        cmocka_unit_test(detects_hung_and_silent_ranks),
+        cmocka_unit_test(start_and_end_are_not_reported_as_hangs),
+        cmocka_unit_test(detects_that_all_ranks_wait),
+        cmocka_unit_test(formats_each_cause),
         cmocka_unit_test(received_text_is_escaped),
         cmocka_unit_test(only_the_same_process_is_killed),
     };

@@ -18,7 +18,7 @@ int main(int argc, char **argv)
         watchdog_open(comm, &request, &watchdog) != STATUS_OK)
         return STATUS_FAILED;
     if (strcmp(argv[1], "none") != 0 && comm_rank(comm) == atoi(argv[1])) {
-        status_fail(STATUS_FAILED, "can't continue");
+        status_fail(STATUS_FAILED, "aborted on purpose");
         comm_abort(comm, STATUS_FAILED);
     }
     comm_barrier(comm);

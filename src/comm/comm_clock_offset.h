@@ -1,6 +1,6 @@
-/* comm_probe: offsets between the clocks of the ranks. */
-#ifndef TUTTI_COMM_COMM_PROBE_H
-#define TUTTI_COMM_COMM_PROBE_H
+/* comm_clock_offset: offsets between the clocks of the ranks. */
+#ifndef TUTTI_COMM_COMM_CLOCK_OFFSET_H
+#define TUTTI_COMM_COMM_CLOCK_OFFSET_H
 
 #include "comm.h"
 #include "base/status.h"
