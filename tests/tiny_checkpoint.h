@@ -79,7 +79,7 @@ static inline enum status tiny_checkpoint(struct checkpoint *made, int encoding,
     *made = (struct checkpoint){.state = {.epoch = TINY_EPOCHS, .step = 20},
                                 .provenance = {.ranks = 1}};
     tiny_options(&made->options, encoding, seed);
-    enum status status = encoding_of_options(&made->options, &made->encoding);
+    enum status status = encoding_from_options(&made->options, &made->encoding);
     if (status != STATUS_OK)
         return status;
     made->shape = model_shape_of(&made->options, made->encoding->vocabulary);

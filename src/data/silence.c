@@ -17,7 +17,7 @@ double *silence_last_releases(const struct notes *notes, const struct encoding *
     for (size_t i = 0; keys && i < notes->count; i++) {
         const struct note *note = &notes->items[i];
         double held = note->duration < longest ? note->duration : longest;
-        if (note->start + held > last && encoding->keeps(encoding, note))
+        if (note->start + held > last && encoding->encodes_note(encoding, note))
             last = note->start + held;
         keys[i] = last;
     }
@@ -46,7 +46,7 @@ struct silence silence_find(const struct notes *notes, const struct encoding *en
     bool counted = false;    /* the current silence is counted in best.cuts */
     for (size_t i = 0; i < notes->count; i++) {
         const struct note *note = &notes->items[i];
-        bool sounds = encoding->keeps(encoding, note);
+        bool sounds = encoding->encodes_note(encoding, note);
         double silence_seconds = note->start - sound_end(end, key, max_silence);
         if (silence_seconds > max_silence) {
             best.cuts += !counted;
@@ -105,7 +105,7 @@ static double end_held(struct midi_file *midi, double key, double max_silence)
         if (after <= max_silence)
             continue;
         held = after > held ? after : held;
-        midi_end_note(midi, note, tick);
+        midi_set_note_end(midi, note, tick);
     }
     if (held > 0)
         notes_sort(notes); /* notes with equal start are sorted by length */
@@ -144,6 +144,6 @@ bool silence_cut(struct midi_file *midi, const struct encoding *encoding,
         add_reason(midi, "notes held for %.*f s after the last key", decimals(held),
                    held);
     if (notes->items[0].start > max_silence)
-        midi_start_at(midi, notes->items[0].start_tick);
+        midi_set_start(midi, notes->items[0].start_tick);
     return part.cuts > 0 || held > 0;
 }

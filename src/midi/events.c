@@ -84,7 +84,7 @@ void track_release_keys(struct track *track, uint32_t first_word, uint32_t words
             note_off(track, word * 64 + (uint32_t)__builtin_ctzll(sounding[word]));
 }
 
-enum event_result track_pedal(struct track *track, uint32_t channel, uint8_t value)
+enum event_result track_append_pedal(struct track *track, uint32_t channel, uint8_t value)
 {
     uint16_t bit = (uint16_t)(1u << channel);
     uint16_t *down = &track->reader->pedals_down[track->port];
@@ -93,24 +93,24 @@ enum event_result track_pedal(struct track *track, uint32_t channel, uint8_t val
                         channel);
 }
 
-static enum event_result bank(struct track *track, uint32_t channel, uint8_t value)
+static enum event_result handle_bank(struct track *track, uint32_t channel, uint8_t value)
 {
     enum { FIRST_SPECIAL = 120 }; /* lower values matter only after an XG reset */
     struct reader *reader = track->reader;
-    reader->parts_differ |= value >= FIRST_SPECIAL;
+    reader->parts_need_replay |= value >= FIRST_SPECIAL;
     return track_append(track, &reader->parts, PART_BANK << PART_DATA_BITS | value,
                         channel);
 }
 
-static enum event_result control(struct track *track, uint32_t channel, uint8_t number,
-                                 uint8_t value)
+static enum event_result handle_controller(struct track *track, uint32_t channel,
+                                           uint8_t number, uint8_t value)
 {
     if (number == CONTROL_BANK)
-        return bank(track, channel, value);
+        return handle_bank(track, channel, value);
     if (number == MIDI_SUSTAIN)
-        return track_pedal(track, channel, value);
+        return track_append_pedal(track, channel, value);
     if (number == CONTROL_RESET)
-        return track_pedal(track, channel, 0);
+        return track_append_pedal(track, channel, 0);
     if (number != MIDI_ALL_SOUND_OFF && number < CONTROL_ALL_NOTES_OFF)
         return EVENT_READ;
     track_release_keys(track, channel * PITCHES / 64, PITCHES / 64);
@@ -118,10 +118,11 @@ static enum event_result control(struct track *track, uint32_t channel, uint8_t 
         track_append(track, &track->reader->pedals, MIDI_ALL_SOUND_OFF << 8, channel) !=
             EVENT_READ)
         return READER_STOPPED;
-    return track_append(track, &track->reader->offs, 0, channel);
+    return track_append(track, &track->reader->all_off, 0, channel);
 }
 
-static enum event_result program(struct track *track, uint32_t channel, uint32_t value)
+static enum event_result handle_program(struct track *track, uint32_t channel,
+                                        uint32_t value)
 {
     if (channel == PERCUSSION_CHANNEL)
         value |= PART_PERCUSSION;
@@ -148,10 +149,11 @@ static __attribute__((noinline)) enum event_result read_damaged(struct track *tr
 {
     size_t length = midi_data_length(status);
     const uint8_t *data = track->at, *high = data + (data[0] <= 127);
-    if (*high < FIRST_SYSTEM && !events_follow(data + length, track->end, status, true) &&
-        events_follow(high, track->end, 0, false)) {
+    if (*high < FIRST_SYSTEM &&
+        !events_are_plausible(data + length, track->end, status, true) &&
+        events_are_plausible(high, track->end, 0, false)) {
         track->file->repairs |= MIDI_REPAIR_SHORT;
-        track->running = track->last = *high;
+        track->running = track->last_status = *high;
         track->at = high + 1;
         return read_channel_event(track, *high); /* complete: checked */
     }
@@ -180,9 +182,9 @@ static enum event_result read_channel_event(struct track *track, uint8_t status)
         return read_note(track, channel * PITCHES + first, kind == NOTE_ON ? second : 0);
     switch (kind) {
     case CONTROL:
-        return control(track, channel, first, second);
+        return handle_controller(track, channel, first, second);
     case PROGRAM:
-        return program(track, channel, first);
+        return handle_program(track, channel, first);
     default:
         return EVENT_READ;
     }
@@ -194,8 +196,8 @@ static enum event_result read_running_event(struct track *track)
     if (track->running)
         return read_channel_event(track, track->running);
     track->file->repairs |= MIDI_REPAIR_STATUS;
-    if (track->last) {
-        track->running = track->last;
+    if (track->last_status) {
+        track->running = track->last_status;
         return read_channel_event(track, track->running);
     }
     if (track->end - track->at < 2)
@@ -214,7 +216,7 @@ static enum event_result read_message(struct track *track)
         return read_running_event(track);
     track->at++;
     if (status < FIRST_SYSTEM) {
-        track->running = track->last = status;
+        track->running = track->last_status = status;
         return read_channel_event(track, status);
     }
     track->running = 0;

@@ -73,8 +73,8 @@ enum event_result track_read_meta(struct track *track)
 
 static void collect_sysex(struct track *track, const uint8_t *data, uint32_t length)
 {
-    if (length > SYSEX_KEPT || track->sysex_length > SYSEX_KEPT - length) {
-        track->sysex_length = SYSEX_KEPT + 1;
+    if (length > SYSEX_BYTES_MAX || track->sysex_length > SYSEX_BYTES_MAX - length) {
+        track->sysex_length = SYSEX_BYTES_MAX + 1;
         return;
     }
     memcpy(track->sysex + track->sysex_length, data, length);
@@ -87,11 +87,11 @@ static enum event_result apply_sysex(struct track *track)
     struct reader *reader = track->reader;
     uint32_t value;
     uint8_t channel;
-    if (track->sysex_length > SYSEX_KEPT ||
+    if (track->sysex_length > SYSEX_BYTES_MAX ||
         !sysex_read(track->sysex, track->sysex_length - 1, &value, &channel))
         return EVENT_READ;
-    reader->parts_differ |= value >> PART_DATA_BITS == PART_MODE ||
-                            value == (PART_RESET << PART_DATA_BITS | SYSTEM_XG);
+    reader->parts_need_replay |= value >> PART_DATA_BITS == PART_MODE ||
+                                 value == (PART_RESET << PART_DATA_BITS | SYSTEM_XG);
     return track_append(track, &reader->parts, value, channel);
 }
 

@@ -161,11 +161,11 @@ struct midi_file {
     int division; /* as it was read: ticks per quarter, or negative SMPTE */
     int tempo_events;
     double first_tempo;  /* microseconds per quarter note in force at tick 0; SMPTE: 0 */
-    uint32_t start_tick; /* where the piece begins in the file; see midi_start_at */
+    uint32_t start_tick; /* where the piece begins in the file; see midi_set_start */
     struct notes notes;  /* sorted; pedal not yet applied */
     struct midi_control *pedals; /* by tick; at equal ticks in the order of the file */
     size_t pedal_count, pedal_capacity;
-    void *scratch; /* private to the reader, reused from file to file */
+    void *reader; /* private, reused from file to file */
 };
 
 /* Reads a file's bytes. `file` must be zero-initialised before its first use and may be
@@ -184,28 +184,28 @@ void midi_free(struct midi_file *file);
 enum status midi_apply_pedal(struct midi_file *file);
 
 /* The tick nearest to `seconds` >= 0 of a file just read. Must not be called after
- * midi_start_at. */
+ * midi_set_start. */
 uint32_t midi_tick_at(const struct midi_file *file, double seconds);
 
-/* Ends a note of a file just read at `tick`, or at the note's start if that is later.
- * Must not be called after midi_start_at. */
-void midi_end_note(const struct midi_file *file, struct note *note, uint32_t tick);
+/* Sets the end of a note of a file just read to `tick`, or to the note's start if that is
+ * later. Must not be called after midi_set_start. */
+void midi_set_note_end(const struct midi_file *file, struct note *note, uint32_t tick);
 
 /* Makes `tick` the start of a piece just read, as if its file began there: ticks and
  * seconds of the notes count from it, and first_tempo is the tempo in force there. Notes
  * must not begin earlier. Drops the pedal events. Call it at most once per file. */
-void midi_start_at(struct midi_file *file, uint32_t tick);
+void midi_set_start(struct midi_file *file, uint32_t tick);
 
 /* A point in time of the piece. */
-struct midi_moment {
+struct midi_time {
     double seconds;          /* from the start of the file */
     double seconds_per_tick; /* in force there */
     int tempo;               /* microseconds per quarter note; 0 with SMPTE division */
 };
 
-/* The moment at `tick` >= 0 of the piece (see midi_start_at) last read into `file`, which
+/* The time at `tick` >= 0 of the piece (see midi_set_start) last read into `file`, which
  * must not have been skipped. At a tempo change, the tempo before it applies. */
-struct midi_moment midi_moment_at(const struct midi_file *file, double tick);
+struct midi_time midi_time_at(const struct midi_file *file, double tick);
 
 /* True if the path ends in .mid, .midi, .kar, .rmi or .smf, in upper or lower case. */
 bool midi_has_extension(const char *path);

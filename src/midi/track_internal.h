@@ -12,7 +12,8 @@
 enum event_result track_read_events(struct track *track);
 
 /* Controller 64. */
-enum event_result track_pedal(struct track *track, uint32_t channel, uint8_t value);
+enum event_result track_append_pedal(struct track *track, uint32_t channel,
+                                     uint8_t value);
 
 /* Ends the sounding notes of `words` words of track->keys. */
 void track_release_keys(struct track *track, uint32_t first_word, uint32_t words);

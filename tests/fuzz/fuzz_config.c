@@ -85,7 +85,7 @@ static void check_accepted(const struct options *options)
     check_written(text);
     check_recorded(text);
     fuzz_check_message(options_check(options), NULL);
-    fuzz_check_message(encoding_of_options(options, &encoding), NULL);
+    fuzz_check_message(encoding_from_options(options, &encoding), NULL);
     options_print(options, SECTION_ALL, nowhere);
     struct options defaults;
     options_defaults(&defaults);
