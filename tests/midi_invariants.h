@@ -28,21 +28,21 @@ static inline const char *note_fault(const struct midi_file *file, size_t index)
     INVARIANT(note->track < file->tracks);
     if (index == 0)
         return NULL;
-    const struct note *previous = note - 1;
-    INVARIANT(previous->start_tick <= note->start_tick);
-    INVARIANT(previous->start <= note->start);
-    if (previous->start_tick < note->start_tick)
+    const struct note *before = note - 1;
+    INVARIANT(before->start_tick <= note->start_tick);
+    INVARIANT(before->start <= note->start);
+    if (before->start_tick < note->start_tick)
         return NULL;
-    INVARIANT(previous->channel <= note->channel);
-    if (previous->channel < note->channel)
+    INVARIANT(before->channel <= note->channel);
+    if (before->channel < note->channel)
         return NULL;
-    INVARIANT(previous->pitch <= note->pitch);
-    if (previous->pitch == note->pitch)
-        INVARIANT(previous->duration_ticks <= note->duration_ticks);
+    INVARIANT(before->pitch <= note->pitch);
+    if (before->pitch == note->pitch)
+        INVARIANT(before->duration_ticks <= note->duration_ticks);
     return NULL;
 }
 
-static inline const char *outcome_fault(const struct midi_file *file)
+static inline const char *verdict_fault(const struct midi_file *file)
 {
     char text[MIDI_REASON_SIZE];
     INVARIANT(strlen(file->reason) < MIDI_REASON_SIZE - 1);
@@ -67,7 +67,7 @@ static inline const char *outcome_fault(const struct midi_file *file)
 static inline const char *midi_fault(const struct midi_file *file, size_t size,
                                      const struct midi_limits *limits)
 {
-    const char *fault = outcome_fault(file);
+    const char *fault = verdict_fault(file);
     /* notes and pedal events take at least three bytes; a pedal may get a release added
      */
     INVARIANT(file->notes.count <= size / 3);
@@ -89,10 +89,10 @@ static inline const char *midi_fault(const struct midi_file *file, size_t size,
 }
 
 /* A hash of everything that was read. */
-static inline uint64_t midi_file_hash(const struct midi_file *file)
+static inline uint64_t midi_fingerprint(const struct midi_file *file)
 {
     struct hash128 notes = notes_hash(&file->notes);
-    uint64_t fields[] = {
+    uint64_t facts[] = {
         notes.high,
         notes.low,
         hash64(file->reason, strlen(file->reason)),
@@ -107,7 +107,7 @@ static inline uint64_t midi_file_hash(const struct midi_file *file)
         (uint64_t)file->first_tempo,
         file->notes.count,
     };
-    return hash64(fields, sizeof fields);
+    return hash64(facts, sizeof facts);
 }
 
 /* Reads the bytes twice into the same file, applies the pedal, and reads them into a
@@ -119,7 +119,7 @@ static inline const char *midi_read_fault(const uint8_t *bytes, size_t size,
     struct midi_file fresh = {0};
     INVARIANT(midi_read(bytes, size, limits, file) == STATUS_OK);
     const char *fault = midi_fault(file, size, limits);
-    uint64_t hash = midi_file_hash(file);
+    uint64_t print = midi_fingerprint(file);
     size_t count = file->notes.count;
     double seconds = notes_duration(&file->notes);
     INVARIANT(midi_apply_pedal(file) == STATUS_OK);
@@ -128,9 +128,9 @@ static inline const char *midi_read_fault(const uint8_t *bytes, size_t size,
     INVARIANT(file->notes.count == count);
     INVARIANT(notes_duration(&file->notes) >= seconds);
     INVARIANT(midi_read(bytes, size, limits, &fresh) == STATUS_OK);
-    uint64_t again = midi_file_hash(&fresh);
+    uint64_t again = midi_fingerprint(&fresh);
     midi_free(&fresh);
-    INVARIANT(hash == again);
+    INVARIANT(print == again);
     return fault;
 }
 

@@ -141,8 +141,8 @@ static void truncated_file_has_the_notes_begun_before_the_cut(void **state)
             assert_int_equal(file.outcome, MIDI_REPAIRED);
             bool between =
                 size == 22 || size == 26 || size == 31 || size == 35 || size == 40;
-            assert_int_equal(file.repairs & (MIDI_REPAIR_CUT | MIDI_REPAIR_NO_END),
-                             between ? MIDI_REPAIR_NO_END : MIDI_REPAIR_CUT);
+            assert_int_equal(file.repairs & (MIDI_REPAIR_TRUNCATED | MIDI_REPAIR_NO_END),
+                             between ? MIDI_REPAIR_NO_END : MIDI_REPAIR_TRUNCATED);
         }
         assert_int_equal(file.notes.count, notes);
         midi_free(&file);
@@ -171,9 +171,9 @@ static void invalid_events_are_repaired(void **state)
 {
     (void)state;
     const char *both = "0+10:60 20+10:62", *first = "0+10:60";
-    WITHIN(MIDI_REPAIR_CUT, first, 0, 0xFF, 1, 0xFF, 0xFF, 0x7F);
-    WITHIN(MIDI_REPAIR_CUT, first, 0, 0xF0, 0x7F);
-    WITHIN(MIDI_REPAIR_CUT, first, 0, 0xF7, 0x7F);
+    WITHIN(MIDI_REPAIR_TRUNCATED, first, 0, 0xFF, 1, 0xFF, 0xFF, 0x7F);
+    WITHIN(MIDI_REPAIR_TRUNCATED, first, 0, 0xF0, 0x7F);
+    WITHIN(MIDI_REPAIR_TRUNCATED, first, 0, 0xF7, 0x7F);
     WITHIN(MIDI_REPAIR_NUMBER, "0+10:60 10+10:61 30+10:62", 0x90, 0x80, 0x80, 0x80, 0,
            0x90, 61, 1, 10, 0x80, 61, 1);
     WITHIN(MIDI_REPAIR_DATA, "0+10:60 10+0:61 20+10:62", 0, 0x90, 61, 0xFF, 0, 0x80, 61,

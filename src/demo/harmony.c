@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEGREES = 7, OCTAVE = 12, UPPER = 3 };
+enum { DEGREES = 7, OCTAVE = 12, UPPER_VOICES = 3 };
 enum { DEGREE_FOURTH = 3, DEGREE_LEADING = 6 };
 enum mode { MAJOR, MINOR };
 
@@ -29,7 +29,7 @@ static const int scales[2][DEGREES] = {{0, 2, 4, 5, 7, 9, 11}, {0, 2, 3, 5, 7, 8
 static const struct {
     int bass;
     int doublings;
-    int upper[2][UPPER];
+    int upper[2][UPPER_VOICES];
     bool raised; /* contains the leading note */
 } chords[CHORDS] = {
     [CHORD_I] = {0, 2, {{0, 2, 4}, {0, 0, 2}}, false},
@@ -167,8 +167,8 @@ static int degree_class(int key, int degree, bool raised)
 /* The degree of that pitch among the chord's degrees, or -1. */
 static int chord_degree(int key, enum chord chord, int pitch)
 {
-    for (int i = 0; i < chords[chord].doublings * UPPER; i++) {
-        int degree = chords[chord].upper[i / UPPER][i % UPPER];
+    for (int i = 0; i < chords[chord].doublings * UPPER_VOICES; i++) {
+        int degree = chords[chord].upper[i / UPPER_VOICES][i % UPPER_VOICES];
         if (degree_class(key, degree, chords[chord].raised) == pitch % OCTAVE)
             return degree;
     }
@@ -177,7 +177,7 @@ static int chord_degree(int key, enum chord chord, int pitch)
 
 static void sort_three(int *v)
 {
-    for (int i = 1; i < UPPER; i++)
+    for (int i = 1; i < UPPER_VOICES; i++)
         for (int j = i; j > 0 && v[j - 1] > v[j]; j--) {
             int swapped = v[j];
             v[j] = v[j - 1];
@@ -188,8 +188,8 @@ static void sort_three(int *v)
 /* True if the upper voices have exactly the degrees of one of the chord's doublings. */
 static bool is_complete(const struct voicing *v)
 {
-    int found[UPPER];
-    for (int i = 0; i < UPPER; i++)
+    int found[UPPER_VOICES];
+    for (int i = 0; i < UPPER_VOICES; i++)
         found[i] = v->degree[VOICE_TENOR + i];
     sort_three(found);
     for (int i = 0; i < chords[v->chord].doublings; i++)

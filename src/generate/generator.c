@@ -135,6 +135,6 @@ enum status generator_write_own(const char *path, const struct notes *notes, int
 {
     enum status status = make_folder(path);
     return status == STATUS_OK
-               ? midi_write_own(path, notes, ENCODING_TICKS_PER_BEAT, tempo)
+               ? midi_write_nofollow(path, notes, ENCODING_TICKS_PER_BEAT, tempo)
                : status;
 }

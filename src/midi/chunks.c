@@ -70,9 +70,9 @@ static bool find_header(struct reader *reader)
 static bool read_division(struct reader *reader, uint32_t bits)
 {
     struct midi_file *file = reader->file;
-    int frames = 256 - (int)(bits >> 8), per_frame = (int)(bits & 0xff);
-    bool smpte =
-        (frames == 24 || frames == 25 || frames == 29 || frames == 30) && per_frame > 0;
+    int frames = 256 - (int)(bits >> 8), ticks_per_frame = (int)(bits & 0xff);
+    bool smpte = (frames == 24 || frames == 25 || frames == 29 || frames == 30) &&
+                 ticks_per_frame > 0;
     if (!smpte) {
         file->division = (int)bits;
         file->notes.ticks_per_beat = bits;
@@ -82,7 +82,7 @@ static bool read_division(struct reader *reader, uint32_t bits)
     }
     double rate = frames == 29 ? 30000.0 / 1001 : frames;
     file->division = (int)bits - 0x10000;
-    file->notes.ticks_per_second = rate * per_frame;
+    file->notes.ticks_per_second = rate * ticks_per_frame;
     return true;
 }
 

@@ -144,8 +144,8 @@ static enum event_result read_channel_event(struct track *track, uint8_t status)
 /* A channel event with a data byte above 127 is ignored, unless the byte is a velocity or
  * the value of a controller. Not inlined, because that would slow down the common
  * path. */
-static __attribute__((noinline)) enum event_result read_damaged(struct track *track,
-                                                                uint8_t status)
+static __attribute__((noinline)) enum event_result repair_data_bytes(struct track *track,
+                                                                     uint8_t status)
 {
     size_t length = midi_data_length(status);
     const uint8_t *data = track->at, *high = data + (data[0] <= 127);
@@ -169,10 +169,10 @@ static enum event_result read_channel_event(struct track *track, uint8_t status)
     uint32_t kind = status >> 4, channel = status & 0xf;
     size_t length = midi_data_length(status);
     if ((size_t)(track->end - track->at) < length)
-        return EVENT_CUT;
+        return EVENT_TRUNCATED;
     uint8_t first = track->at[0], second = length == 2 ? track->at[1] : 0;
     if ((first | second) > 127) {
-        enum event_result result = read_damaged(track, status);
+        enum event_result result = repair_data_bytes(track, status);
         if (result != EVENT_REPAIRED)
             return result;
         second = 127;
@@ -201,7 +201,7 @@ static enum event_result read_running_event(struct track *track)
         return read_channel_event(track, track->running);
     }
     if (track->end - track->at < 2)
-        return EVENT_CUT;
+        return EVENT_TRUNCATED;
     track->at += 1 + (track->at[1] <= 127);
     return EVENT_READ;
 }
@@ -235,7 +235,7 @@ static enum event_result read_event(struct track *track)
         return result;
     track->tick += delta;
     if (track->at == track->end)
-        return EVENT_CUT;
+        return EVENT_TRUNCATED;
     return track->tick > UINT32_MAX ? EVENT_TOO_LATE : read_message(track);
 }
 
@@ -248,7 +248,7 @@ enum event_result track_read_events(struct track *track)
         enum event_result result = read_event(track);
         if (result == EVENT_READ)
             continue;
-        if (result == EVENT_CUT || result == EVENT_TOO_LATE) {
+        if (result == EVENT_TRUNCATED || result == EVENT_TOO_LATE) {
             track->at = at;
             track->tick = tick;
             track->running = running;

@@ -32,7 +32,7 @@ static enum event_result read_tempo(struct track *track, const uint8_t *data,
 enum event_result track_set_port(struct track *track)
 {
     struct ports *ports = &track->reader->ports;
-    track->port = ports_find(ports, track->port_name);
+    track->port = ports_find(ports, track->port_id);
     track->keys = ports_keys(ports, track->port);
     if (!track->keys) {
         reader_no_memory(track->reader);
@@ -45,7 +45,7 @@ enum event_result track_set_port(struct track *track)
 enum event_result track_read_meta(struct track *track)
 {
     if (track->at == track->end)
-        return EVENT_CUT;
+        return EVENT_TRUNCATED;
     uint8_t type = *track->at++;
     const uint8_t *data;
     uint32_t length;
@@ -57,11 +57,11 @@ enum event_result track_read_meta(struct track *track)
     if (type == META_TEMPO)
         return read_tempo(track, data, length);
     if (type == META_PORT && length > 0) {
-        track->port_name.number = data[0];
+        track->port_id.number = data[0];
         return track_set_port(track);
     }
     if (type == META_DEVICE) {
-        track->port_name.device = ports_find_device(&track->reader->ports, data, length);
+        track->port_id.device = ports_find_device(&track->reader->ports, data, length);
         return track_set_port(track);
     }
     if (type > 127)

@@ -67,7 +67,7 @@
  *   bytes that are not a chunk        skipped to next MTrk     JUNK
  *   no End of Track                   the track ends there     NO_END
  *   events after End of Track         ignored                  AFTER_END
- *   bytes end inside an event         the track ends before it CUT
+ *   bytes end inside an event         the track ends before it TRUNCATED
  *   velocity, or value of a           taken as 127             DATA
  *     controller, above 127
  *   other data byte above 127,        the event is ignored     DATA
@@ -87,7 +87,7 @@
  *   division above 32767 that is not  ticks per quarter note   DIVISION
  *     an SMPTE division listed above
  *
- *   Skipped: no MThd; a header that is cut, shorter than 6 bytes or longer than the
+ *   Skipped: no MThd; a header that is truncated, shorter than 6 bytes or longer than the
  *   file; no MTrk, or more than 65535; division 0; 4 GiB of bytes or more; anything that
  *   exceeds a limit. The reason begins with the repairs so far, as they may be the cause.
  */
@@ -124,7 +124,7 @@ enum {
     MIDI_REPAIR_JUNK = 1 << 5,
     MIDI_REPAIR_NO_END = 1 << 6,
     MIDI_REPAIR_AFTER_END = 1 << 7,
-    MIDI_REPAIR_CUT = 1 << 8,
+    MIDI_REPAIR_TRUNCATED = 1 << 8,
     MIDI_REPAIR_SHORT = 1 << 9,
     MIDI_REPAIR_DATA = 1 << 10,
     MIDI_REPAIR_NUMBER = 1 << 11,
@@ -230,7 +230,7 @@ enum status midi_write(const char *path, const struct notes *notes, int ticks_pe
                        int tempo);
 
 /* The same at a path chosen by the program; see file_write_own. */
-enum status midi_write_own(const char *path, const struct notes *notes,
-                           int ticks_per_beat, int tempo);
+enum status midi_write_nofollow(const char *path, const struct notes *notes,
+                                int ticks_per_beat, int tempo);
 
 #endif

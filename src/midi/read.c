@@ -77,7 +77,7 @@ static void prepend_repairs(struct midi_file *file)
 }
 
 /* The reader of a file, allocated on first use; NULL if out of memory. */
-static struct reader *reader_of(struct midi_file *file)
+static struct reader *get_reader(struct midi_file *file)
 {
     if (!file->reader)
         file->reader = calloc(1, sizeof(struct reader));
@@ -147,7 +147,7 @@ static bool read_file(struct reader *reader, const uint8_t *bytes, size_t size)
 enum status midi_read(const uint8_t *bytes, size_t size, const struct midi_limits *limits,
                       struct midi_file *file)
 {
-    struct reader *reader = reader_of(file);
+    struct reader *reader = get_reader(file);
     if (!reader)
         return status_fail(STATUS_FAILED, "no memory to read MIDI");
     reset(reader, file, limits);

@@ -88,14 +88,14 @@ struct keys {
 };
 
 /* The port to which a track's channel events go. */
-struct port_name {
+struct port_id {
     uint32_t number; /* meta event 21h */
     uint32_t device; /* meta event 09h: 0 for none and for the file's first */
 };
 
 struct ports {
-    struct port_name names[PORTS_MAX]; /* names[0] is {0, 0} */
-    uint64_t devices[PORTS_MAX];       /* hashes of the device names */
+    struct port_id ids[PORTS_MAX]; /* ids[0] is {0, 0} */
+    uint64_t devices[PORTS_MAX];   /* hashes of the device names */
     uint32_t count, device_count;
     struct keys *keys[PORTS_MAX]; /* allocated on first use, kept from file to file */
 };
@@ -176,9 +176,9 @@ bool events_are_plausible(const uint8_t *at, const uint8_t *end, uint8_t running
 /* ports.c */
 void ports_reset(struct ports *ports);
 void ports_free(struct ports *ports);
-/* The number of the port of that name, in the order of first use. */
-uint8_t ports_find(struct ports *ports, struct port_name name);
-/* The number of a device, for port_name; 0 if it has no name. */
+/* The number of the port with this id, in the order of first use. */
+uint8_t ports_find(struct ports *ports, struct port_id id);
+/* The number of a device, for port_id; 0 if it has no name. */
 uint32_t ports_find_device(struct ports *ports, const uint8_t *name, size_t length);
 /* The port's keys, all silent between tracks; NULL if out of memory. */
 struct keys *ports_keys(struct ports *ports, uint8_t port);

@@ -95,10 +95,10 @@ static bool build_map(struct reader *reader)
     map->count = 1;
     if (division < 0) {
         /* upper byte: frames per second, negated; 29 is 30000/1001 */
-        int frames = -(division >> 8), per_frame = division & 0xff;
-        bool drop = frames == 29;
-        map->points[0] = (struct tempo_point){0, 0, drop ? 1001 : 1};
-        map->units_per_second = (drop ? 30000.0 : frames) * per_frame;
+        int frames = -(division >> 8), ticks_per_frame = division & 0xff;
+        bool drop_frame = frames == 29;
+        map->points[0] = (struct tempo_point){0, 0, drop_frame ? 1001 : 1};
+        map->units_per_second = (drop_frame ? 30000.0 : frames) * ticks_per_frame;
         return true;
     }
     map->points[0] = (struct tempo_point){0, 0, DEFAULT_TEMPO};

@@ -20,8 +20,8 @@ static void finish_track(struct track *track, enum event_result result)
         *repairs |= MIDI_REPAIR_SYSEX;
     if (result == EVENT_READ)
         *repairs |= MIDI_REPAIR_NO_END;
-    else if (result == EVENT_CUT)
-        *repairs |= MIDI_REPAIR_CUT;
+    else if (result == EVENT_TRUNCATED)
+        *repairs |= MIDI_REPAIR_TRUNCATED;
     else if (result == EVENT_TOO_LATE)
         *repairs |= MIDI_REPAIR_TOO_LATE;
 }
@@ -82,7 +82,7 @@ bool track_read(struct reader *reader, const uint8_t *at, const uint8_t *end,
     if (pattern && track_append(&track, &reader->tempos, DEFAULT_TEMPO, 0) != EVENT_READ)
         return false;
     enum event_result result = track_read_events(&track);
-    if ((result == EVENT_READ || result == EVENT_CUT) &&
+    if ((result == EVENT_READ || result == EVENT_TRUNCATED) &&
         !chunk_is_plausible(end, file_end)) {
         /* no chunk begins at its end: the length was too small, so continue reading */
         track.end = chunk_find_track(end, file_end);

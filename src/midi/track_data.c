@@ -21,7 +21,7 @@ enum event_result track_read_block(struct track *track, const uint8_t **block,
     if (result != EVENT_READ)
         return result;
     if (*length > (size_t)(track->end - track->at))
-        return EVENT_CUT;
+        return EVENT_TRUNCATED;
     *block = track->at;
     track->at += *length;
     return EVENT_READ;

@@ -7,11 +7,11 @@
 
 enum event_result {
     EVENT_READ,
-    TRACK_ENDED,    /* End of Track */
-    EVENT_CUT,      /* the bytes end within the event */
-    EVENT_TOO_LATE, /* the event's tick exceeds 32 bits */
-    EVENT_REPAIRED, /* the event is valid with 127 for its second data byte */
-    READER_STOPPED  /* reader->stop is set */
+    TRACK_ENDED,     /* End of Track */
+    EVENT_TRUNCATED, /* the bytes end within the event */
+    EVENT_TOO_LATE,  /* the event's tick exceeds 32 bits */
+    EVENT_REPAIRED,  /* the event is valid with 127 for its second data byte */
+    READER_STOPPED   /* reader->stop is set */
 };
 
 enum { /* status bytes */
@@ -29,7 +29,7 @@ struct track {
     const uint8_t *at, *end;
     struct keys *keys; /* of the port */
     uint64_t tick;
-    struct port_name port_name;
+    struct port_id port_id;
     uint16_t index;
     uint8_t port;
     uint8_t running;     /* running status; 0: none */
@@ -54,7 +54,7 @@ static inline enum event_result track_read_vlq(struct track *track, uint32_t *nu
     uint8_t byte;
     do {
         if (at == track->end)
-            return EVENT_CUT;
+            return EVENT_TRUNCATED;
         byte = *at++;
         value = value << 7 | (byte & 0x7f);
     } while (byte & 0x80);

@@ -24,7 +24,7 @@ enum event_result track_read_meta(struct track *track);
 enum event_result track_read_sysex(struct track *track, uint8_t status);
 enum event_result track_read_system(struct track *track, uint8_t status);
 
-/* Switches to the port named by track->port_name. */
+/* Switches to the port identified by track->port_id. */
 enum event_result track_set_port(struct track *track);
 
 #endif

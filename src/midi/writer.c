@@ -124,13 +124,14 @@ static enum status append_block(const struct plan *plan, struct output *output)
     struct stat facts;
     if (fstat(output->memory_fd, &facts) != 0 ||
         facts.st_size < begin + END_OF_TRACK_BYTES)
-        return status_fail(STATUS_FAILED, "%s: can't write in memory", plan->path);
+        return status_fail(STATUS_FAILED, "%s: can't write to the memory file",
+                           plan->path);
     size_t size = (size_t)(facts.st_size - begin);
     uint8_t *to = extend(output, size);
     if (!to)
         return STATUS_FAILED;
     if (pread(output->memory_fd, to, size, begin) != (ssize_t)size)
-        return status_fail_errno("%s: can't read in memory", plan->path);
+        return status_fail_errno("%s: can't read the memory file", plan->path);
     return STATUS_OK;
 }
 
@@ -150,7 +151,8 @@ static enum status save_block(const struct plan *plan, int number,
         !build_block(smf, plan, number, position))
         status = status_fail(STATUS_FAILED, "%s: libsmf refuses the notes", plan->path);
     else if (smf_save(smf, name) != 0)
-        status = status_fail_errno("%s: can't write in memory (%s)", plan->path, name);
+        status = status_fail_errno("%s: can't write to the memory file (%s)", plan->path,
+                                   name);
     smf_delete(smf);
     return status == STATUS_OK ? append_block(plan, output) : status;
 }
@@ -204,7 +206,7 @@ static enum status write_events(const struct plan *plan, write_file *write)
 {
     struct output output = {.memory_fd = memfd_create("midi", MFD_CLOEXEC)};
     if (output.memory_fd < 0)
-        return status_fail_errno("%s: can't write in memory", plan->path);
+        return status_fail_errno("%s: can't write to the memory file", plan->path);
     enum status status = save_without_log(plan, &output);
     if (status == STATUS_OK)
         status = write(plan->path, output.bytes, output.count);
@@ -243,8 +245,8 @@ enum status midi_write(const char *path, const struct notes *notes, int ticks_pe
     return write_notes(path, notes, ticks_per_beat, tempo, file_write);
 }
 
-enum status midi_write_own(const char *path, const struct notes *notes,
-                           int ticks_per_beat, int tempo)
+enum status midi_write_nofollow(const char *path, const struct notes *notes,
+                                int ticks_per_beat, int tempo)
 {
     return write_notes(path, notes, ticks_per_beat, tempo, file_write_own);
 }
