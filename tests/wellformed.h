@@ -1,5 +1,6 @@
 /* wellformed: an independent check of token sequences, based on the token values in
- * encoding.h, looking back over the sequence instead of keeping a state. */
+ * performance.c and pianoroll.c, looking back over the sequence instead of keeping a
+ * state. */
 #ifndef TUTTI_TESTS_WELLFORMED_H
 #define TUTTI_TESTS_WELLFORMED_H
 
