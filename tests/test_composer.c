@@ -15,7 +15,12 @@
 #include "demo/composer.h"
 #include "encode/encoding.h"
 
-enum { PIECES = 100, HALF_BEAT = COMPOSER_TICKS / 2, LOWEST_KEY = 21, SEED = 20240229 };
+enum {
+    PIECES = 100,
+    HALF_BEAT = COMPOSER_TICKS_PER_BEAT / 2,
+    LOWEST_KEY = 21,
+    SEED = 20240229
+};
 
 static struct composer *composer;
 
@@ -37,7 +42,7 @@ static int tear_down(void **state)
 static void check_choices(const struct composer_choices *choices)
 {
     double sum = 0;
-    assert_in_range(choices->count, 1, COMPOSER_CHOICES);
+    assert_in_range(choices->count, 1, COMPOSER_CHOICES_MAX);
     for (int i = 0; i < choices->count; i++) {
         assert_true(choices->probability[i] > 0);
         for (int j = 0; j < i; j++)
@@ -50,8 +55,8 @@ static void check_choices(const struct composer_choices *choices)
 /* The part of a state that affects later choices, as an integer. */
 static uint64_t state_number(const struct composer_state *s)
 {
-    const int parts[] = {(int)s->stage, s->key,        s->place,       s->voicing,
-                         s->next_place, s->next_chord, s->next_voicing};
+    const int parts[] = {(int)s->stage, s->key,        s->slot,        s->voicing,
+                         s->next_slot,  s->next_chord, s->next_voicing};
     uint64_t number = 0;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         number = number * 512 + (uint64_t)parts[i];
@@ -59,10 +64,10 @@ static uint64_t state_number(const struct composer_state *s)
 }
 
 /* Clears the members that no longer have an effect. */
-static struct composer_state tidy(struct composer_state s)
+static struct composer_state clear_unused(struct composer_state s)
 {
-    if (s.stage <= COMPOSER_PLACE)
-        s.next_place = 0;
+    if (s.stage <= COMPOSER_SLOT)
+        s.next_slot = 0;
     if (s.stage <= COMPOSER_CHORD)
         s.next_chord = 0;
     if (s.stage <= COMPOSER_VOICING)
@@ -72,41 +77,41 @@ static struct composer_state tidy(struct composer_state s)
     return s;
 }
 
-struct seen {          /* an open hash table and a queue in one */
-    uint64_t *numbers; /* slots: state's number + 1; 0: free */
+struct visited {       /* an open-addressing hash table and a queue in one */
+    uint64_t *numbers; /* [capacity]: state's number + 1; 0: free */
     struct composer_state *queue;
-    size_t slots, count;
+    size_t capacity, count;
 };
 
-static void see(struct seen *seen, struct composer_state state)
+static void visit(struct visited *visited, struct composer_state state)
 {
-    state = tidy(state);
+    state = clear_unused(state);
     uint64_t number = state_number(&state) + 1;
-    size_t slot = (size_t)(number * 0x9E3779B97F4A7C15u % seen->slots);
-    while (seen->numbers[slot] && seen->numbers[slot] != number)
-        slot = (slot + 1) % seen->slots;
-    if (seen->numbers[slot])
+    size_t index = (size_t)(number * 0x9E3779B97F4A7C15u % visited->capacity);
+    while (visited->numbers[index] && visited->numbers[index] != number)
+        index = (index + 1) % visited->capacity;
+    if (visited->numbers[index])
         return;
-    seen->numbers[slot] = number;
-    assert_true(seen->count < seen->slots / 2);
-    seen->queue[seen->count++] = state;
+    visited->numbers[index] = number;
+    assert_true(visited->count < visited->capacity / 2);
+    visited->queue[visited->count++] = state;
 }
 
 /* Every reachable state has choices, with probabilities that sum to 1. */
-static void test_probabilities(void **unused)
+static void probabilities_sum_to_one(void **unused)
 {
     (void)unused;
-    struct seen seen = {.slots = 1 << 20};
+    struct visited visited = {.capacity = 1 << 20};
     struct composer_choices choices;
     bool ends = false;
-    seen.numbers = calloc(seen.slots, sizeof *seen.numbers);
-    seen.queue = calloc(seen.slots / 2 + 1, sizeof *seen.queue);
-    assert_non_null(seen.numbers);
-    assert_non_null(seen.queue);
-    see(&seen, (struct composer_state){0});
-    for (size_t i = 0; i < seen.count; i++) {
-        struct composer_state state = seen.queue[i];
-        composer_choices(composer, &state, &choices);
+    visited.numbers = calloc(visited.capacity, sizeof *visited.numbers);
+    visited.queue = calloc(visited.capacity / 2 + 1, sizeof *visited.queue);
+    assert_non_null(visited.numbers);
+    assert_non_null(visited.queue);
+    visit(&visited, (struct composer_state){0});
+    for (size_t i = 0; i < visited.count; i++) {
+        struct composer_state state = visited.queue[i];
+        composer_list_choices(composer, &state, &choices);
         if (state.stage == COMPOSER_END) {
             assert_int_equal(choices.count, 0);
             ends = true;
@@ -116,13 +121,13 @@ static void test_probabilities(void **unused)
         for (int j = 0; j < choices.count; j++) {
             struct composer_state next = state;
             composer_choose(&next, choices.value[j]);
-            see(&seen, next);
+            visit(&visited, next);
         }
     }
     assert_true(ends);
-    assert_true(seen.count > 1000);
-    free(seen.numbers);
-    free(seen.queue);
+    assert_true(visited.count > 1000);
+    free(visited.numbers);
+    free(visited.queue);
 }
 
 /* ---- recovering the decisions from the tokens ---- */
@@ -170,8 +175,8 @@ static bool chord_matches(const struct frames *frames, int at,
                           const struct composer_state *chord, int ornament, int next)
 {
     uint8_t pitches[COMPOSER_VOICES];
-    int length = 2 * composer_beats(chord->place);
-    int sounding = composer_breathes(chord->place) ? length - 1 : length;
+    int length = 2 * composer_beats(chord->slot);
+    int sounding = composer_ends_with_rest(chord->slot) ? length - 1 : length;
     memcpy(pitches, composer_pitches(composer, chord->voicing), sizeof pitches);
     if (at + length > frames->count)
         return false;
@@ -179,9 +184,9 @@ static bool chord_matches(const struct frames *frames, int at,
         if (ornament && i == length - 1)
             pitches[ornament - 1] =
                 composer_ornament_pitch(composer, chord->voicing, next, ornament);
-        bool right = i < sounding ? frame_is(&frames->items[at + i], pitches)
-                                  : frames->items[at + i].count == 0;
-        if (!right)
+        bool matches = i < sounding ? frame_is(&frames->items[at + i], pitches)
+                                    : frames->items[at + i].count == 0;
+        if (!matches)
             return false;
     }
     return true;
@@ -189,7 +194,7 @@ static bool chord_matches(const struct frames *frames, int at,
 
 struct search {
     const struct frames *frames;
-    int ways;
+    int paths;
     double log_probability; /* of the last path found */
 };
 
@@ -203,9 +208,9 @@ static void try_choice(struct search *search, struct composer_state state, int a
     struct composer_state next = state;
     composer_choose(&next, value);
     bool chord_done =
-        state.place != 0 && (next.stage == COMPOSER_PLACE || next.stage == COMPOSER_END);
+        state.slot != 0 && (next.stage == COMPOSER_SLOT || next.stage == COMPOSER_END);
     if (state.stage == COMPOSER_VOICING) {
-        int begins = at + (state.place ? 2 * composer_beats(state.place) : 0);
+        int begins = at + (state.slot ? 2 * composer_beats(state.slot) : 0);
         if (begins >= search->frames->count ||
             !frame_is(&search->frames->items[begins], composer_pitches(composer, value)))
             return;
@@ -214,7 +219,7 @@ static void try_choice(struct search *search, struct composer_state state, int a
         int ornament = state.stage == COMPOSER_ORNAMENT ? value : 0;
         if (!chord_matches(search->frames, at, &state, ornament, next.voicing))
             return;
-        at += 2 * composer_beats(state.place);
+        at += 2 * composer_beats(state.slot);
     }
     search_from(search, next, at, log_probability);
 }
@@ -225,12 +230,12 @@ static void search_from(struct search *search, struct composer_state state, int 
     struct composer_choices choices;
     if (state.stage == COMPOSER_END) {
         if (at == search->frames->count) {
-            search->ways++;
+            search->paths++;
             search->log_probability = log_probability;
         }
         return;
     }
-    composer_choices(composer, &state, &choices);
+    composer_list_choices(composer, &state, &choices);
     for (int i = 0; i < choices.count; i++)
         try_choice(search, state, at, choices.value[i],
                    log_probability + log(choices.probability[i]));
@@ -238,7 +243,7 @@ static void search_from(struct search *search, struct composer_state state, int 
 
 /* Exactly one sequence of decisions yields these tokens, with the reported
  * probability. */
-static void test_injective(void **unused)
+static void each_piece_has_exactly_one_path(void **unused)
 {
     (void)unused;
     struct composition piece = {0};
@@ -247,7 +252,7 @@ static void test_injective(void **unused)
         struct frames frames = frames_of(&piece.notes);
         struct search search = {.frames = &frames};
         search_from(&search, (struct composer_state){0}, 0, 0);
-        assert_int_equal(search.ways, 1);
+        assert_int_equal(search.paths, 1);
         assert_true(fabs(search.log_probability - piece.log_probability) <
                     1e-9 * fabs(piece.log_probability));
         free(frames.items);
@@ -257,7 +262,7 @@ static void test_injective(void **unused)
 
 /* Pieces are sampled with the reported probabilities: otherwise the mean of -log p would
  * not be the entropy. Tolerance: four standard errors. */
-static void test_entropy(void **unused)
+static void mean_log_probability_is_the_entropy(void **unused)
 {
     (void)unused;
     enum { MANY = 2000 };
@@ -265,8 +270,8 @@ static void test_entropy(void **unused)
     double sum = 0, squares = 0;
     for (uint64_t number = 0; number < MANY; number++) {
         assert_int_equal(composer_compose(composer, SEED, number, &piece), STATUS_OK);
-        double excess = -piece.log_probability - piece.expected;
-        assert_true(piece.expected > 0);
+        double excess = -piece.log_probability - piece.entropy;
+        assert_true(piece.entropy > 0);
         sum += excess;
         squares += excess * excess;
     }
@@ -291,9 +296,9 @@ static uint8_t (*voices_of(const struct notes *notes, int *count))[COMPOSER_VOIC
         uint32_t first = note->start_tick / HALF_BEAT;
         for (uint32_t h = 0; h < note->duration_ticks / HALF_BEAT; h++) {
             assert_in_range(first + h, 0, *count - 1);
-            uint8_t *slot = &grid[first + h][VOICE_SOPRANO - note->channel];
-            assert_int_equal(*slot, 0);
-            *slot = note->pitch;
+            uint8_t *pitch = &grid[first + h][VOICE_SOPRANO - note->channel];
+            assert_int_equal(*pitch, 0);
+            *pitch = note->pitch;
         }
     }
     return grid;
@@ -353,29 +358,29 @@ static void check_music(const struct notes *notes)
     free(grid);
 }
 
-static void test_music(void **unused)
+static void pieces_obey_the_rules_of_part_writing(void **unused)
 {
     (void)unused;
     struct composition piece = {0};
-    bool breathes = false, passes = false;
+    bool has_rest = false, has_ornament = false;
     for (uint64_t number = 0; number < PIECES; number++) {
         assert_int_equal(composer_compose(composer, SEED, number, &piece), STATUS_OK);
         check_music(&piece.notes);
         uint32_t end = 0;
         for (size_t i = 0; i < piece.notes.count; i++) {
             const struct note *note = &piece.notes.items[i];
-            breathes |= note->start_tick > end;
-            passes |= note->start_tick % COMPOSER_TICKS != 0;
+            has_rest |= note->start_tick > end;
+            has_ornament |= note->start_tick % COMPOSER_TICKS_PER_BEAT != 0;
             if (note->start_tick + note->duration_ticks > end)
                 end = note->start_tick + note->duration_ticks;
         }
     }
-    assert_true(breathes);
-    assert_true(passes);
+    assert_true(has_rest);
+    assert_true(has_ornament);
     notes_free(&piece.notes);
 }
 
-static void test_repeatable(void **unused)
+static void same_seed_gives_the_same_piece(void **unused)
 {
     (void)unused;
     struct composition one = {0}, again = {0}, other = {0};
@@ -399,9 +404,11 @@ static void test_repeatable(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_probabilities), cmocka_unit_test(test_injective),
-        cmocka_unit_test(test_entropy),       cmocka_unit_test(test_music),
-        cmocka_unit_test(test_repeatable),
+        cmocka_unit_test(probabilities_sum_to_one),
+        cmocka_unit_test(each_piece_has_exactly_one_path),
+        cmocka_unit_test(mean_log_probability_is_the_entropy),
+        cmocka_unit_test(pieces_obey_the_rules_of_part_writing),
+        cmocka_unit_test(same_seed_gives_the_same_piece),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

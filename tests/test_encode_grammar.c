@@ -115,7 +115,7 @@ static void assert_allowed(const struct encoding *encoding, const struct grammar
     assert_int_equal(allowed[value], expected);
 }
 
-static void performance_forbids(void **state)
+static void performance_grammar_forbids_invalid_tokens(void **state)
 {
     (void)state;
     struct encoding *encoding = make("performance");
@@ -143,7 +143,7 @@ static void performance_forbids(void **state)
     encoding_free(encoding);
 }
 
-static void a_full_keyboard_leaves_a_way_out(void **state)
+static void full_keyboard_allows_time_shift(void **state)
 {
     (void)state;
     struct encoding *encoding = make("performance");
@@ -158,7 +158,7 @@ static void a_full_keyboard_leaves_a_way_out(void **state)
 }
 
 /* Also after a VELOCITY that is not allowed, as no note can follow it. */
-static void a_velocity_on_a_full_keyboard_leaves_a_way_out(void **state)
+static void velocity_on_full_keyboard_allows_time_shift(void **state)
 {
     (void)state;
     struct encoding *encoding = make("performance");
@@ -173,7 +173,7 @@ static void a_velocity_on_a_full_keyboard_leaves_a_way_out(void **state)
     encoding_free(encoding);
 }
 
-static void pianoroll_forbids(void **state)
+static void pianoroll_grammar_forbids_invalid_tokens(void **state)
 {
     (void)state;
     struct encoding *encoding = make("pianoroll");
@@ -198,7 +198,7 @@ static void pianoroll_forbids(void **state)
     encoding_free(encoding);
 }
 
-static void end_begins_anew(void **state)
+static void end_resets_the_grammar(void **state)
 {
     (void)state;
     struct encoding *encoding = make("performance");
@@ -219,11 +219,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(encoded_pieces_are_well_formed),
         cmocka_unit_test(random_walks_are_well_formed),
-        cmocka_unit_test(performance_forbids),
-        cmocka_unit_test(a_full_keyboard_leaves_a_way_out),
-        cmocka_unit_test(a_velocity_on_a_full_keyboard_leaves_a_way_out),
-        cmocka_unit_test(pianoroll_forbids),
-        cmocka_unit_test(end_begins_anew),
+        cmocka_unit_test(performance_grammar_forbids_invalid_tokens),
+        cmocka_unit_test(full_keyboard_allows_time_shift),
+        cmocka_unit_test(velocity_on_full_keyboard_allows_time_shift),
+        cmocka_unit_test(pianoroll_grammar_forbids_invalid_tokens),
+        cmocka_unit_test(end_resets_the_grammar),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,13 +16,13 @@ enum { OFF = 128, SHIFT = 255 /* + steps */, VELOCITY = 356, END = 388 };
 
 static struct encoding *performance;
 
-static int make(void **state)
+static int set_up(void **state)
 {
     (void)state;
     return (int)encoding_create("performance", NULL, &performance);
 }
 
-static int unmake(void **state)
+static int tear_down(void **state)
 {
     (void)state;
     encoding_free(performance);
@@ -57,7 +57,7 @@ static void assert_tokens(const struct notes *notes, const token *expected, size
     assert_tokens(notes, (const token[]){__VA_ARGS__},                                   \
                   sizeof((const token[]){__VA_ARGS__}) / sizeof(token))
 
-static void events_come_in_canonical_order(void **state)
+static void tokens_are_in_canonical_order(void **state)
 {
     (void)state;
     struct notes notes = {0};
@@ -72,7 +72,7 @@ static void events_come_in_canonical_order(void **state)
     notes_free(&notes);
 }
 
-static void whole_seconds_have_no_rest(void **state)
+static void whole_seconds_have_no_remaining_shift(void **state)
 {
     (void)state;
     struct notes notes = {0};
@@ -97,7 +97,7 @@ static void notes_of_one_pitch_never_overlap(void **state)
 /* An organ's long note and a bass on the same pitch: every onset is kept, and the pitch
  * sounds until the organ's note ends; a shorter note of the organ ends only the organ's
  * own. */
-static void a_pitch_sounds_as_long_as_one_instrument_holds_it(void **state)
+static void pitch_sounds_until_the_last_instrument_releases_it(void **state)
 {
     (void)state;
     struct notes notes = {0};
@@ -114,7 +114,7 @@ static void a_pitch_sounds_as_long_as_one_instrument_holds_it(void **state)
 
 /* The same channel is a different instrument on another port, but the same one in another
  * track. */
-static void instruments_are_told_apart_by_port_and_channel(void **state)
+static void instrument_is_port_and_channel(void **state)
 {
     (void)state;
     struct notes notes = {0};
@@ -131,8 +131,8 @@ static void instruments_are_told_apart_by_port_and_channel(void **state)
     notes_free(&notes);
 }
 
-/* Percussion is a mark of the note, not implied by its channel. */
-static void melody_on_channel_10_is_kept(void **state)
+/* Percussion is a flag of the note, not implied by its channel. */
+static void melody_on_channel_10_is_encoded(void **state)
 {
     (void)state;
     struct notes notes = {0};
@@ -144,7 +144,7 @@ static void melody_on_channel_10_is_kept(void **state)
     notes_free(&notes);
 }
 
-static void percussion_is_left_out(void **state)
+static void percussion_is_dropped(void **state)
 {
     (void)state;
     struct notes notes = {0};
@@ -159,7 +159,7 @@ static void percussion_is_left_out(void **state)
     tokens_free(&tokens);
 }
 
-static void order_in_seconds_counts(void **state)
+static void notes_are_ordered_by_seconds(void **state)
 {
     (void)state; /* tracks with separate tempo maps: later tick, earlier time */
     struct notes notes = {0};
@@ -175,14 +175,14 @@ static void order_in_seconds_counts(void **state)
 
 /* ---- properties ---- */
 
-struct mark {
+struct expected_note {
     long start, end;
-    int pitch, velocity, line;
+    int pitch, velocity, instrument;
 };
 
-static int compare_marks(const void *left, const void *right)
+static int compare_expected(const void *left, const void *right)
 {
-    const struct mark *a = left, *b = right;
+    const struct expected_note *a = left, *b = right;
     if (a->start != b->start)
         return a->start < b->start ? -1 : 1;
     return (a->pitch > b->pitch) - (a->pitch < b->pitch);
@@ -195,35 +195,38 @@ static int middle_of_bin(int velocity)
     return velocity;
 }
 
-/* A note ends where its instrument restrikes the pitch. */
-static void cut_within_instruments(struct mark *marks, size_t count)
+/* A note ends where its instrument plays the pitch again. */
+static void truncate_within_instruments(struct expected_note *quantised, size_t count)
 {
     for (size_t i = 0; i < count; i++)
         for (size_t j = 0; j < count; j++)
-            if (marks[i].pitch == marks[j].pitch && marks[i].line == marks[j].line &&
-                marks[j].start > marks[i].start && marks[j].start < marks[i].end)
-                marks[i].end = marks[j].start;
+            if (quantised[i].pitch == quantised[j].pitch &&
+                quantised[i].instrument == quantised[j].instrument &&
+                quantised[j].start > quantised[i].start &&
+                quantised[j].start < quantised[i].end)
+                quantised[i].end = quantised[j].start;
 }
 
 /* Each note lasts as long as the longest note of its pitch that sounds at its onset. */
-static void hold(struct mark *marks, size_t count)
+static void extend_to_longest(struct expected_note *quantised, size_t count)
 {
     long *end = calloc(count + 1, sizeof *end);
     assert_non_null(end);
     for (size_t i = 0; i < count; i++)
         for (size_t j = 0; j < count; j++)
-            if (marks[i].pitch == marks[j].pitch && marks[j].start <= marks[i].start &&
-                marks[j].end > marks[i].start && marks[j].end > end[i])
-                end[i] = marks[j].end;
+            if (quantised[i].pitch == quantised[j].pitch &&
+                quantised[j].start <= quantised[i].start &&
+                quantised[j].end > quantised[i].start && quantised[j].end > end[i])
+                end[i] = quantised[j].end;
     for (size_t i = 0; i < count; i++)
-        marks[i].end = end[i];
+        quantised[i].end = end[i];
     free(end);
 }
 
 /* The notes that decode(encode(notes)) must return; returns their number. */
-static size_t quantise(const struct notes *notes, struct mark *marks)
+static size_t quantise(const struct notes *notes, struct expected_note *quantised)
 {
-    size_t count = 0, kept = 0;
+    size_t count = 0, merged = 0;
     long first = -1;
     for (size_t i = 0; i < notes->count; i++) {
         const struct note *note = &notes->items[i];
@@ -231,48 +234,50 @@ static size_t quantise(const struct notes *notes, struct mark *marks)
             continue;
         long start = lround(note->start * 100);
         long end = lround((note->start + note->duration) * 100);
-        marks[count++] =
-            (struct mark){start, end > start ? end : start + 1, note->pitch,
-                          middle_of_bin(note->velocity), 16 * note->port + note->channel};
+        quantised[count++] = (struct expected_note){
+            start, end > start ? end : start + 1, note->pitch,
+            middle_of_bin(note->velocity), 16 * note->port + note->channel};
         first = first < 0 || start < first ? start : first;
     }
-    cut_within_instruments(marks, count);
-    hold(marks, count);
+    truncate_within_instruments(quantised, count);
+    extend_to_longest(quantised, count);
     for (size_t i = 0; i < count; i++) /* merge equal onsets */
         for (size_t j = i + 1; j < count; j++)
-            if (marks[i].pitch == marks[j].pitch && marks[i].start == marks[j].start) {
-                if (marks[i].end > marks[j].end)
-                    marks[j].end = marks[i].end;
-                if (marks[i].velocity > marks[j].velocity)
-                    marks[j].velocity = marks[i].velocity;
-                marks[i].pitch = -1;
+            if (quantised[i].pitch == quantised[j].pitch &&
+                quantised[i].start == quantised[j].start) {
+                if (quantised[i].end > quantised[j].end)
+                    quantised[j].end = quantised[i].end;
+                if (quantised[i].velocity > quantised[j].velocity)
+                    quantised[j].velocity = quantised[i].velocity;
+                quantised[i].pitch = -1;
                 break;
             }
     for (size_t i = 0; i < count; i++)
-        if (marks[i].pitch >= 0)
-            marks[kept++] = marks[i];
-    for (size_t i = 0; i < kept; i++) /* cut at the next onset */
-        for (size_t j = 0; j < kept; j++)
-            if (marks[i].pitch == marks[j].pitch && marks[j].start > marks[i].start &&
-                marks[j].start < marks[i].end)
-                marks[i].end = marks[j].start;
-    for (size_t i = 0; i < kept; i++) {
-        marks[i].start -= first;
-        marks[i].end -= first;
+        if (quantised[i].pitch >= 0)
+            quantised[merged++] = quantised[i];
+    for (size_t i = 0; i < merged; i++) /* truncate at the next onset */
+        for (size_t j = 0; j < merged; j++)
+            if (quantised[i].pitch == quantised[j].pitch &&
+                quantised[j].start > quantised[i].start &&
+                quantised[j].start < quantised[i].end)
+                quantised[i].end = quantised[j].start;
+    for (size_t i = 0; i < merged; i++) {
+        quantised[i].start -= first;
+        quantised[i].end -= first;
     }
-    qsort(marks, kept, sizeof *marks, compare_marks);
-    return kept;
+    qsort(quantised, merged, sizeof *quantised, compare_expected);
+    return merged;
 }
 
-static void assert_note_is(const struct note *note, const struct mark *mark)
+static void assert_note_is(const struct note *note, const struct expected_note *expected)
 {
-    assert_int_equal(lround(note->start * 1e6), mark->start * 10000);
-    assert_int_equal(lround((note->start + note->duration) * 1e6), mark->end * 10000);
-    assert_int_equal(note->start_tick, lround((double)mark->start * 9.6));
+    assert_int_equal(lround(note->start * 1e6), expected->start * 10000);
+    assert_int_equal(lround((note->start + note->duration) * 1e6), expected->end * 10000);
+    assert_int_equal(note->start_tick, lround((double)expected->start * 9.6));
     assert_int_equal(note->start_tick + note->duration_ticks,
-                     lround((double)mark->end * 9.6));
-    assert_int_equal(note->pitch, mark->pitch);
-    assert_int_equal(note->velocity, mark->velocity);
+                     lround((double)expected->end * 9.6));
+    assert_int_equal(note->pitch, expected->pitch);
+    assert_int_equal(note->velocity, expected->velocity);
     assert_int_equal(note->channel + note->program + note->track, 0);
 }
 
@@ -283,10 +288,10 @@ static void round_trip(struct dice *dice)
         high = low + (int)dice_below(dice, (uint64_t)(128 - low));
     struct notes notes = {0}, back = {0};
     struct tokens tokens = {0}, again = {0};
-    struct mark *marks = calloc(count, sizeof *marks);
-    assert_non_null(marks);
+    struct expected_note *quantised = calloc(count, sizeof *quantised);
+    assert_non_null(quantised);
     random_piece(dice, count, low, high, &notes);
-    size_t expected = quantise(&notes, marks);
+    size_t expected = quantise(&notes, quantised);
     assert_int_equal(performance->encode(performance, &notes, &tokens), STATUS_OK);
     assert_int_equal(encoding_count_notes(performance, tokens.items, tokens.count),
                      expected);
@@ -295,19 +300,19 @@ static void round_trip(struct dice *dice)
     assert_int_equal(back.count, expected);
     assert_true(back.ticks_per_beat == 480 && back.ticks_per_second == 0);
     for (size_t i = 0; i < expected; i++)
-        assert_note_is(&back.items[i], &marks[i]);
+        assert_note_is(&back.items[i], &quantised[i]);
     assert_int_equal(performance->encode(performance, &back, &again), STATUS_OK);
     assert_int_equal(again.count, tokens.count);
     if (tokens.count)
         assert_memory_equal(again.items, tokens.items, tokens.count * sizeof(token));
-    free(marks);
+    free(quantised);
     notes_free(&notes);
     notes_free(&back);
     tokens_free(&tokens);
     tokens_free(&again);
 }
 
-static void decode_of_encode_is_the_quantisation(void **state)
+static void decode_of_encode_is_quantisation(void **state)
 {
     (void)state;
     struct dice dice = {.seed = test_seed()};
@@ -335,7 +340,7 @@ static void long_pieces_do_not_drift(void **state)
     tokens_free(&tokens);
 }
 
-static void a_piece_beyond_the_limit_is_refused(void **state)
+static void too_long_piece_is_refused(void **state)
 {
     (void)state;
     struct notes notes = {0};
@@ -359,7 +364,7 @@ static void a_piece_beyond_the_limit_is_refused(void **state)
     tokens_free(&tokens);
 }
 
-static void malformed_sequences_are_read_tolerantly(void **state)
+static void malformed_sequences_are_decoded(void **state)
 {
     (void)state;
     const token tokens[] = {OFF + 60,     70,        SHIFT + 10, OFF + 71, VELOCITY + 31,
@@ -370,12 +375,12 @@ static void malformed_sequences_are_read_tolerantly(void **state)
         performance->decode(performance, tokens, sizeof tokens / sizeof *tokens, &notes),
         STATUS_OK);
     assert_int_equal(notes.count, 2); /* 72 and 73 have no length */
-    assert_note_is(&notes.items[0], &(struct mark){0, 10, 70, 64, 0});
-    assert_note_is(&notes.items[1], &(struct mark){10, 25, 70, 126, 0});
+    assert_note_is(&notes.items[0], &(struct expected_note){0, 10, 70, 64, 0});
+    assert_note_is(&notes.items[1], &(struct expected_note){10, 25, 70, 126, 0});
     notes_free(&notes);
 }
 
-static void tokens_have_their_names(void **state)
+static void token_names_match_values(void **state)
 {
     (void)state;
     static const struct {
@@ -401,19 +406,19 @@ static void tokens_have_their_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(events_come_in_canonical_order),
-        cmocka_unit_test(whole_seconds_have_no_rest),
+        cmocka_unit_test(tokens_are_in_canonical_order),
+        cmocka_unit_test(whole_seconds_have_no_remaining_shift),
         cmocka_unit_test(notes_of_one_pitch_never_overlap),
-        cmocka_unit_test(a_pitch_sounds_as_long_as_one_instrument_holds_it),
-        cmocka_unit_test(instruments_are_told_apart_by_port_and_channel),
-        cmocka_unit_test(melody_on_channel_10_is_kept),
-        cmocka_unit_test(percussion_is_left_out),
-        cmocka_unit_test(order_in_seconds_counts),
-        cmocka_unit_test(decode_of_encode_is_the_quantisation),
+        cmocka_unit_test(pitch_sounds_until_the_last_instrument_releases_it),
+        cmocka_unit_test(instrument_is_port_and_channel),
+        cmocka_unit_test(melody_on_channel_10_is_encoded),
+        cmocka_unit_test(percussion_is_dropped),
+        cmocka_unit_test(notes_are_ordered_by_seconds),
+        cmocka_unit_test(decode_of_encode_is_quantisation),
         cmocka_unit_test(long_pieces_do_not_drift),
-        cmocka_unit_test(a_piece_beyond_the_limit_is_refused),
-        cmocka_unit_test(malformed_sequences_are_read_tolerantly),
-        cmocka_unit_test(tokens_have_their_names),
+        cmocka_unit_test(too_long_piece_is_refused),
+        cmocka_unit_test(malformed_sequences_are_decoded),
+        cmocka_unit_test(token_names_match_values),
     };
-    return cmocka_run_group_tests(tests, make, unmake);
+    return cmocka_run_group_tests(tests, set_up, tear_down);
 }

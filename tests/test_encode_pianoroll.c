@@ -49,7 +49,7 @@ static void assert_tokens(const struct encoding *encoding, const struct notes *n
     assert_tokens(encoding, notes, (const token[]){__VA_ARGS__},                         \
                   sizeof((const token[]){__VA_ARGS__}) / sizeof(token))
 
-static void steps_hold_the_sounding_keys(void **state)
+static void each_step_lists_the_sounding_keys(void **state)
 {
     (void)state;
     struct encoding *encoding = make("1/4");
@@ -67,7 +67,7 @@ static void steps_hold_the_sounding_keys(void **state)
     encoding_free(encoding);
 }
 
-static void a_key_sounds_as_long_as_one_instrument_holds_it(void **state)
+static void key_sounds_until_the_last_instrument_releases_it(void **state)
 {
     (void)state;
     struct encoding *encoding = make("1/1");
@@ -84,7 +84,7 @@ static void a_key_sounds_as_long_as_one_instrument_holds_it(void **state)
     encoding_free(encoding);
 }
 
-static void a_piece_of_percussion_has_no_tokens(void **state)
+static void percussion_piece_has_no_tokens(void **state)
 {
     (void)state;
     struct encoding *encoding = make("1/4");
@@ -148,10 +148,10 @@ static size_t nearest(uint64_t tick, uint64_t top, uint64_t bottom)
 
 static struct roll roll_of(const struct notes *notes, uint64_t top, uint64_t bottom)
 {
-    enum { ROOM = 200000 };
-    struct roll roll = {calloc(ROOM, sizeof *roll.steps), 0};
+    enum { STEPS_MAX = 200000 };
+    struct roll roll = {calloc(STEPS_MAX, sizeof *roll.steps), 0};
     assert_non_null(roll.steps);
-    size_t first = ROOM;
+    size_t first = STEPS_MAX;
     for (size_t i = 0; i < notes->count; i++) {
         const struct note *note = &notes->items[i];
         if (note->percussion || note->pitch < 21 || note->pitch > 108)
@@ -160,7 +160,7 @@ static struct roll roll_of(const struct notes *notes, uint64_t top, uint64_t bot
         size_t end =
             nearest((uint64_t)note->start_tick + note->duration_ticks, top, bottom);
         end = end == start ? start + 1 : end;
-        assert_true(end <= ROOM);
+        assert_true(end <= STEPS_MAX);
         for (size_t step = start; step < end; step++)
             roll.steps[step][note->pitch - 21] = true;
         first = start < first ? start : first;
@@ -238,7 +238,7 @@ static void round_trip(struct dice *dice, const struct encoding *encoding,
     assert_tokens_are_roll(&tokens, &roll);
     assert_int_equal(encoding->decode(encoding, tokens.items, tokens.count, &back),
                      STATUS_OK);
-    assert_notes_are_roll(&back, &roll, encoding->seconds_per_step);
+    assert_notes_are_roll(&back, &roll, encoding->seconds_per_grid_step);
     assert_int_equal(encoding_count_notes(encoding, tokens.items, tokens.count),
                      back.count);
     assert_int_equal(encoding->encode(encoding, &back, &again), STATUS_OK);
@@ -252,7 +252,7 @@ static void round_trip(struct dice *dice, const struct encoding *encoding,
     tokens_free(&again);
 }
 
-static void decode_of_encode_is_the_quantisation(void **state)
+static void decode_of_encode_is_quantisation(void **state)
 {
     (void)state;
     static const struct {
@@ -271,7 +271,7 @@ static void decode_of_encode_is_the_quantisation(void **state)
     }
 }
 
-static void the_finest_grid_comes_back(void **state)
+static void finest_grid_round_trips(void **state)
 {
     (void)state;
     struct encoding *encoding = make("1/480");
@@ -295,7 +295,7 @@ static void the_finest_grid_comes_back(void **state)
     encoding_free(encoding);
 }
 
-static void a_piece_beyond_the_limit_is_refused(void **state)
+static void too_long_piece_is_refused(void **state)
 {
     (void)state;
     struct encoding *encoding = make("1/480");
@@ -317,7 +317,7 @@ static void a_piece_beyond_the_limit_is_refused(void **state)
     encoding_free(encoding);
 }
 
-static void malformed_sequences_are_read_tolerantly(void **state)
+static void malformed_sequences_are_decoded(void **state)
 {
     (void)state;
     struct encoding *encoding = make("1/1");
@@ -337,7 +337,7 @@ static void malformed_sequences_are_read_tolerantly(void **state)
     encoding_free(encoding);
 }
 
-static void a_bad_grid_is_refused(void **state)
+static void invalid_grid_is_refused(void **state)
 {
     (void)state;
     static const char *const bad[] = {"",         "0/4",
@@ -363,7 +363,7 @@ static void a_bad_grid_is_refused(void **state)
     assert_non_null(strstr(status_message(), "'remi'"));
 }
 
-static void a_hash_stands_for_one_vocabulary(void **state)
+static void hash_identifies_the_vocabulary(void **state)
 {
     (void)state;
     static const char *const grids[] = {"1/4", "1/2", "4/1", "1 ticks", "4 ticks"};
@@ -385,7 +385,7 @@ static void a_hash_stands_for_one_vocabulary(void **state)
     encoding_free(encoding);
 }
 
-static void tokens_have_their_names(void **state)
+static void token_names_match_values(void **state)
 {
     (void)state;
     struct encoding *encoding = make("48 ticks");
@@ -406,17 +406,17 @@ static void tokens_have_their_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(steps_hold_the_sounding_keys),
-        cmocka_unit_test(a_key_sounds_as_long_as_one_instrument_holds_it),
-        cmocka_unit_test(a_piece_of_percussion_has_no_tokens),
+        cmocka_unit_test(each_step_lists_the_sounding_keys),
+        cmocka_unit_test(key_sounds_until_the_last_instrument_releases_it),
+        cmocka_unit_test(percussion_piece_has_no_tokens),
         cmocka_unit_test(smpte_beats_are_half_a_second),
-        cmocka_unit_test(decode_of_encode_is_the_quantisation),
-        cmocka_unit_test(the_finest_grid_comes_back),
-        cmocka_unit_test(a_piece_beyond_the_limit_is_refused),
-        cmocka_unit_test(malformed_sequences_are_read_tolerantly),
-        cmocka_unit_test(a_bad_grid_is_refused),
-        cmocka_unit_test(a_hash_stands_for_one_vocabulary),
-        cmocka_unit_test(tokens_have_their_names),
+        cmocka_unit_test(decode_of_encode_is_quantisation),
+        cmocka_unit_test(finest_grid_round_trips),
+        cmocka_unit_test(too_long_piece_is_refused),
+        cmocka_unit_test(malformed_sequences_are_decoded),
+        cmocka_unit_test(invalid_grid_is_refused),
+        cmocka_unit_test(hash_identifies_the_vocabulary),
+        cmocka_unit_test(token_names_match_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -40,7 +40,7 @@ static void conforming_files_are_ok(void **state)
     midi_free(&file);
 }
 
-static void cut_files_have_one_outcome(void **state)
+static void truncated_files_have_one_outcome(void **state)
 {
     (void)state;
     struct midi_file file = {0};
@@ -108,7 +108,7 @@ static void damaged_files_have_one_outcome(void **state)
     midi_free(&file);
 }
 
-static void noise_has_one_outcome(void **state)
+static void random_bytes_have_one_outcome(void **state)
 {
     (void)state;
     struct midi_file file = {0};
@@ -136,9 +136,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(conforming_files_are_ok),
-        cmocka_unit_test(cut_files_have_one_outcome),
+        cmocka_unit_test(truncated_files_have_one_outcome),
         cmocka_unit_test(damaged_files_have_one_outcome),
-        cmocka_unit_test(noise_has_one_outcome),
+        cmocka_unit_test(random_bytes_have_one_outcome),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

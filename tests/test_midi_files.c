@@ -48,11 +48,11 @@ static void every_file_has_one_outcome(void **state)
 }
 
 /* Splits a line at its tabs, in place. Returns the number of fields. */
-static int split_fields(char *line, char **fields, int most)
+static int split_fields(char *line, char **fields, int max_fields)
 {
     int count = 0;
     line[strcspn(line, "\r\n")] = '\0';
-    while (line && count < most)
+    while (line && count < max_fields)
         fields[count++] = strsep(&line, "\t");
     return count;
 }
@@ -76,7 +76,7 @@ static FILE *open_index(const char *folder)
 static const struct {
     const char *name;
     size_t notes;
-} decided[] = {
+} specified[] = {
     {"chunk-length-zero.mid", 4}, /* MTrk is shorter than its events: keep reading */
     {"crlf-damaged.mid", 4},
     {"high-bit-stripped.mid", 0},
@@ -89,10 +89,10 @@ static const struct {
 static bool is_allowed(const char *name, const char *allowed,
                        const struct midi_file *file)
 {
-    for (size_t i = 0; i < sizeof decided / sizeof *decided; i++)
-        if (strcmp(name, decided[i].name) == 0)
+    for (size_t i = 0; i < sizeof specified / sizeof *specified; i++)
+        if (strcmp(name, specified[i].name) == 0)
             return file->outcome == MIDI_REPAIRED &&
-                   file->notes.count == decided[i].notes;
+                   file->notes.count == specified[i].notes;
     if (strchr(allowed, '-') && file->outcome == MIDI_SKIPPED)
         return true;
     const char *second = strstr(allowed, " or ");
@@ -103,7 +103,7 @@ static bool is_allowed(const char *name, const char *allowed,
     return second && strtoul(second + 4, NULL, 10) == file->notes.count;
 }
 
-static void handmade_files_have_the_notes_of_their_index(void **state)
+static void handmade_files_match_their_index(void **state)
 {
     (void)state;
     char line[1024], *fields[5];
@@ -133,7 +133,7 @@ static void handmade_files_have_the_notes_of_their_index(void **state)
     midi_free(&file);
 }
 
-static void check_index_of(const char *name)
+static void check_index(const char *name)
 {
     enum { FILE_NAME, TRACKS = 3, DIVISION, NOTES, PEDALS = 7, TEMPOS, SECONDS, FIELDS };
     char line[1024], *fields[FIELDS];
@@ -157,21 +157,21 @@ static void check_index_of(const char *name)
     midi_free(&file);
 }
 
-static void real_files_have_the_facts_of_their_index(void **state)
+static void real_files_match_their_index(void **state)
 {
     (void)state;
-    check_index_of("chorales");
-    check_index_of("nottingham");
-    check_index_of("piano");
-    check_index_of("multitrack");
+    check_index("chorales");
+    check_index("nottingham");
+    check_index("piano");
+    check_index("multitrack");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_file_has_one_outcome),
-        cmocka_unit_test(handmade_files_have_the_notes_of_their_index),
-        cmocka_unit_test(real_files_have_the_facts_of_their_index),
+        cmocka_unit_test(handmade_files_match_their_index),
+        cmocka_unit_test(real_files_match_their_index),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-/* notes: order, fingerprint, length. The order is checked against qsort with the header's
+/* notes: order, hash, duration. The order is checked against qsort with the header's
  * definition, field by field. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,7 +9,7 @@
 #include "midi_make.h"
 #include "midi/notes.h"
 
-static int by_the_words_of_the_header(const void *left, const void *right)
+static int compare_by_documented_order(const void *left, const void *right)
 {
     const struct note *a = left, *b = right;
     int64_t differences[] = {
@@ -48,7 +48,7 @@ static struct note random_note(uint64_t *state, uint32_t ticks, uint32_t values)
 
 /* Distribution of the start ticks of a random piece: as in real files, and adversarial.
  */
-enum shape { RANDOM, RUNS, ONE_TICK, FALLING, RISING, NEARLY, SHAPES };
+enum shape { RANDOM, RUNS, ONE_TICK, DESCENDING, ASCENDING, NEARLY_SORTED, SHAPES };
 
 static struct notes random_notes(uint64_t *state, size_t count, enum shape shape)
 {
@@ -62,18 +62,18 @@ static struct notes random_notes(uint64_t *state, size_t count, enum shape shape
             note.start_tick = tick % run / 4 * 100;
         else if (shape == ONE_TICK)
             note.start_tick = 5;
-        else if (shape == FALLING)
+        else if (shape == DESCENDING)
             note.start_tick = 100000 - tick / 3;
-        else if (shape == RISING)
+        else if (shape == ASCENDING)
             note.start_tick = 0xFFFF0000 + tick;
-        else if (shape == NEARLY)
+        else if (shape == NEARLY_SORTED)
             note.start_tick = draw(state, 40) ? tick / 4 : draw(state, (uint32_t)count);
         assert_int_equal(notes_append(&notes, &note), STATUS_OK);
     }
     return notes;
 }
 
-static void sort_is_the_order_of_the_header(void **state)
+static void sort_follows_the_documented_order(void **state)
 {
     (void)state;
     size_t counts[] = {0, 1, 2, 3, 33, 34, 100, 1000, 5000};
@@ -85,19 +85,19 @@ static void sort_is_the_order_of_the_header(void **state)
             struct note *expected = calloc(count + 1, sizeof *expected);
             if (count)
                 memcpy(expected, notes.items, count * sizeof *expected);
-            qsort(expected, count, sizeof *expected, by_the_words_of_the_header);
+            qsort(expected, count, sizeof *expected, compare_by_documented_order);
             notes_sort(&notes);
             assert_int_equal(notes.count, count);
             for (size_t n = 0; n < count; n++)
                 assert_int_equal(
-                    by_the_words_of_the_header(&notes.items[n], &expected[n]), 0);
+                    compare_by_documented_order(&notes.items[n], &expected[n]), 0);
             free(expected);
             notes_free(&notes);
         }
 }
 
 /* 400 000 notes at one tick, descending: quadratic sorting would take hours. */
-static void sort_has_no_bad_input(void **state)
+static void sort_is_not_quadratic(void **state)
 {
     (void)state;
     struct notes notes = {0};
@@ -111,24 +111,24 @@ static void sort_has_no_bad_input(void **state)
     notes_free(&notes);
 }
 
-static void hash_sees_every_field(void **state)
+static void hash_depends_on_every_field(void **state)
 {
     (void)state;
     uint64_t seed = 3;
     struct notes notes = random_notes(&seed, 300, RANDOM);
     notes.ticks_per_beat = 480;
-    struct hash128 seen[60];
+    struct hash128 hashes[60];
     size_t count = 0;
-    size_t places[] = {0, 127, 128, 299};
-    seen[count++] = notes_hash(&notes);
-#define WITH(place, value)                                                               \
+    size_t indices[] = {0, 127, 128, 299};
+    hashes[count++] = notes_hash(&notes);
+#define WITH(member, value)                                                              \
     do {                                                                                 \
-        notes.place += (value);                                                          \
-        seen[count++] = notes_hash(&notes);                                              \
-        notes.place -= (value);                                                          \
+        notes.member += (value);                                                         \
+        hashes[count++] = notes_hash(&notes);                                            \
+        notes.member -= (value);                                                         \
     } while (0)
-    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-        size_t at = places[i];
+    for (size_t i = 0; i < sizeof indices / sizeof *indices; i++) {
+        size_t at = indices[i];
         WITH(items[at].start, 1);
         WITH(items[at].duration, 1);
         WITH(items[at].start_tick, 1);
@@ -140,23 +140,23 @@ static void hash_sees_every_field(void **state)
         WITH(items[at].channel, 1);
         WITH(items[at].port, 1);
         notes.items[at].percussion ^= 1;
-        seen[count++] = notes_hash(&notes);
+        hashes[count++] = notes_hash(&notes);
         notes.items[at].percussion ^= 1;
     }
     WITH(ticks_per_beat, 1);
     WITH(ticks_per_second, 1);
     notes.count--;
-    seen[count++] = notes_hash(&notes);
+    hashes[count++] = notes_hash(&notes);
 #undef WITH
     for (size_t i = 0; i < count; i++)
         for (size_t j = 0; j < i; j++)
-            assert_int_not_equal(hash128_compare(seen[i], seen[j]), 0);
+            assert_int_not_equal(hash128_compare(hashes[i], hashes[j]), 0);
     notes_free(&notes);
 }
 
-/* Files without port numbers and unusual percussion keep the fingerprint from before
- * notes had these fields. */
-static void usual_ports_and_percussion_leave_no_mark(void **state)
+/* Files without port numbers and unusual percussion keep the hash from before notes
+ * had these fields. */
+static void default_port_and_percussion_keep_the_old_hash(void **state)
 {
     (void)state;
     struct note items[2];
@@ -177,7 +177,7 @@ static void usual_ports_and_percussion_leave_no_mark(void **state)
     assert_int_equal(hash.low, 0x8f292030675bd61a);
 }
 
-static void seconds_are_those_of_the_last_end(void **state)
+static void duration_is_the_latest_end(void **state)
 {
     (void)state;
     struct note items[] = {{.start = 1, .duration = 9}, {.start = 2, .duration = 1}};
@@ -190,11 +190,11 @@ static void seconds_are_those_of_the_last_end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sort_is_the_order_of_the_header),
-        cmocka_unit_test(sort_has_no_bad_input),
-        cmocka_unit_test(hash_sees_every_field),
-        cmocka_unit_test(usual_ports_and_percussion_leave_no_mark),
-        cmocka_unit_test(seconds_are_those_of_the_last_end),
+        cmocka_unit_test(sort_follows_the_documented_order),
+        cmocka_unit_test(sort_is_not_quadratic),
+        cmocka_unit_test(hash_depends_on_every_field),
+        cmocka_unit_test(default_port_and_percussion_keep_the_old_hash),
+        cmocka_unit_test(duration_is_the_latest_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,7 +15,7 @@
 #include "midi_data.h"
 #include "midi_expect.h"
 
-enum { REFUSED = 1, OUT_OF_STEP = 2 }; /* exit codes of the child */
+enum { REJECTED = 1, OUT_OF_SYNC = 2 }; /* exit codes of the child */
 
 struct smf_note { /* a note read by libsmf; end_tick is -1 while it sounds */
     int start_tick, end_tick, track, channel, pitch, velocity;
@@ -73,7 +73,7 @@ static void read_track(struct smf_notes *list, smf_track_t *track, int number)
         const unsigned char *message = event->midi_buffer;
         int kind = message[0] >> 4, channel = message[0] & 15;
         if (is_misread(event))
-            _exit(OUT_OF_STEP);
+            _exit(OUT_OF_SYNC);
         while (first < list->count && list->items[first].end_tick >= 0)
             first++; /* for speed only: skips ended notes at the front */
         if (kind == 9 && message[2] > 0)
@@ -88,14 +88,14 @@ static void read_track(struct smf_notes *list, smf_track_t *track, int number)
 }
 
 /* In the child: writes all notes that libsmf reads to a file. Never returns. */
-static void listen(const struct bytes *bytes, FILE *out)
+static void write_libsmf_notes(const struct bytes *bytes, FILE *out)
 {
     struct smf_notes list = {0};
-    int nowhere = open("/dev/null", O_WRONLY);
-    dup2(nowhere, STDERR_FILENO);
+    int null_fd = open("/dev/null", O_WRONLY);
+    dup2(null_fd, STDERR_FILENO);
     smf_t *smf = smf_load_from_memory(bytes->items, (int)bytes->count);
     if (!smf)
-        _exit(REFUSED);
+        _exit(REJECTED);
     for (int i = 1; i <= smf->number_of_tracks; i++)
         read_track(&list, smf_get_track_by_number(smf, i), i - 1);
     fwrite(list.items, sizeof *list.items, list.count, out);
@@ -106,27 +106,27 @@ static void listen(const struct bytes *bytes, FILE *out)
 /* The child's wait status; if it is 0, *list has the notes that libsmf read. */
 static int read_with_libsmf(const struct bytes *bytes, struct smf_notes *list)
 {
-    FILE *channel = tmpfile();
-    assert_non_null(channel);
+    FILE *results = tmpfile();
+    assert_non_null(results);
     fflush(NULL);
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0)
-        listen(bytes, channel);
+        write_libsmf_notes(bytes, results);
     int status;
     assert_int_equal(waitpid(child, &status, 0), child);
-    fseek(channel, 0, SEEK_END);
-    list->count = (size_t)ftell(channel) / sizeof *list->items;
-    rewind(channel);
+    fseek(results, 0, SEEK_END);
+    list->count = (size_t)ftell(results) / sizeof *list->items;
+    rewind(results);
     list->items = calloc(list->count + 1, sizeof *list->items);
     assert_non_null(list->items);
-    assert_int_equal(fread(list->items, sizeof *list->items, list->count, channel),
+    assert_int_equal(fread(list->items, sizeof *list->items, list->count, results),
                      list->count);
-    fclose(channel);
+    fclose(results);
     return status;
 }
 
-static int in_the_order_of_notes(const void *left, const void *right)
+static int compare_smf_notes(const void *left, const void *right)
 {
     const struct smf_note *a = left, *b = right;
     const int differences[] = {a->start_tick - b->start_tick, a->channel - b->channel,
@@ -150,7 +150,7 @@ static bool notes_agree(const struct notes *notes, struct smf_notes *list)
     long tracks = 0;
     if (notes->count != list->count)
         return false;
-    qsort(list->items, list->count, sizeof *list->items, in_the_order_of_notes);
+    qsort(list->items, list->count, sizeof *list->items, compare_smf_notes);
     for (size_t i = 0; i < notes->count; i++) {
         const struct note *ours = &notes->items[i];
         const struct smf_note *theirs = &list->items[i];
@@ -167,11 +167,11 @@ static bool notes_agree(const struct notes *notes, struct smf_notes *list)
 }
 
 struct tally {
-    size_t files, agreed, died, misread;
+    size_t files, agreed, failed, misread;
     struct midi_file file;
 };
 
-/* Counts files that libsmf crashes on, refuses or misreads (from a meta event of 128
+/* Counts files that libsmf crashes on, rejects or misreads (from a meta event of 128
  * bytes or more on); any other difference is a failure. */
 static void compare(struct bytes *bytes, const char *name, struct tally *tally)
 {
@@ -179,10 +179,10 @@ static void compare(struct bytes *bytes, const char *name, struct tally *tally)
     int status = read_with_libsmf(bytes, &list);
     read_bytes(bytes, NULL, &tally->file);
     tally->files++;
-    if (WIFEXITED(status) && WEXITSTATUS(status) == OUT_OF_STEP)
+    if (WIFEXITED(status) && WEXITSTATUS(status) == OUT_OF_SYNC)
         tally->misread++;
     else if (status != 0)
-        tally->died++;
+        tally->failed++;
     else if (notes_agree(&tally->file.notes, &list))
         tally->agreed++;
     else
@@ -193,11 +193,11 @@ static void compare(struct bytes *bytes, const char *name, struct tally *tally)
 
 static void print_tally(const char *name, const struct tally *tally)
 {
-    print_message("%s: %zu files, %zu agree, libsmf died of %zu, misread %zu\n", name,
-                  tally->files, tally->agreed, tally->died, tally->misread);
+    print_message("%s: %zu files, %zu agree, libsmf failed on %zu, misread %zu\n", name,
+                  tally->files, tally->agreed, tally->failed, tally->misread);
 }
 
-static void generated_files_agree(void **state)
+static void generated_files_agree_with_libsmf(void **state)
 {
     (void)state;
     struct tally tally = {0};
@@ -228,7 +228,7 @@ static void visit(const char *path, void *data)
     compare(&bytes, path, tally);
 }
 
-static void real_files_agree(void **state)
+static void real_files_agree_with_libsmf(void **state)
 {
     (void)state;
     const char *folders[] = {"chorales", "nottingham", "piano", "multitrack"};
@@ -248,8 +248,8 @@ static void real_files_agree(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(generated_files_agree),
-        cmocka_unit_test(real_files_agree),
+        cmocka_unit_test(generated_files_agree_with_libsmf),
+        cmocka_unit_test(real_files_agree_with_libsmf),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -77,7 +77,7 @@ static void channel_10_is_percussion(void **state)
                  put_bank(&bytes, 9, 0, 16); note(&bytes, 9));
 }
 
-static void banks_of_general_midi_2(void **state)
+static void gm2_banks_select_percussion(void **state)
 {
     (void)state;
     EXPECT_PARTS("P0 M3", SYSEX(&bytes, GM2_ON); put_bank(&bytes, 10, 120, 0);
@@ -90,7 +90,7 @@ static void banks_of_general_midi_2(void **state)
                  note(&bytes, 9));
 }
 
-static void a_bank_waits_for_its_program(void **state)
+static void bank_takes_effect_at_program_change(void **state)
 {
     (void)state;
     EXPECT_PARTS("M0 P7", SYSEX(&bytes, GM2_ON); put_event(&bytes, 0, 0xBA, 0, 120);
@@ -99,7 +99,7 @@ static void a_bank_waits_for_its_program(void **state)
                  put_program(&bytes, 0, 10, 8); note(&bytes, 10)); /* the bank persists */
 }
 
-static void banks_of_xg(void **state)
+static void xg_banks_select_percussion(void **state)
 {
     (void)state;
     EXPECT_PARTS("P0 P1 M2 M3", SYSEX(&bytes, XG_ON); put_bank(&bytes, 4, 127, 0);
@@ -115,7 +115,7 @@ static void banks_of_xg(void **state)
                  note(&bytes, 4); put_bank(&bytes, 4, 120, 0); note(&bytes, 4));
 }
 
-static void parts_by_system_exclusive(void **state)
+static void sysex_selects_percussion(void **state)
 {
     (void)state;
     EXPECT_PARTS("P0 M0", SYSEX(&bytes, GS_RESET); SYSEX(&bytes, GS_PART(1, 2));
@@ -137,7 +137,7 @@ static void parts_by_system_exclusive(void **state)
                  note(&bytes, 0));
 }
 
-static void other_messages_change_nothing(void **state)
+static void other_sysex_is_ignored(void **state)
 {
     (void)state;
     EXPECT_PARTS("M0 P0", SYSEX(&bytes, 0x41, 0x10, 0x16, 0x12, 0x40, 0x11, 0x15, 1, 0);
@@ -149,7 +149,7 @@ static void other_messages_change_nothing(void **state)
                  SYSEX(&bytes, 0x7E, 0x7F); note(&bytes, 0); note(&bytes, 9));
 }
 
-static void a_reset_makes_all_as_usual(void **state)
+static void reset_restores_default_parts(void **state)
 {
     (void)state;
     EXPECT_PARTS("P3 M3 M3 M4", put_bank(&bytes, 5, 120, 3); note(&bytes, 5);
@@ -161,7 +161,7 @@ static void a_reset_makes_all_as_usual(void **state)
 }
 
 /* The message is in one track, the notes are in another: only the time matters. */
-static void parts_change_over_time_in_all_tracks(void **state)
+static void part_events_apply_across_tracks(void **state)
 {
     (void)state;
     struct bytes bytes = {0};
@@ -178,7 +178,7 @@ static void parts_change_over_time_in_all_tracks(void **state)
 }
 
 /* Every pattern of format 2 begins with the default parts. */
-static void a_pattern_has_its_own_parts(void **state)
+static void each_pattern_begins_with_default_parts(void **state)
 {
     (void)state;
     struct bytes bytes = {0};
@@ -193,8 +193,8 @@ static void a_pattern_has_its_own_parts(void **state)
     expect_parts(&bytes, "P3 M0");
 }
 
-/* Percussion on the usual channel has the fingerprint of notes without the mark. */
-static void unusual_parts_are_other_music(void **state)
+/* The hash includes percussion where it differs from the default of the channel. */
+static void hash_depends_on_unusual_percussion(void **state)
 {
     (void)state;
     size_t begin;
@@ -257,7 +257,7 @@ static void next_track(struct bytes *bytes, size_t *begin)
     *begin = begin_track(bytes);
 }
 
-static void programs_belong_to_a_ports_channel(void **state)
+static void programs_are_per_port_and_channel(void **state)
 {
     (void)state;
     size_t begin;
@@ -275,7 +275,7 @@ static void programs_belong_to_a_ports_channel(void **state)
 }
 
 /* A note that sounds while the port changes; its note-off is on the note's port. */
-static void a_track_may_change_its_port(void **state)
+static void note_off_applies_to_the_port_of_its_note(void **state)
 {
     (void)state;
     size_t begin;
@@ -294,7 +294,7 @@ static void a_track_may_change_its_port(void **state)
     expect(&bytes, 0, "0+30:60 10+10:60 40+10:61");
 }
 
-static void devices_are_ports(void **state)
+static void device_names_select_ports(void **state)
 {
     (void)state;
     size_t begin;
@@ -315,7 +315,7 @@ static void devices_are_ports(void **state)
     expect_ports(&bytes, "0:M40 1:M0 0:M40 0:M40 2:M0");
 }
 
-static void parts_belong_to_a_ports_channel(void **state)
+static void parts_are_per_port_and_channel(void **state)
 {
     (void)state;
     size_t begin;
@@ -338,7 +338,7 @@ static void parts_belong_to_a_ports_channel(void **state)
 
 /* More ports than can be distinguished: all are read, and the excess ones share the
  * last. */
-static void ports_without_end(void **state)
+static void excess_ports_share_the_last_one(void **state)
 {
     (void)state;
     size_t begin;
@@ -364,20 +364,20 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(channel_10_is_percussion),
-        cmocka_unit_test(banks_of_general_midi_2),
-        cmocka_unit_test(a_bank_waits_for_its_program),
-        cmocka_unit_test(banks_of_xg),
-        cmocka_unit_test(parts_by_system_exclusive),
-        cmocka_unit_test(other_messages_change_nothing),
-        cmocka_unit_test(a_reset_makes_all_as_usual),
-        cmocka_unit_test(parts_change_over_time_in_all_tracks),
-        cmocka_unit_test(a_pattern_has_its_own_parts),
-        cmocka_unit_test(unusual_parts_are_other_music),
-        cmocka_unit_test(programs_belong_to_a_ports_channel),
-        cmocka_unit_test(a_track_may_change_its_port),
-        cmocka_unit_test(devices_are_ports),
-        cmocka_unit_test(parts_belong_to_a_ports_channel),
-        cmocka_unit_test(ports_without_end),
+        cmocka_unit_test(gm2_banks_select_percussion),
+        cmocka_unit_test(bank_takes_effect_at_program_change),
+        cmocka_unit_test(xg_banks_select_percussion),
+        cmocka_unit_test(sysex_selects_percussion),
+        cmocka_unit_test(other_sysex_is_ignored),
+        cmocka_unit_test(reset_restores_default_parts),
+        cmocka_unit_test(part_events_apply_across_tracks),
+        cmocka_unit_test(each_pattern_begins_with_default_parts),
+        cmocka_unit_test(hash_depends_on_unusual_percussion),
+        cmocka_unit_test(programs_are_per_port_and_channel),
+        cmocka_unit_test(note_off_applies_to_the_port_of_its_note),
+        cmocka_unit_test(device_names_select_ports),
+        cmocka_unit_test(parts_are_per_port_and_channel),
+        cmocka_unit_test(excess_ports_share_the_last_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

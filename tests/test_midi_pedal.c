@@ -9,7 +9,7 @@
 
 #include "midi_expect.h"
 
-static void expect_pedalled(struct bytes *bytes, const char *notes)
+static void expect_sustained(struct bytes *bytes, const char *notes)
 {
     struct midi_file file = {0};
     read_bytes(bytes, NULL, &file);
@@ -23,7 +23,7 @@ static void put_pedal(struct bytes *bytes, uint32_t delta, int channel, int valu
     put_event(bytes, delta, 0xB0 | channel, 64, value);
 }
 
-static void notes_last_until_the_pedal_comes_up(void **state)
+static void pedal_sustains_released_notes(void **state)
 {
     (void)state;
     size_t begin;
@@ -36,10 +36,10 @@ static void notes_last_until_the_pedal_comes_up(void **state)
     put_pedal(&bytes, 10, 0, 63);
     put_event(&bytes, 10, 0x80, 62, 0); /* released after the pedal */
     end_track(&bytes, begin);
-    expect_pedalled(&bytes, "0+10:60 15+25:61 30+20:62");
+    expect_sustained(&bytes, "0+10:60 15+25:61 30+20:62");
 }
 
-static void the_next_onset_of_the_pitch_ends_a_note(void **state)
+static void next_onset_of_the_pitch_ends_a_sustained_note(void **state)
 {
     (void)state;
     size_t begin;
@@ -52,11 +52,11 @@ static void the_next_onset_of_the_pitch_ends_a_note(void **state)
     put_note(&bytes, 5, 10, 60);
     put_pedal(&bytes, 65, 0, 0);
     end_track(&bytes, begin);
-    expect_pedalled(&bytes, "0+35:60 15+0:60 20+90:61 35+75:60");
+    expect_sustained(&bytes, "0+35:60 15+0:60 20+90:61 35+75:60");
 }
 
 /* Two notes of a key overlap: the second begins before the first is released. */
-static void an_earlier_onset_does_not_end_a_note(void **state)
+static void earlier_onset_does_not_end_a_sustained_note(void **state)
 {
     (void)state;
     size_t begin;
@@ -68,10 +68,10 @@ static void an_earlier_onset_does_not_end_a_note(void **state)
     put_event(&bytes, 5, 0x80, 60, 0);
     put_pedal(&bytes, 85, 0, 0);
     end_track(&bytes, begin);
-    expect_pedalled(&bytes, "0+100:60 5+95:60");
+    expect_sustained(&bytes, "0+100:60 5+95:60");
 }
 
-static void pedal_and_key_at_one_tick(void **state)
+static void pedal_events_precede_a_release_at_the_same_tick(void **state)
 {
     (void)state;
     size_t begin;
@@ -83,10 +83,10 @@ static void pedal_and_key_at_one_tick(void **state)
     put_pedal(&bytes, 0, 0, 127);
     put_pedal(&bytes, 30, 0, 0);
     end_track(&bytes, begin);
-    expect_pedalled(&bytes, "0+20:60 10+40:61");
+    expect_sustained(&bytes, "0+20:60 10+40:61");
 }
 
-static void a_pedal_that_stays_down_ends_with_the_last_key(void **state)
+static void unreleased_pedal_ends_with_the_last_key(void **state)
 {
     (void)state;
     size_t begin;
@@ -97,11 +97,11 @@ static void a_pedal_that_stays_down_ends_with_the_last_key(void **state)
     put_pedal(&bytes, 80, 0, 127);
     put_end_of_track(&bytes, 1000);
     end_track(&bytes, begin);
-    expect_pedalled(&bytes, "0+20:60 10+10:61");
+    expect_sustained(&bytes, "0+20:60 10+10:61");
 }
 
 /* Notes that begin and end together are ordered by velocity. */
-static void the_order_is_kept(void **state)
+static void pedal_keeps_the_sort_order(void **state)
 {
     (void)state;
     size_t begin;
@@ -122,7 +122,7 @@ static void the_order_is_kept(void **state)
     midi_free(&file);
 }
 
-static void percussion_has_no_pedal(void **state)
+static void percussion_ignores_the_pedal(void **state)
 {
     (void)state;
     size_t begin;
@@ -132,12 +132,12 @@ static void percussion_has_no_pedal(void **state)
     put_event(&bytes, 10, 0x89, 60, 0);
     put_pedal(&bytes, 90, 9, 0);
     end_track(&bytes, begin);
-    expect_pedalled(&bytes, "0+10:60");
+    expect_sustained(&bytes, "0+10:60");
 }
 
 /* All are silenced: notes held by the pedal, by the key, or released at that very
  * tick. */
-static void all_sound_off_ends_what_the_pedal_holds(void **state)
+static void all_sound_off_ends_sustained_notes(void **state)
 {
     (void)state;
     size_t begin;
@@ -153,10 +153,10 @@ static void all_sound_off_ends_what_the_pedal_holds(void **state)
     put_event(&bytes, 0, 0xB0, 123, 0);  /* keys off, but not the pedal */
     put_pedal(&bytes, 20, 0, 0);
     end_track(&bytes, begin);
-    expect_pedalled(&bytes, "0+40:60 10+30:61 10+30:62 50+50:63");
+    expect_sustained(&bytes, "0+40:60 10+30:61 10+30:62 50+50:63");
 }
 
-static void all_notes_off_leaves_them_to_the_pedal(void **state)
+static void all_notes_off_does_not_end_sustained_notes(void **state)
 {
     (void)state;
     size_t begin;
@@ -169,12 +169,12 @@ static void all_notes_off_leaves_them_to_the_pedal(void **state)
     put_event(&bytes, 10, 0xB0, 120, 0); /* without a pedal */
     put_pedal(&bytes, 10, 0, 127);
     end_track(&bytes, begin);
-    expect_pedalled(&bytes, "0+20:61 30+10:62");
+    expect_sustained(&bytes, "0+20:61 30+10:62");
 }
 
 /* From another track: all sound off ends held and sustained notes, all notes off ends
  * held ones. */
-static void other_tracks_release_keys_and_pedal(void **state)
+static void all_off_applies_across_tracks(void **state)
 {
     (void)state;
     for (int number = 120; number < 124; number += 3) {
@@ -189,13 +189,13 @@ static void other_tracks_release_keys_and_pedal(void **state)
         begin = begin_track(&bytes);
         put_event(&bytes, 50, 0xB0, number, 0);
         end_track(&bytes, begin);
-        expect_pedalled(&bytes,
-                        number == 120 ? "0+50:60 10+40:61" : "0+200:60 10+190:61");
+        expect_sustained(&bytes,
+                         number == 120 ? "0+50:60 10+40:61" : "0+200:60 10+190:61");
     }
 }
 
 /* The pedal of channel 1 of one port, and notes of channel 1 of another. */
-static void a_pedal_belongs_to_its_port(void **state)
+static void pedal_is_per_port(void **state)
 {
     (void)state;
     struct bytes bytes = {0};
@@ -211,10 +211,10 @@ static void a_pedal_belongs_to_its_port(void **state)
             put_pedal(&bytes, 70, 0, 0);
         end_track(&bytes, begin);
     }
-    expect_pedalled(&bytes, "0+20:60 0+10:61 20+80:60 20+10:61");
+    expect_sustained(&bytes, "0+20:60 0+10:61 20+80:60 20+10:61");
 }
 
-static void seconds_follow_the_tempo_map(void **state)
+static void sustained_seconds_follow_the_tempo_map(void **state)
 {
     (void)state;
     size_t begin;
@@ -232,17 +232,17 @@ static void seconds_follow_the_tempo_map(void **state)
     midi_free(&file);
 }
 
-static void nothing_to_do_is_fine(void **state)
+static void file_without_pedal_is_unchanged(void **state)
 {
     (void)state;
     struct midi_file file = {0};
     assert_int_equal(midi_apply_pedal(&file), STATUS_OK);
     struct bytes bytes = two_notes();
-    expect_pedalled(&bytes, TWO_NOTES_TEXT);
+    expect_sustained(&bytes, TWO_NOTES_TEXT);
 }
 
 /* End of a note as the header defines it, found tick by tick. */
-static uint32_t slow_end(const struct midi_file *file, size_t index)
+static uint32_t reference_end(const struct midi_file *file, size_t index)
 {
     const struct note *note = &file->notes.items[index];
     uint32_t end = note->start_tick + note->duration_ticks, last = 0;
@@ -280,17 +280,17 @@ static uint32_t slow_end(const struct midi_file *file, size_t index)
                 other->pitch == note->pitch)
                 return tick;
         }
-        bool more = false;
+        bool has_release = false;
         for (size_t i = 0; i < file->pedal_count; i++)
-            more |= file->pedals[i].tick > tick &&
-                    file->pedals[i].channel == note->channel &&
-                    file->pedals[i].value < 64;
-        if (!more && tick >= last)
+            has_release |= file->pedals[i].tick > tick &&
+                           file->pedals[i].channel == note->channel &&
+                           file->pedals[i].value < 64;
+        if (!has_release && tick >= last)
             return tick;
     }
 }
 
-static struct bytes random_pedalling(uint64_t *seed)
+static struct bytes random_pedal_events(uint64_t *seed)
 {
     size_t begin;
     struct bytes bytes = one_track(&begin);
@@ -312,20 +312,20 @@ static struct bytes random_pedalling(uint64_t *seed)
 
 /* Compares order-independent sums over all notes, as the order within a tick may
  * change. */
-static void random_files_agree_with_a_slow_player(void **state)
+static void random_files_agree_with_a_reference_player(void **state)
 {
     (void)state;
     uint64_t seed = 5;
     size_t extended = 0;
     for (int round = 0; round < 100; round++) {
-        struct bytes bytes = random_pedalling(&seed);
+        struct bytes bytes = random_pedal_events(&seed);
         struct midi_file file = {0};
         read_bytes(&bytes, NULL, &file);
         size_t count = file.notes.count;
         struct notes expected = {0};
         for (size_t i = 0; i < count; i++) {
             struct note note = file.notes.items[i];
-            uint32_t length = slow_end(&file, i) - note.start_tick;
+            uint32_t length = reference_end(&file, i) - note.start_tick;
             extended += length != note.duration_ticks;
             note.duration_ticks = length;
             note.duration = (double)length * 500000 / 480e6;
@@ -346,20 +346,20 @@ static void random_files_agree_with_a_slow_player(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(notes_last_until_the_pedal_comes_up),
-        cmocka_unit_test(the_next_onset_of_the_pitch_ends_a_note),
-        cmocka_unit_test(an_earlier_onset_does_not_end_a_note),
-        cmocka_unit_test(pedal_and_key_at_one_tick),
-        cmocka_unit_test(a_pedal_that_stays_down_ends_with_the_last_key),
-        cmocka_unit_test(the_order_is_kept),
-        cmocka_unit_test(percussion_has_no_pedal),
-        cmocka_unit_test(all_sound_off_ends_what_the_pedal_holds),
-        cmocka_unit_test(all_notes_off_leaves_them_to_the_pedal),
-        cmocka_unit_test(other_tracks_release_keys_and_pedal),
-        cmocka_unit_test(a_pedal_belongs_to_its_port),
-        cmocka_unit_test(seconds_follow_the_tempo_map),
-        cmocka_unit_test(nothing_to_do_is_fine),
-        cmocka_unit_test(random_files_agree_with_a_slow_player),
+        cmocka_unit_test(pedal_sustains_released_notes),
+        cmocka_unit_test(next_onset_of_the_pitch_ends_a_sustained_note),
+        cmocka_unit_test(earlier_onset_does_not_end_a_sustained_note),
+        cmocka_unit_test(pedal_events_precede_a_release_at_the_same_tick),
+        cmocka_unit_test(unreleased_pedal_ends_with_the_last_key),
+        cmocka_unit_test(pedal_keeps_the_sort_order),
+        cmocka_unit_test(percussion_ignores_the_pedal),
+        cmocka_unit_test(all_sound_off_ends_sustained_notes),
+        cmocka_unit_test(all_notes_off_does_not_end_sustained_notes),
+        cmocka_unit_test(all_off_applies_across_tracks),
+        cmocka_unit_test(pedal_is_per_port),
+        cmocka_unit_test(sustained_seconds_follow_the_tempo_map),
+        cmocka_unit_test(file_without_pedal_is_unchanged),
+        cmocka_unit_test(random_files_agree_with_a_reference_player),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

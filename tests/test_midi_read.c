@@ -32,7 +32,7 @@ static void plain_notes_are_read(void **state)
     midi_free(&file);
 }
 
-static void running_status_and_velocity_zero(void **state)
+static void running_status_and_velocity_zero_are_read(void **state)
 {
     (void)state;
     size_t begin;
@@ -43,7 +43,7 @@ static void running_status_and_velocity_zero(void **state)
 }
 
 /* Every channel event must be read with its correct length. */
-static void all_channel_events_keep_in_step(void **state)
+static void channel_events_are_read_with_their_length(void **state)
 {
     (void)state;
     size_t begin;
@@ -60,7 +60,7 @@ static void all_channel_events_keep_in_step(void **state)
     expect(&bytes, 0, "16+1:60");
 }
 
-static void all_meta_events_are_passed(void **state)
+static void meta_events_are_skipped(void **state)
 {
     (void)state;
     static const uint8_t zeros[20000];
@@ -80,7 +80,7 @@ static void all_meta_events_are_passed(void **state)
     expect(&bytes, 0, "7+1:60");
 }
 
-static void sysex_packets_and_escapes_are_passed(void **state)
+static void sysex_packets_and_escapes_are_skipped(void **state)
 {
     (void)state;
     size_t begin;
@@ -96,7 +96,7 @@ static void sysex_packets_and_escapes_are_passed(void **state)
     expect(&bytes, 0, "20+1:60");
 }
 
-static void longer_headers_and_alien_chunks_are_passed(void **state)
+static void long_headers_and_unknown_chunks_are_skipped(void **state)
 {
     (void)state;
     struct bytes bytes = {0};
@@ -123,7 +123,7 @@ static void put_riff(struct bytes *bytes, const struct bytes *inside, uint32_t l
     put_bytes(bytes, "LIST\4\0\0\0INFO", 12);
 }
 
-static void riff_rmid_is_opened(void **state)
+static void riff_rmid_is_unwrapped(void **state)
 {
     (void)state;
     struct bytes inside = two_notes(), bytes = {0};
@@ -145,7 +145,7 @@ static void numbers_may_have_leading_zeros(void **state)
     expect(&bytes, 0, "5+7:60");
 }
 
-static void tracks_of_format_1_sound_together(void **state)
+static void format_1_tracks_are_merged(void **state)
 {
     (void)state;
     struct bytes bytes = {0};
@@ -166,7 +166,7 @@ static void tracks_of_format_1_sound_together(void **state)
 }
 
 /* Two patterns: program, tempo and pedal of the first must not affect the second. */
-static void patterns_of_format_2_follow_each_other(void **state)
+static void format_2_patterns_are_concatenated(void **state)
 {
     (void)state;
     struct bytes bytes = {0};
@@ -204,7 +204,7 @@ static void patterns_of_format_2_follow_each_other(void **state)
     midi_free(&file);
 }
 
-static void smpte_division_counts_frames(void **state)
+static void smpte_division_sets_the_tick_rate(void **state)
 {
     (void)state;
     const struct {
@@ -237,7 +237,7 @@ static void smpte_division_counts_frames(void **state)
 /* Time. */
 
 /* Random tempos over several tracks, against integer arithmetic tick by tick. */
-static void the_tempo_map_is_exact(void **state)
+static void tempo_map_is_exact(void **state)
 {
     (void)state;
     enum { TICKS = 30000, TRACKS = 3 };
@@ -287,7 +287,7 @@ static void the_tempo_map_is_exact(void **state)
     midi_free(&file);
 }
 
-static void the_last_tempo_at_a_tick_counts(void **state)
+static void last_tempo_at_a_tick_applies(void **state)
 {
     (void)state;
     size_t begin;
@@ -304,7 +304,7 @@ static void the_last_tempo_at_a_tick_counts(void **state)
 }
 
 /* Up to 2^32-1 ticks are read; a later event ends its own track, but no other. */
-static void ticks_end_at_32_bits(void **state)
+static void ticks_are_limited_to_32_bits(void **state)
 {
     (void)state;
     for (uint32_t more = 0; more < 2; more++) {
@@ -334,7 +334,7 @@ static void ticks_end_at_32_bits(void **state)
 
 /* Pairing. */
 
-static void the_oldest_note_of_a_key_ends_first(void **state)
+static void note_off_ends_the_oldest_note(void **state)
 {
     (void)state;
     size_t begin;
@@ -352,7 +352,7 @@ static void the_oldest_note_of_a_key_ends_first(void **state)
     expect(&bytes, 0, "0+30:60 10+30:60 20+40:60 50+20:60");
 }
 
-static void keys_are_channel_pitch_and_track(void **state)
+static void notes_are_paired_by_channel_pitch_and_track(void **state)
 {
     (void)state;
     struct bytes bytes = {0};
@@ -385,7 +385,7 @@ static void unreleased_notes_end_with_their_track(void **state)
     expect(&bytes, 0, "0+100:60 5+95:60");
 }
 
-static void notes_may_last_no_time(void **state)
+static void notes_may_have_zero_length(void **state)
 {
     (void)state;
     size_t begin;
@@ -396,7 +396,7 @@ static void notes_may_last_no_time(void **state)
     expect(&bytes, 0, "3+0:60 3+0:60");
 }
 
-static void controllers_release_their_channel(void **state)
+static void all_off_controllers_release_keys(void **state)
 {
     (void)state;
     for (int number = 120; number < 128; number++) {
@@ -417,7 +417,7 @@ static void controllers_release_their_channel(void **state)
     }
 }
 
-static void controllers_release_their_channel_in_every_track(void **state)
+static void all_off_controllers_release_keys_of_other_tracks(void **state)
 {
     (void)state;
     for (int number = 119; number < 128; number++) {
@@ -451,7 +451,7 @@ static void controllers_release_their_channel_in_every_track(void **state)
 }
 
 /* Both hands on one channel: the left one ends first, with an all notes off. */
-static void a_tracks_last_events_concern_it_alone(void **state)
+static void trailing_all_off_affects_only_its_track(void **state)
 {
     (void)state;
     struct bytes bytes = {0};
@@ -482,7 +482,7 @@ static void a_tracks_last_events_concern_it_alone(void **state)
 }
 
 /* Programs: "pitch/program" of each note. */
-static void programs_belong_to_the_channel(void **state)
+static void programs_are_per_channel(void **state)
 {
     (void)state;
     struct bytes bytes = {0};
@@ -514,7 +514,7 @@ static void programs_belong_to_the_channel(void **state)
     midi_free(&file);
 }
 
-static void pedals_are_kept_in_order_of_time(void **state)
+static void pedal_events_are_sorted_by_tick(void **state)
 {
     (void)state;
     struct bytes bytes = {0};
@@ -538,7 +538,7 @@ static void pedals_are_kept_in_order_of_time(void **state)
 
 /* Memory. */
 
-static void one_file_leaves_nothing_for_the_next(void **state)
+static void reused_reader_keeps_no_state(void **state)
 {
     (void)state;
     struct midi_file reused = {0};
@@ -570,7 +570,7 @@ static void one_file_leaves_nothing_for_the_next(void **state)
 }
 
 /* 130 bytes that claim gigabytes of content. */
-static void lies_cost_no_memory(void **state)
+static void declared_sizes_cost_no_memory(void **state)
 {
     (void)state;
     struct bytes bytes = {0};
@@ -590,30 +590,30 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plain_notes_are_read),
-        cmocka_unit_test(running_status_and_velocity_zero),
-        cmocka_unit_test(all_channel_events_keep_in_step),
-        cmocka_unit_test(all_meta_events_are_passed),
-        cmocka_unit_test(sysex_packets_and_escapes_are_passed),
-        cmocka_unit_test(longer_headers_and_alien_chunks_are_passed),
-        cmocka_unit_test(riff_rmid_is_opened),
+        cmocka_unit_test(running_status_and_velocity_zero_are_read),
+        cmocka_unit_test(channel_events_are_read_with_their_length),
+        cmocka_unit_test(meta_events_are_skipped),
+        cmocka_unit_test(sysex_packets_and_escapes_are_skipped),
+        cmocka_unit_test(long_headers_and_unknown_chunks_are_skipped),
+        cmocka_unit_test(riff_rmid_is_unwrapped),
         cmocka_unit_test(numbers_may_have_leading_zeros),
-        cmocka_unit_test(tracks_of_format_1_sound_together),
-        cmocka_unit_test(patterns_of_format_2_follow_each_other),
-        cmocka_unit_test(smpte_division_counts_frames),
-        cmocka_unit_test(the_tempo_map_is_exact),
-        cmocka_unit_test(the_last_tempo_at_a_tick_counts),
-        cmocka_unit_test(ticks_end_at_32_bits),
-        cmocka_unit_test(the_oldest_note_of_a_key_ends_first),
-        cmocka_unit_test(keys_are_channel_pitch_and_track),
+        cmocka_unit_test(format_1_tracks_are_merged),
+        cmocka_unit_test(format_2_patterns_are_concatenated),
+        cmocka_unit_test(smpte_division_sets_the_tick_rate),
+        cmocka_unit_test(tempo_map_is_exact),
+        cmocka_unit_test(last_tempo_at_a_tick_applies),
+        cmocka_unit_test(ticks_are_limited_to_32_bits),
+        cmocka_unit_test(note_off_ends_the_oldest_note),
+        cmocka_unit_test(notes_are_paired_by_channel_pitch_and_track),
         cmocka_unit_test(unreleased_notes_end_with_their_track),
-        cmocka_unit_test(notes_may_last_no_time),
-        cmocka_unit_test(controllers_release_their_channel),
-        cmocka_unit_test(controllers_release_their_channel_in_every_track),
-        cmocka_unit_test(a_tracks_last_events_concern_it_alone),
-        cmocka_unit_test(programs_belong_to_the_channel),
-        cmocka_unit_test(pedals_are_kept_in_order_of_time),
-        cmocka_unit_test(one_file_leaves_nothing_for_the_next),
-        cmocka_unit_test(lies_cost_no_memory),
+        cmocka_unit_test(notes_may_have_zero_length),
+        cmocka_unit_test(all_off_controllers_release_keys),
+        cmocka_unit_test(all_off_controllers_release_keys_of_other_tracks),
+        cmocka_unit_test(trailing_all_off_affects_only_its_track),
+        cmocka_unit_test(programs_are_per_channel),
+        cmocka_unit_test(pedal_events_are_sorted_by_tick),
+        cmocka_unit_test(reused_reader_keeps_no_state),
+        cmocka_unit_test(declared_sizes_cost_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

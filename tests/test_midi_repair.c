@@ -9,7 +9,7 @@
 
 /* Repaired. */
 
-static void bytes_before_the_header(void **state)
+static void bytes_before_the_header_are_skipped(void **state)
 {
     (void)state;
     size_t lengths[] = {1, 128, 1024};
@@ -37,7 +37,7 @@ static void unknown_formats_are_read_as_format_1(void **state)
     expect(&bytes, MIDI_REPAIR_FORMAT, "0+480:60 0+480:60 480+240:62 480+240:62");
 }
 
-static void wrong_numbers_of_tracks(void **state)
+static void wrong_track_counts_are_repaired(void **state)
 {
     (void)state;
     int declared[] = {0, 2, 0xFFFF};
@@ -49,7 +49,7 @@ static void wrong_numbers_of_tracks(void **state)
     }
 }
 
-static void wrong_lengths_of_tracks(void **state)
+static void wrong_track_lengths_are_repaired(void **state)
 {
     (void)state;
     uint32_t lengths[] = {0, 1, 7, 8, 17, 21, 0xFFFFFFFF, 0x7FFFFFFF, 24};
@@ -62,7 +62,7 @@ static void wrong_lengths_of_tracks(void **state)
 }
 
 /* Wrong lengths of a track that is followed by another. */
-static void wrong_lengths_before_another_track(void **state)
+static void wrong_lengths_before_another_track_are_repaired(void **state)
 {
     (void)state;
     uint32_t lengths[] = {0, 9, 23, 30, 40, 44, 0xFFFFFFFF};
@@ -77,7 +77,7 @@ static void wrong_lengths_before_another_track(void **state)
     }
 }
 
-static void junk_between_and_behind_chunks(void **state)
+static void junk_between_and_after_chunks_is_skipped(void **state)
 {
     (void)state;
     struct bytes bytes = two_notes();
@@ -96,7 +96,7 @@ static void junk_between_and_behind_chunks(void **state)
     expect(&bytes, MIDI_REPAIR_JUNK, "0+480:60 0+480:60 480+240:62 480+240:62");
 }
 
-static void a_missing_end_of_track(void **state)
+static void missing_end_of_track_is_repaired(void **state)
 {
     (void)state;
     struct bytes bytes = {0};
@@ -112,7 +112,7 @@ static void a_missing_end_of_track(void **state)
     expect(&bytes, MIDI_REPAIR_NO_END, "0+480:60");
 }
 
-static void events_behind_end_of_track(void **state)
+static void events_after_end_of_track_are_ignored(void **state)
 {
     (void)state;
     size_t begin;
@@ -125,7 +125,7 @@ static void events_behind_end_of_track(void **state)
 }
 
 /* A file truncated at every byte: exactly the notes that had begun are read. */
-static void a_file_cut_anywhere(void **state)
+static void truncated_file_has_the_notes_begun_before_the_cut(void **state)
 {
     (void)state;
     struct bytes whole = two_notes();
@@ -141,8 +141,8 @@ static void a_file_cut_anywhere(void **state)
             assert_int_equal(file.outcome, MIDI_REPAIRED);
             bool between =
                 size == 22 || size == 26 || size == 31 || size == 35 || size == 40;
-            assert_int_equal(file.repairs & (MIDI_REPAIR_CUT | MIDI_REPAIR_NO_END),
-                             between ? MIDI_REPAIR_NO_END : MIDI_REPAIR_CUT);
+            assert_int_equal(file.repairs & (MIDI_REPAIR_TRUNCATED | MIDI_REPAIR_NO_END),
+                             between ? MIDI_REPAIR_NO_END : MIDI_REPAIR_TRUNCATED);
         }
         assert_int_equal(file.notes.count, notes);
         midi_free(&file);
@@ -167,13 +167,13 @@ static void expect_within(const uint8_t *bad, size_t count, midi_repairs repairs
     expect_within((const uint8_t[]){__VA_ARGS__}, sizeof(const uint8_t[]){__VA_ARGS__},  \
                   repairs, notes)
 
-static void broken_events_within_a_track(void **state)
+static void invalid_events_are_repaired(void **state)
 {
     (void)state;
     const char *both = "0+10:60 20+10:62", *first = "0+10:60";
-    WITHIN(MIDI_REPAIR_CUT, first, 0, 0xFF, 1, 0xFF, 0xFF, 0x7F);
-    WITHIN(MIDI_REPAIR_CUT, first, 0, 0xF0, 0x7F);
-    WITHIN(MIDI_REPAIR_CUT, first, 0, 0xF7, 0x7F);
+    WITHIN(MIDI_REPAIR_TRUNCATED, first, 0, 0xFF, 1, 0xFF, 0xFF, 0x7F);
+    WITHIN(MIDI_REPAIR_TRUNCATED, first, 0, 0xF0, 0x7F);
+    WITHIN(MIDI_REPAIR_TRUNCATED, first, 0, 0xF7, 0x7F);
     WITHIN(MIDI_REPAIR_NUMBER, "0+10:60 10+10:61 30+10:62", 0x90, 0x80, 0x80, 0x80, 0,
            0x90, 61, 1, 10, 0x80, 61, 1);
     WITHIN(MIDI_REPAIR_DATA, "0+10:60 10+0:61 20+10:62", 0, 0x90, 61, 0xFF, 0, 0x80, 61,
@@ -197,7 +197,7 @@ static void broken_events_within_a_track(void **state)
 }
 
 /* They are ignored, and reading continues after them. */
-static void first_data_bytes_above_127(void **state)
+static void events_with_first_data_byte_above_127_are_ignored(void **state)
 {
     (void)state;
     const char *both = "0+10:60 20+10:62";
@@ -216,7 +216,7 @@ static void first_data_bytes_above_127(void **state)
 }
 
 /* Bytes were lost, including the delta time of the event that begins there. */
-static void a_status_where_data_should_be(void **state)
+static void status_in_place_of_data_begins_the_next_event(void **state)
 {
     (void)state;
     const char *between = "0+10:60 10+5:61 25+10:62";
@@ -246,7 +246,7 @@ static void programs_and_banks_above_127_are_ignored(void **state)
 }
 
 /* A number that is too long counts with its low 28 bits; a negative one counts as 0. */
-static void numbers_of_more_than_four_bytes(void **state)
+static void numbers_of_more_than_four_bytes_are_repaired(void **state)
 {
     (void)state;
     size_t begin;
@@ -264,7 +264,7 @@ static void numbers_of_more_than_four_bytes(void **state)
 }
 
 /* A first track that contains only tempos and exceeds the range of ticks. */
-static void a_track_that_is_too_long_costs_no_other(void **state)
+static void overlong_track_does_not_affect_other_tracks(void **state)
 {
     (void)state;
     struct bytes bytes = {0};
@@ -288,7 +288,7 @@ static void a_track_that_is_too_long_costs_no_other(void **state)
 }
 
 /* A division that is not valid SMPTE is taken as ticks per quarter note. */
-static void divisions_above_32767(void **state)
+static void divisions_above_32767_are_ticks_per_beat(void **state)
 {
     (void)state;
     const int divisions[] = {55440, 0xE428, 0xE800, 0xFFFF, 0x8000};
@@ -307,7 +307,7 @@ static void divisions_above_32767(void **state)
 }
 
 /* A reason names the first cause first. */
-static void reasons_name_the_first_cause(void **state)
+static void skip_reasons_begin_with_the_repairs(void **state)
 {
     (void)state;
     struct midi_limits one = {.min_notes = 1, .max_seconds = 100};
@@ -329,7 +329,7 @@ static void reasons_name_the_first_cause(void **state)
     expect_skipped(&late, NULL, "bytes before the header; division is 0");
 }
 
-static void second_data_bytes_are_taken_as_127(void **state)
+static void second_data_bytes_above_127_are_read_as_127(void **state)
 {
     (void)state;
     size_t begin;
@@ -345,7 +345,7 @@ static void second_data_bytes_are_taken_as_127(void **state)
     midi_free(&file);
 }
 
-static void a_track_without_a_first_status(void **state)
+static void data_before_the_first_status_is_ignored(void **state)
 {
     (void)state;
     size_t begin;
@@ -372,7 +372,7 @@ static void all_repairs_fit_the_reason(void **state)
 
 /* Skipped. */
 
-static void files_that_are_no_midi(void **state)
+static void files_without_a_header_are_skipped(void **state)
 {
     (void)state;
     struct bytes bytes = {0};
@@ -387,7 +387,7 @@ static void files_that_are_no_midi(void **state)
     free_bytes(&file);
 }
 
-static void headers_that_cannot_be_believed(void **state)
+static void files_with_invalid_headers_are_skipped(void **state)
 {
     (void)state;
     const struct {
@@ -412,7 +412,7 @@ static void headers_that_cannot_be_believed(void **state)
     expect_skipped(&bytes, NULL, "inside the header (13 bytes of 14)");
 }
 
-static void more_tracks_than_can_be_numbered(void **state)
+static void files_of_more_than_65535_tracks_are_skipped(void **state)
 {
     (void)state;
     for (int more = 0; more < 2; more++) {
@@ -431,7 +431,7 @@ static void more_tracks_than_can_be_numbered(void **state)
     }
 }
 
-static void limits_are_kept(void **state)
+static void files_beyond_a_limit_are_skipped(void **state)
 {
     (void)state;
     struct bytes bytes = two_notes();
@@ -456,30 +456,30 @@ static void limits_are_kept(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bytes_before_the_header),
+        cmocka_unit_test(bytes_before_the_header_are_skipped),
         cmocka_unit_test(unknown_formats_are_read_as_format_1),
-        cmocka_unit_test(wrong_numbers_of_tracks),
-        cmocka_unit_test(wrong_lengths_of_tracks),
-        cmocka_unit_test(wrong_lengths_before_another_track),
-        cmocka_unit_test(junk_between_and_behind_chunks),
-        cmocka_unit_test(a_missing_end_of_track),
-        cmocka_unit_test(events_behind_end_of_track),
-        cmocka_unit_test(a_file_cut_anywhere),
-        cmocka_unit_test(broken_events_within_a_track),
-        cmocka_unit_test(first_data_bytes_above_127),
-        cmocka_unit_test(a_status_where_data_should_be),
+        cmocka_unit_test(wrong_track_counts_are_repaired),
+        cmocka_unit_test(wrong_track_lengths_are_repaired),
+        cmocka_unit_test(wrong_lengths_before_another_track_are_repaired),
+        cmocka_unit_test(junk_between_and_after_chunks_is_skipped),
+        cmocka_unit_test(missing_end_of_track_is_repaired),
+        cmocka_unit_test(events_after_end_of_track_are_ignored),
+        cmocka_unit_test(truncated_file_has_the_notes_begun_before_the_cut),
+        cmocka_unit_test(invalid_events_are_repaired),
+        cmocka_unit_test(events_with_first_data_byte_above_127_are_ignored),
+        cmocka_unit_test(status_in_place_of_data_begins_the_next_event),
         cmocka_unit_test(programs_and_banks_above_127_are_ignored),
-        cmocka_unit_test(numbers_of_more_than_four_bytes),
-        cmocka_unit_test(a_track_that_is_too_long_costs_no_other),
-        cmocka_unit_test(divisions_above_32767),
-        cmocka_unit_test(reasons_name_the_first_cause),
-        cmocka_unit_test(second_data_bytes_are_taken_as_127),
-        cmocka_unit_test(a_track_without_a_first_status),
+        cmocka_unit_test(numbers_of_more_than_four_bytes_are_repaired),
+        cmocka_unit_test(overlong_track_does_not_affect_other_tracks),
+        cmocka_unit_test(divisions_above_32767_are_ticks_per_beat),
+        cmocka_unit_test(skip_reasons_begin_with_the_repairs),
+        cmocka_unit_test(second_data_bytes_above_127_are_read_as_127),
+        cmocka_unit_test(data_before_the_first_status_is_ignored),
         cmocka_unit_test(all_repairs_fit_the_reason),
-        cmocka_unit_test(files_that_are_no_midi),
-        cmocka_unit_test(headers_that_cannot_be_believed),
-        cmocka_unit_test(more_tracks_than_can_be_numbered),
-        cmocka_unit_test(limits_are_kept),
+        cmocka_unit_test(files_without_a_header_are_skipped),
+        cmocka_unit_test(files_with_invalid_headers_are_skipped),
+        cmocka_unit_test(files_of_more_than_65535_tracks_are_skipped),
+        cmocka_unit_test(files_beyond_a_limit_are_skipped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

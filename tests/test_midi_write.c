@@ -35,7 +35,7 @@ static int remove_directory(void **state)
 }
 
 /* The directory contains exactly `expected` entries. */
-static void assert_files(int expected)
+static void assert_file_count(int expected)
 {
     int count = 0;
     DIR *folder = opendir(directory);
@@ -46,9 +46,9 @@ static void assert_files(int expected)
     assert_int_equal(count, expected);
 }
 
-static void assert_nothing_is_left(void)
+static void assert_directory_is_empty(void)
 {
-    assert_files(0);
+    assert_file_count(0);
 }
 
 static void read_back(struct midi_file *file)
@@ -61,10 +61,10 @@ static void read_back(struct midi_file *file)
     assert_int_equal(file->outcome, MIDI_OK);
     free(bytes);
     unlink(path);
-    assert_nothing_is_left();
+    assert_directory_is_empty();
 }
 
-static struct note make(double start, double duration, int pitch)
+static struct note make_note(double start, double duration, int pitch)
 {
     return (struct note){
         .start = start, .duration = duration, .pitch = (uint8_t)pitch, .velocity = 80};
@@ -81,33 +81,34 @@ static void expect_written(struct note *items, size_t count, const char *text)
     midi_free(&file);
 }
 
-static void ends_are_rounded_to_nearest(void **state)
+static void times_are_rounded_to_the_nearest_tick(void **state)
 {
     (void)state;
-    struct note notes[] = {make(0, 0.5, 60), make(0.014, 0.022, 61),
-                           make(0.016, 0.001, 62)};
+    struct note notes[] = {make_note(0, 0.5, 60), make_note(0.014, 0.022, 61),
+                           make_note(0.016, 0.001, 62)};
     expect_written(notes, 3, "0+50:60 1+3:61 2+1:62");
 }
 
-static void overlapping_notes_are_cut(void **state)
+static void overlapping_notes_are_truncated(void **state)
 {
     (void)state;
-    struct note notes[] = {make(0, 5, 60), make(1, 0.5, 60), make(2, 1, 60),
-                           make(2, 3, 60), make(2, 2, 60),   make(0, 5, 61)};
+    struct note notes[] = {make_note(0, 5, 60), make_note(1, 0.5, 60),
+                           make_note(2, 1, 60), make_note(2, 3, 60),
+                           make_note(2, 2, 60), make_note(0, 5, 61)};
     expect_written(notes, 6, "0+100:60 0+500:61 100+50:60 200+300:60");
 }
 
-static void an_empty_piece_is_a_file(void **state)
+static void empty_piece_is_written(void **state)
 {
     (void)state;
     expect_written(NULL, 0, "");
 }
 
-static void the_form_is_the_one_promised(void **state)
+static void file_layout_is_as_documented(void **state)
 {
     (void)state;
-    struct note items[] = {make(0, 1, 60), make(0, 1, 61), make(0, 1, 62),
-                           make(0, 1, 63)};
+    struct note items[] = {make_note(0, 1, 60), make_note(0, 1, 61), make_note(0, 1, 62),
+                           make_note(0, 1, 63)};
     items[0].channel = 3;
     items[0].program = 9;
     items[1].channel = 3;
@@ -135,11 +136,11 @@ static void the_form_is_the_one_promised(void **state)
 
 /* Percussion on unusual channels is written as in General MIDI 2, and only where
  * needed. */
-static void unusual_percussion_comes_back(void **state)
+static void unusual_percussion_round_trips(void **state)
 {
     (void)state;
-    struct note items[] = {make(0, 1, 60), make(1, 1, 61), make(2, 1, 62),
-                           make(2, 1, 63), make(3, 1, 64), make(4, 1, 65)};
+    struct note items[] = {make_note(0, 1, 60), make_note(1, 1, 61), make_note(2, 1, 62),
+                           make_note(2, 1, 63), make_note(3, 1, 64), make_note(4, 1, 65)};
     const uint8_t channels[] = {4, 4, 4, 9, 9, 0}, percussion[] = {0, 1, 0, 0, 1, 0};
     for (int i = 0; i < 6; i++) {
         items[i].channel = channels[i];
@@ -189,7 +190,7 @@ static struct notes random_piece(uint64_t *seed, double ticks_per_second)
     return notes;
 }
 
-static void random_pieces_come_back(void **state)
+static void random_pieces_round_trip(void **state)
 {
     (void)state;
     uint64_t seed = 77;
@@ -221,15 +222,16 @@ static void random_pieces_come_back(void **state)
 
 /* For any notes: no key sounds twice at once, and every note is present or was covered by
  * a longer one of the same key and onset. */
-static void random_heaps_come_back_disjoint(void **state)
+static void overlapping_random_notes_become_disjoint(void **state)
 {
     (void)state;
     uint64_t seed = 78;
     for (int piece = 0; piece < 60; piece++) {
         struct notes notes = {0};
         for (uint32_t i = draw(&seed, 200); i > 0; i--) {
-            struct note note = make(draw(&seed, 300) / 100.0, draw(&seed, 100) / 100.0,
-                                    60 + (int)draw(&seed, 3));
+            struct note note =
+                make_note(draw(&seed, 300) / 100.0, draw(&seed, 100) / 100.0,
+                          60 + (int)draw(&seed, 3));
             note.program = (uint8_t)draw(&seed, 2);
             assert_int_equal(notes_append(&notes, &note), STATUS_OK);
         }
@@ -258,7 +260,7 @@ static void random_heaps_come_back_disjoint(void **state)
     }
 }
 
-static void the_same_notes_give_the_same_bytes(void **state)
+static void bytes_do_not_depend_on_the_order_of_notes(void **state)
 {
     (void)state;
     uint64_t seed = 79;
@@ -324,8 +326,9 @@ static void assert_melodies_written(size_t count, uint32_t gap)
     struct notes notes = {0};
     struct bytes expected = {0}, written = {0};
     for (size_t i = 0; i < 2 * count; i++) {
-        size_t place = i / 2;
-        struct note note = make((double)place * (gap + 20) / 100.0, 0.2, (int)(i % 88));
+        size_t onset = i / 2;
+        struct note note =
+            make_note((double)onset * (gap + 20) / 100.0, 0.2, (int)(i % 88));
         note.channel = i % 2;
         assert_int_equal(notes_append(&notes, &note), STATUS_OK);
     }
@@ -340,8 +343,8 @@ static void assert_melodies_written(size_t count, uint32_t gap)
     free_bytes(&written);
 }
 
-/* Also for a number of events at or next to a multiple of the part size. */
-static void long_tracks_are_joined_from_parts(void **state)
+/* Also for a number of events at or next to a multiple of the block size. */
+static void long_tracks_are_joined_from_blocks(void **state)
 {
     (void)state;
     for (size_t count = 509; count <= 514; count++)
@@ -352,7 +355,7 @@ static void long_tracks_are_joined_from_parts(void **state)
 }
 
 /* libsmf searches each event that it deletes from the beginning of its track. */
-static void the_work_grows_with_the_notes_alone(void **state)
+static void writing_takes_linear_time(void **state)
 {
     (void)state;
     enum { NOTES = 10000, EVENTS = 2 * 2 * NOTES };
@@ -365,7 +368,7 @@ static void the_work_grows_with_the_notes_alone(void **state)
 static void values_out_of_range_are_refused(void **state)
 {
     (void)state;
-    struct note good = make(0, 1, 60), bad[9];
+    struct note good = make_note(0, 1, 60), bad[9];
     for (int i = 0; i < 9; i++)
         bad[i] = good;
     bad[0].pitch = 128;
@@ -382,7 +385,7 @@ static void values_out_of_range_are_refused(void **state)
         struct notes notes = {.items = both, .count = 2};
         assert_int_equal(midi_write(path, &notes, 480, 500000), STATUS_FAILED);
         assert_non_null(strstr(status_message(), path));
-        assert_nothing_is_left();
+        assert_directory_is_empty();
     }
     const int settings[][2] = {{0, 1}, {32768, 1},     {-1, 1},
                                {1, 0}, {1, 0x1000000}, {1, -1}};
@@ -392,10 +395,10 @@ static void values_out_of_range_are_refused(void **state)
                          STATUS_FAILED);
         assert_non_null(strstr(status_message(), path));
     }
-    assert_nothing_is_left();
+    assert_directory_is_empty();
 }
 
-static void a_missing_folder_is_named(void **state)
+static void missing_folder_is_reported_by_name(void **state)
 {
     (void)state;
     struct notes none = {0};
@@ -406,13 +409,13 @@ static void a_missing_folder_is_named(void **state)
 }
 
 /* A file size limit simulates a full disk. */
-static void a_full_disk_keeps_the_old_file(void **state)
+static void full_disk_keeps_the_old_file(void **state)
 {
     (void)state;
     uint64_t seed = 80;
     struct notes notes = {0}, none = {0};
     while (notes.count < 3000) {
-        struct note note = make((double)notes.count, 0.5, 60 + (int)draw(&seed, 12));
+        struct note note = make_note((double)notes.count, 0.5, 60 + (int)draw(&seed, 12));
         assert_int_equal(notes_append(&notes, &note), STATUS_OK);
     }
     assert_int_equal(midi_write(path, &none, 480, 500000), STATUS_OK);
@@ -428,7 +431,7 @@ static void a_full_disk_keeps_the_old_file(void **state)
     assert_int_equal(status, STATUS_FAILED);
     assert_non_null(strstr(status_message(), path));
     struct midi_file file = {0};
-    assert_files(1); /* only the old one */
+    assert_file_count(1); /* only the old one */
     read_back(&file);
     assert_int_equal(file.notes.count, 0);
     midi_free(&file);
@@ -438,19 +441,19 @@ static void a_full_disk_keeps_the_old_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(ends_are_rounded_to_nearest),
-        cmocka_unit_test(overlapping_notes_are_cut),
-        cmocka_unit_test(an_empty_piece_is_a_file),
-        cmocka_unit_test(the_form_is_the_one_promised),
-        cmocka_unit_test(unusual_percussion_comes_back),
-        cmocka_unit_test(random_pieces_come_back),
-        cmocka_unit_test(random_heaps_come_back_disjoint),
-        cmocka_unit_test(the_same_notes_give_the_same_bytes),
-        cmocka_unit_test(long_tracks_are_joined_from_parts),
-        cmocka_unit_test(the_work_grows_with_the_notes_alone),
+        cmocka_unit_test(times_are_rounded_to_the_nearest_tick),
+        cmocka_unit_test(overlapping_notes_are_truncated),
+        cmocka_unit_test(empty_piece_is_written),
+        cmocka_unit_test(file_layout_is_as_documented),
+        cmocka_unit_test(unusual_percussion_round_trips),
+        cmocka_unit_test(random_pieces_round_trip),
+        cmocka_unit_test(overlapping_random_notes_become_disjoint),
+        cmocka_unit_test(bytes_do_not_depend_on_the_order_of_notes),
+        cmocka_unit_test(long_tracks_are_joined_from_blocks),
+        cmocka_unit_test(writing_takes_linear_time),
         cmocka_unit_test(values_out_of_range_are_refused),
-        cmocka_unit_test(a_missing_folder_is_named),
-        cmocka_unit_test(a_full_disk_keeps_the_old_file),
+        cmocka_unit_test(missing_folder_is_reported_by_name),
+        cmocka_unit_test(full_disk_keeps_the_old_file),
     };
     return cmocka_run_group_tests(tests, make_directory, remove_directory);
 }

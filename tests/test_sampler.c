@@ -108,7 +108,7 @@ static void what_sounds_at_the_end_ends_there(void **state)
             size_t count = 0;
             const token *tokens = drawn(&run, row, &count);
             const struct notes *notes = &run.pieces[row];
-            int open = performance_hanging(tokens, count), at_end = 0;
+            int open = performance_sounding_count(tokens, count), at_end = 0;
             for (size_t k = 0; k < notes->count; k++) {
                 double end = notes->items[k].start + notes->items[k].duration;
                 uint32_t tick =

@@ -1,5 +1,6 @@
 /* wellformed: an independent check of token sequences, based on the token values in
- * encoding.h, looking back over the sequence instead of keeping a state. */
+ * performance.c and pianoroll.c, looking back over the sequence instead of keeping a
+ * state. */
 #ifndef TUTTI_TESTS_WELLFORMED_H
 #define TUTTI_TESTS_WELLFORMED_H
 
@@ -57,16 +58,16 @@ static inline const char *pianoroll_fault(const token *tokens, size_t i)
 }
 
 /* The number of pitches that sound after tokens[0..count) of the performance encoding. */
-static inline int performance_hanging(const token *tokens, size_t count)
+static inline int performance_sounding_count(const token *tokens, size_t count)
 {
-    int hanging = 0;
+    int sounding = 0;
     for (int pitch = 0; pitch < 128; pitch++)
         for (size_t j = count; j-- > 0;)
             if (tokens[j] == pitch || tokens[j] == 128 + pitch) {
-                hanging += tokens[j] == pitch;
+                sounding += tokens[j] == pitch;
                 break;
             }
-    return hanging;
+    return sounding;
 }
 
 /* Returns "" if the sequence is well formed (and, if `whole`, is one piece closed by
@@ -88,8 +89,8 @@ static inline const char *well_formed(const struct encoding *encoding,
     }
     if (whole && (count == 0 || tokens[count - 1] != encoding->end))
         return "no END";
-    if (whole && performance && performance_hanging(tokens, count))
-        return "a note hangs";
+    if (whole && performance && performance_sounding_count(tokens, count))
+        return "a note still sounds at END";
     return "";
 }
 

@@ -77,7 +77,7 @@ static enum status measure(struct bench *bench, bool json)
         bench_steps,  bench_generation, bench_preprocess};
     const bool prints = comm_rank(bench->comm) == 0 && !json;
     enum status status =
-        comm_agree(bench->comm, encoding_of_options(bench->options, &bench->encoding));
+        comm_agree(bench->comm, encoding_from_options(bench->options, &bench->encoding));
     if (status == STATUS_OK && prints)
         print_model(bench);
     for (size_t i = 0; status == STATUS_OK && i < sizeof parts / sizeof *parts; i++) {

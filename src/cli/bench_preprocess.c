@@ -27,7 +27,7 @@ static enum status make_piece(const struct composer *composer, const char *path,
     struct composition piece = {0};
     enum status status = composer_compose(composer, 1, number, &piece);
     if (status == STATUS_OK)
-        status = midi_write(path, &piece.notes, COMPOSER_TICKS, COMPOSER_TEMPO);
+        status = midi_write(path, &piece.notes, COMPOSER_TICKS_PER_BEAT, COMPOSER_TEMPO);
     if (status == STATUS_OK)
         status = file_read(path, 0, &corpus->bytes[number], &corpus->sizes[number]);
     corpus->size += corpus->sizes[number];

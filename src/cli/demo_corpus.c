@@ -33,7 +33,8 @@ static enum status write_piece(struct corpus_writer *writer, int64_t number, boo
     char *path = path_format("%s/piece-%04lld.mid", writer->folder, (long long)number);
     if (!path)
         return status_fail(STATUS_FAILED, "demo: out of memory");
-    status = midi_write_own(path, &writer->piece.notes, COMPOSER_TICKS, COMPOSER_TEMPO);
+    status = midi_write_nofollow(path, &writer->piece.notes, COMPOSER_TICKS_PER_BEAT,
+                                 COMPOSER_TEMPO);
     fprintf(writer->split, "%s\t%s\n", path, valid ? "valid" : "train");
     free(path);
     return status;

@@ -104,7 +104,7 @@ static enum status measure_model(struct doctor *doctor)
     struct params *params = malloc(sizeof *params); /* large */
     if (!params)
         return status_fail(STATUS_FAILED, "out of memory");
-    enum status status = encoding_of_options(&doctor->options, &encoding);
+    enum status status = encoding_from_options(&doctor->options, &encoding);
     if (status == STATUS_OK) {
         struct model_shape shape = model_shape_of(&doctor->options, encoding->vocabulary);
         status = params_layout(&shape, params);

@@ -36,7 +36,7 @@ static void report_primer(const char *path, const struct checkpoint *checkpoint,
                           const struct primer *primer)
 {
     char tempo[64] = "";
-    if (checkpoint->encoding->find_steps) /* other encodings have no beats */
+    if (checkpoint->encoding->find_grid_steps) /* other encodings have no beats */
         snprintf(tempo, sizeof tempo, ", continued at %.6g beats per minute",
                  6e7 / generator_tempo(primer));
     printable_line(stdout, "primer %s: %zu tokens, %.1f s%s", path, primer->tokens.count,

@@ -352,7 +352,7 @@ static enum status check_settings(const struct h5_file *file,
     struct encoding *encoding = NULL;
     enum status status = dataset_settings(dataset, &options);
     if (status == STATUS_OK)
-        status = encoding_of_options(&options, &encoding);
+        status = encoding_from_options(&options, &encoding);
     if (status == STATUS_OK && encoding_hash(encoding) != dataset->vocabulary_hash)
         status = status_fail(STATUS_FAILED,
                              "%s: /settings: data.encoding and data.grid are not those "

@@ -48,7 +48,7 @@ static enum status broadcast_partial(struct preprocess *preprocess,
 static enum status begin(struct preprocess *preprocess,
                          const struct preprocess_request *request, struct output *output)
 {
-    enum status status = encoding_of_options(request->options, &preprocess->encoding);
+    enum status status = encoding_from_options(request->options, &preprocess->encoding);
     if (comm_rank(preprocess->comm) == 0) {
         if (status == STATUS_OK)
             status = output_set_paths(request->output, request->replace, output);

@@ -17,7 +17,7 @@ double *silence_last_releases(const struct notes *notes, const struct encoding *
     for (size_t i = 0; last_release && i < notes->count; i++) {
         const struct note *note = &notes->items[i];
         double held = note->duration < longest ? note->duration : longest;
-        if (note->start + held > last && encoding->keeps(encoding, note))
+        if (note->start + held > last && encoding->encodes_note(encoding, note))
             last = note->start + held;
         last_release[i] = last;
     }
@@ -46,7 +46,7 @@ struct silence_part silence_find(const struct notes *notes,
     bool counted = false;        /* the current silence is counted in best.cuts */
     for (size_t i = 0; i < notes->count; i++) {
         const struct note *note = &notes->items[i];
-        bool sounds = encoding->keeps(encoding, note);
+        bool sounds = encoding->encodes_note(encoding, note);
         double silence_seconds = note->start - sound_end(end, release, max_silence);
         if (silence_seconds > max_silence) {
             best.cuts += !counted;
@@ -106,7 +106,7 @@ static double end_held_notes(struct midi_file *midi, double release, double max_
         if (held <= max_silence)
             continue;
         longest = held > longest ? held : longest;
-        midi_end_note(midi, note, tick);
+        midi_set_note_end(midi, note, tick);
     }
     if (longest > 0)
         notes_sort(notes); /* notes with equal start are sorted by length */
@@ -146,6 +146,6 @@ bool silence_cut(struct midi_file *midi, const struct encoding *encoding,
         add_reason(midi, "notes held for %.*f s after the last key", decimals(held),
                    held);
     if (notes->items[0].start > max_silence)
-        midi_start_at(midi, notes->items[0].start_tick);
+        midi_set_start(midi, notes->items[0].start_tick);
     return part.cuts > 0 || held > 0;
 }

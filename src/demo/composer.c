@@ -11,12 +11,12 @@
 #include "harmony.h"
 #include "base/rng.h"
 
-enum { VELOCITY = 80, ORGAN = 19, HALF_BEAT = COMPOSER_TICKS / 2 };
+enum { VELOCITY = 80, ORGAN = 19, HALF_BEAT = COMPOSER_TICKS_PER_BEAT / 2 };
 
-/* Weights of no ornament and of a turning note, relative to 1 for a voice's passing
+/* Weights of no ornament and of a neighbour note, relative to 1 for a voice's passing
  * note. */
-static const double plain_weight = 1.2;
-static const double turn_weight = 0.35;
+static const double no_ornament_weight = 1.2;
+static const double neighbour_weight = 0.35;
 
 struct composer {
     struct harmony harmony;
@@ -48,25 +48,25 @@ const uint8_t *composer_pitches(const struct composer *composer, int voicing)
     return composer->harmony.voicings[voicing].pitch;
 }
 
-int composer_beats(int place)
+int composer_beats(int slot)
 {
-    return harmony_beats((enum place)place);
+    return harmony_beats((enum slot)slot);
 }
 
-bool composer_breathes(int place)
+bool composer_ends_with_rest(int slot)
 {
-    return harmony_breathes((enum place)place);
+    return harmony_ends_with_rest((enum slot)slot);
 }
 
 uint8_t composer_ornament_pitch(const struct composer *composer, int voicing, int next,
                                 int ornament)
 {
     const struct voicing *all = composer->harmony.voicings;
-    return (uint8_t)harmony_ornament(&all[voicing], &all[next], ornament - 1);
+    return (uint8_t)harmony_ornament_pitch(&all[voicing], &all[next], ornament - 1);
 }
 
 /* Choices are collected with weights; normalise converts them to probabilities. */
-static void add(struct composer_choices *choices, int value, double weight)
+static void add_choice(struct composer_choices *choices, int value, double weight)
 {
     if (weight <= 0)
         return;
@@ -99,71 +99,74 @@ static bool can_reach(const struct composer *composer, int from, int chord)
     return false;
 }
 
-static void chord_choices(const struct composer *composer,
-                          const struct composer_state *state,
-                          struct composer_choices *out)
+static void add_chord_choices(const struct composer *composer,
+                              const struct composer_state *state,
+                              struct composer_choices *out)
 {
-    if (state->place == PLACE_NONE) {
-        add(out, CHORD_I, 1);
+    if (state->slot == SLOT_NONE) {
+        add_choice(out, CHORD_I, 1);
         return;
     }
     enum chord from = composer->harmony.voicings[state->voicing].chord;
     for (enum chord to = 0; to < CHORDS; to++) {
-        double weight = harmony_progression(from, to, (enum place)state->next_place);
+        double weight = harmony_progression_weight(from, to, (enum slot)state->next_slot);
         if (weight > 0 && can_reach(composer, state->voicing, (int)to))
-            add(out, (int)to, weight);
+            add_choice(out, (int)to, weight);
     }
 }
 
-static void voicing_choices(const struct composer *composer,
-                            const struct composer_state *state,
-                            struct composer_choices *out)
+static void add_voicing_choices(const struct composer *composer,
+                                const struct composer_state *state,
+                                struct composer_choices *out)
 {
     const struct harmony *harmony = &composer->harmony;
     for (int i = 0; i < harmony->count; i++) {
         const struct voicing *voicing = &harmony->voicings[i];
         if (voicing->key == state->key && voicing->chord == state->next_chord)
-            add(out, i,
-                state->place == PLACE_NONE ? harmony_opening_weight(voicing)
-                                           : voicing_weight(composer, state->voicing, i));
+            add_choice(out, i,
+                       state->slot == SLOT_NONE
+                           ? harmony_opening_weight(voicing)
+                           : voicing_weight(composer, state->voicing, i));
     }
 }
 
-static void ornament_choices(const struct composer *composer,
-                             const struct composer_state *state,
-                             struct composer_choices *out)
+static void add_ornament_choices(const struct composer *composer,
+                                 const struct composer_state *state,
+                                 struct composer_choices *out)
 {
     const struct voicing *from = &composer->harmony.voicings[state->voicing];
     const struct voicing *to = &composer->harmony.voicings[state->next_voicing];
-    add(out, COMPOSER_ORNAMENT_NONE, plain_weight);
+    add_choice(out, COMPOSER_ORNAMENT_NONE, no_ornament_weight);
     for (int voice = 0; voice < COMPOSER_VOICES; voice++) {
-        bool turns = from->pitch[voice] == to->pitch[voice];
-        if (harmony_ornament(from, to, voice))
-            add(out, 1 + voice, turns ? turn_weight : 1);
+        bool is_neighbour = from->pitch[voice] == to->pitch[voice];
+        if (harmony_ornament_pitch(from, to, voice))
+            add_choice(out, 1 + voice, is_neighbour ? neighbour_weight : 1);
     }
 }
 
-void composer_choices(const struct composer *composer, const struct composer_state *state,
-                      struct composer_choices *out)
+void composer_list_choices(const struct composer *composer,
+                           const struct composer_state *state,
+                           struct composer_choices *out)
 {
     out->count = 0;
     switch (state->stage) {
     case COMPOSER_KEY:
-        for (int key = 0; key < KEYS; key++)
-            add(out, key, 1);
+        for (int key = 0; key < HARMONY_KEYS; key++)
+            add_choice(out, key, 1);
         break;
-    case COMPOSER_PLACE:
-        for (int to = 0; to < PLACES; to++)
-            add(out, to, harmony_succession((enum place)state->place, (enum place)to));
+    case COMPOSER_SLOT:
+        for (int to = 0; to < SLOTS; to++)
+            add_choice(out, to,
+                       harmony_slot_probability((enum slot)state->slot, (enum slot)to));
         break;
     case COMPOSER_CHORD:
-        chord_choices(composer, state, out);
+        add_chord_choices(composer, state, out);
         break;
     case COMPOSER_VOICING:
-        voicing_choices(composer, state, out);
+        add_voicing_choices(composer, state, out);
         break;
     case COMPOSER_ORNAMENT:
-        ornament_choices(composer, state, out);
+        add_ornament_choices(composer, state, out);
         break;
     case COMPOSER_END:
         break;
@@ -175,8 +178,8 @@ void composer_choices(const struct composer *composer, const struct composer_sta
 static void advance(struct composer_state *state)
 {
     state->voicing = state->next_voicing;
-    state->place = state->next_place;
-    state->stage = COMPOSER_PLACE;
+    state->slot = state->next_slot;
+    state->stage = COMPOSER_SLOT;
 }
 
 void composer_choose(struct composer_state *state, int value)
@@ -184,11 +187,11 @@ void composer_choose(struct composer_state *state, int value)
     switch (state->stage) {
     case COMPOSER_KEY:
         state->key = value;
-        state->stage = COMPOSER_PLACE;
+        state->stage = COMPOSER_SLOT;
         break;
-    case COMPOSER_PLACE:
-        state->next_place = value;
-        state->stage = value == PLACE_END ? COMPOSER_END : COMPOSER_CHORD;
+    case COMPOSER_SLOT:
+        state->next_slot = value;
+        state->stage = value == SLOT_END ? COMPOSER_END : COMPOSER_CHORD;
         break;
     case COMPOSER_CHORD:
         state->next_chord = value;
@@ -197,7 +200,7 @@ void composer_choose(struct composer_state *state, int value)
     case COMPOSER_VOICING:
         state->next_voicing = value;
         state->stage = COMPOSER_ORNAMENT;
-        if (state->place == PLACE_NONE || composer_breathes(state->place))
+        if (state->slot == SLOT_NONE || composer_ends_with_rest(state->slot))
             advance(state);
         break;
     case COMPOSER_ORNAMENT:
@@ -212,7 +215,7 @@ void composer_choose(struct composer_state *state, int value)
 static enum status add_note(struct notes *notes, int voice, int pitch, uint32_t start,
                             uint32_t duration)
 {
-    const double seconds_per_tick = COMPOSER_TEMPO * 1e-6 / COMPOSER_TICKS;
+    const double seconds_per_tick = COMPOSER_TEMPO * 1e-6 / COMPOSER_TICKS_PER_BEAT;
     struct note note = {.start = start * seconds_per_tick,
                         .duration = duration * seconds_per_tick,
                         .start_tick = start,
@@ -236,15 +239,15 @@ static enum status write_chord(struct piece_writer *writer,
                                const struct composer_state *state, int ornament, int next)
 {
     const uint8_t *pitches = composer_pitches(writer->composer, state->voicing);
-    uint32_t ticks = (uint32_t)composer_beats(state->place) * COMPOSER_TICKS;
-    uint32_t sounding = composer_breathes(state->place) ? ticks - HALF_BEAT : ticks;
+    uint32_t ticks = (uint32_t)composer_beats(state->slot) * COMPOSER_TICKS_PER_BEAT;
+    uint32_t sounding = composer_ends_with_rest(state->slot) ? ticks - HALF_BEAT : ticks;
     uint32_t start = writer->tick;
     enum status status = STATUS_OK;
     for (int voice = 0; voice < COMPOSER_VOICES && !status; voice++) {
-        bool moves = ornament == 1 + voice;
+        bool has_ornament = ornament == 1 + voice;
         status = add_note(writer->notes, voice, pitches[voice], start,
-                          moves ? sounding - HALF_BEAT : sounding);
-        if (status || !moves)
+                          has_ornament ? sounding - HALF_BEAT : sounding);
+        if (status || !has_ornament)
             continue;
         int pitch =
             composer_ornament_pitch(writer->composer, state->voicing, next, ornament);
@@ -275,14 +278,14 @@ static double entropy(const struct composer_choices *choices)
 static enum status apply_choice(struct piece_writer *writer, struct composer_state *state,
                                 int value)
 {
-    struct composer_state before = *state;
+    struct composer_state previous = *state;
     composer_choose(state, value);
-    bool next_begins = state->stage == COMPOSER_PLACE && before.place != PLACE_NONE;
-    if (!next_begins && state->stage != COMPOSER_END)
+    bool next_chord_begins = state->stage == COMPOSER_SLOT && previous.slot != SLOT_NONE;
+    if (!next_chord_begins && state->stage != COMPOSER_END)
         return STATUS_OK;
     int ornament =
-        before.stage == COMPOSER_ORNAMENT ? value : (int)COMPOSER_ORNAMENT_NONE;
-    return write_chord(writer, &before, ornament, state->voicing);
+        previous.stage == COMPOSER_ORNAMENT ? value : (int)COMPOSER_ORNAMENT_NONE;
+    return write_chord(writer, &previous, ornament, state->voicing);
 }
 
 enum status composer_compose(const struct composer *composer, uint64_t seed,
@@ -293,13 +296,13 @@ enum status composer_compose(const struct composer *composer, uint64_t seed,
     struct piece_writer writer = {composer, &out->notes, 0};
     enum status status = STATUS_OK;
     notes_clear(&out->notes);
-    out->notes.ticks_per_beat = COMPOSER_TICKS;
-    out->log_probability = out->expected = 0;
+    out->notes.ticks_per_beat = COMPOSER_TICKS_PER_BEAT;
+    out->log_probability = out->entropy = 0;
     for (uint64_t draws = 0; state.stage != COMPOSER_END && !status; draws++) {
-        composer_choices(composer, &state, &choices);
+        composer_list_choices(composer, &state, &choices);
         int i = draw(&choices, rng_uniform(seed, RNG_COMPOSE, piece, draws, 0));
         out->log_probability += log(choices.probability[i]);
-        out->expected += entropy(&choices);
+        out->entropy += entropy(&choices);
         status = apply_choice(&writer, &state, choices.value[i]);
     }
     notes_sort(&out->notes);

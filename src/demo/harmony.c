@@ -10,14 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEGREES = 7, OCTAVE = 12, UPPER = 3 };
+enum { DEGREES = 7, OCTAVE = 12, UPPER_VOICES = 3 };
 enum { DEGREE_FOURTH = 3, DEGREE_LEADING = 6 };
 enum mode { MAJOR, MINOR };
 
 static const struct {
     int tonic; /* pitch class */
     enum mode mode;
-} keys[KEYS] = {{0, MAJOR}, {9, MINOR}};
+} keys[HARMONY_KEYS] = {{0, MAJOR}, {9, MINOR}};
 
 /* Semitones above the tonic; minor is natural, and dominant chords raise the seventh.
  */
@@ -28,8 +28,8 @@ static const int scales[2][DEGREES] = {{0, 2, 4, 5, 7, 9, 11}, {0, 2, 3, 5, 7, 8
  */
 static const struct {
     int bass;
-    int ways;
-    int upper[2][UPPER];
+    int doublings;
+    int upper[2][UPPER_VOICES];
     bool raised; /* contains the leading note */
 } chords[CHORDS] = {
     [CHORD_I] = {0, 2, {{0, 2, 4}, {0, 0, 2}}, false},
@@ -62,63 +62,65 @@ static const float progression[CHORDS][CHORDS] = {
 #define TONIC [CHORD_I] = true, [CHORD_I6] = true, [CHORD_VI] = true
 #define SUBDOMINANT [CHORD_II6] = true, [CHORD_IV] = true
 #define DOMINANT [CHORD_V] = true, [CHORD_V7] = true, [CHORD_VII6] = true
-#define NOT_HOME [CHORD_I6] = true, [CHORD_VI] = true
+#define TONIC_SUBSTITUTE [CHORD_I6] = true, [CHORD_VI] = true
 
-/* The chords of a place, its length, and whether a breath follows. */
+/* The chords of a slot, its length, and whether it ends with a rest. */
 static const struct {
     int beats;
-    bool breath;
+    bool rest;
     bool chords[CHORDS];
-} places[PLACES] = {
-    [PLACE_OPEN_LONG] = {2, false, {TONIC}},
-    [PLACE_OPEN_FIRST] = {1, false, {TONIC}},
-    [PLACE_OPEN_SECOND] = {1, false, {TONIC}},
-    [PLACE_LEAD_LONG] = {2, false, {SUBDOMINANT}},
-    [PLACE_LEAD_FIRST] = {1, false, {SUBDOMINANT}},
-    [PLACE_LEAD_SECOND] = {1, false, {SUBDOMINANT}},
-    [PLACE_DRIVE_LONG] = {2, false, {DOMINANT}},
-    [PLACE_DRIVE_FIRST] = {1,
-                           false,
-                           {[CHORD_SIX_FOUR] = true,
-                            [CHORD_V] = true,
-                            [CHORD_V6] = true,
-                            [CHORD_VII6] = true}},
-    [PLACE_DRIVE_SECOND] = {1, false, {DOMINANT}},
-    [PLACE_TURN_LONG] = {2, false, {NOT_HOME}},
-    [PLACE_TURN_FIRST] = {1, false, {NOT_HOME}},
-    [PLACE_TURN_SECOND] = {1, false, {NOT_HOME}},
-    [PLACE_HALF] = {2, true, {[CHORD_V] = true}},
-    [PLACE_CLOSE] = {2, true, {[CHORD_I] = true}},
-    [PLACE_FINAL] = {COMPOSER_FINAL_BEATS, false, {[CHORD_I] = true}},
+} slots[SLOTS] = {
+    [SLOT_TONIC_LONG] = {2, false, {TONIC}},
+    [SLOT_TONIC_FIRST] = {1, false, {TONIC}},
+    [SLOT_TONIC_SECOND] = {1, false, {TONIC}},
+    [SLOT_SUBDOMINANT_LONG] = {2, false, {SUBDOMINANT}},
+    [SLOT_SUBDOMINANT_FIRST] = {1, false, {SUBDOMINANT}},
+    [SLOT_SUBDOMINANT_SECOND] = {1, false, {SUBDOMINANT}},
+    [SLOT_DOMINANT_LONG] = {2, false, {DOMINANT}},
+    [SLOT_DOMINANT_FIRST] = {1,
+                             false,
+                             {[CHORD_SIX_FOUR] = true,
+                              [CHORD_V] = true,
+                              [CHORD_V6] = true,
+                              [CHORD_VII6] = true}},
+    [SLOT_DOMINANT_SECOND] = {1, false, {DOMINANT}},
+    [SLOT_DECEPTIVE_LONG] = {2, false, {TONIC_SUBSTITUTE}},
+    [SLOT_DECEPTIVE_FIRST] = {1, false, {TONIC_SUBSTITUTE}},
+    [SLOT_DECEPTIVE_SECOND] = {1, false, {TONIC_SUBSTITUTE}},
+    [SLOT_HALF_CADENCE] = {2, true, {[CHORD_V] = true}},
+    [SLOT_FULL_CADENCE] = {2, true, {[CHORD_I] = true}},
+    [SLOT_FINAL] = {COMPOSER_FINAL_BEATS, false, {[CHORD_I] = true}},
 };
 
-#define OPEN [PLACE_OPEN_LONG] = 0.35F, [PLACE_OPEN_FIRST] = 0.65F
+#define OPENING [SLOT_TONIC_LONG] = 0.35F, [SLOT_TONIC_FIRST] = 0.65F
 #define AFTER_TONIC                                                                      \
-    [PLACE_LEAD_LONG] = 0.25F, [PLACE_LEAD_FIRST] = 0.45F, [PLACE_DRIVE_LONG] = 0.05F,   \
-    [PLACE_DRIVE_FIRST] = 0.15F, [PLACE_HALF] = 0.10F
+    [SLOT_SUBDOMINANT_LONG] = 0.25F, [SLOT_SUBDOMINANT_FIRST] = 0.45F,                   \
+    [SLOT_DOMINANT_LONG] = 0.05F, [SLOT_DOMINANT_FIRST] = 0.15F,                         \
+    [SLOT_HALF_CADENCE] = 0.10F
 #define AFTER_SUBDOMINANT                                                                \
-    [PLACE_DRIVE_LONG] = 0.25F, [PLACE_DRIVE_FIRST] = 0.55F, [PLACE_HALF] = 0.20F
+    [SLOT_DOMINANT_LONG] = 0.25F, [SLOT_DOMINANT_FIRST] = 0.55F,                         \
+    [SLOT_HALF_CADENCE] = 0.20F
 #define AFTER_DOMINANT                                                                   \
-    [PLACE_CLOSE] = 0.61F, [PLACE_FINAL] = 0.04F, [PLACE_TURN_LONG] = 0.15F,             \
-    [PLACE_TURN_FIRST] = 0.2F
+    [SLOT_FULL_CADENCE] = 0.61F, [SLOT_FINAL] = 0.04F, [SLOT_DECEPTIVE_LONG] = 0.15F,    \
+    [SLOT_DECEPTIVE_FIRST] = 0.2F
 
-static const float succession[PLACES][PLACES] = {
-    [PLACE_NONE] = {OPEN},
-    [PLACE_OPEN_LONG] = {AFTER_TONIC},
-    [PLACE_OPEN_FIRST] = {[PLACE_OPEN_SECOND] = 1},
-    [PLACE_OPEN_SECOND] = {AFTER_TONIC},
-    [PLACE_LEAD_LONG] = {AFTER_SUBDOMINANT},
-    [PLACE_LEAD_FIRST] = {[PLACE_LEAD_SECOND] = 1},
-    [PLACE_LEAD_SECOND] = {AFTER_SUBDOMINANT},
-    [PLACE_DRIVE_LONG] = {AFTER_DOMINANT},
-    [PLACE_DRIVE_FIRST] = {[PLACE_DRIVE_SECOND] = 1},
-    [PLACE_DRIVE_SECOND] = {AFTER_DOMINANT},
-    [PLACE_TURN_LONG] = {AFTER_TONIC},
-    [PLACE_TURN_FIRST] = {[PLACE_TURN_SECOND] = 1},
-    [PLACE_TURN_SECOND] = {AFTER_TONIC},
-    [PLACE_HALF] = {OPEN},
-    [PLACE_CLOSE] = {OPEN},
-    [PLACE_FINAL] = {[PLACE_END] = 1},
+static const float slot_transition[SLOTS][SLOTS] = {
+    [SLOT_NONE] = {OPENING},
+    [SLOT_TONIC_LONG] = {AFTER_TONIC},
+    [SLOT_TONIC_FIRST] = {[SLOT_TONIC_SECOND] = 1},
+    [SLOT_TONIC_SECOND] = {AFTER_TONIC},
+    [SLOT_SUBDOMINANT_LONG] = {AFTER_SUBDOMINANT},
+    [SLOT_SUBDOMINANT_FIRST] = {[SLOT_SUBDOMINANT_SECOND] = 1},
+    [SLOT_SUBDOMINANT_SECOND] = {AFTER_SUBDOMINANT},
+    [SLOT_DOMINANT_LONG] = {AFTER_DOMINANT},
+    [SLOT_DOMINANT_FIRST] = {[SLOT_DOMINANT_SECOND] = 1},
+    [SLOT_DOMINANT_SECOND] = {AFTER_DOMINANT},
+    [SLOT_DECEPTIVE_LONG] = {AFTER_TONIC},
+    [SLOT_DECEPTIVE_FIRST] = {[SLOT_DECEPTIVE_SECOND] = 1},
+    [SLOT_DECEPTIVE_SECOND] = {AFTER_TONIC},
+    [SLOT_HALF_CADENCE] = {OPENING},
+    [SLOT_FULL_CADENCE] = {OPENING},
+    [SLOT_FINAL] = {[SLOT_END] = 1},
 };
 
 static const struct {
@@ -129,44 +131,44 @@ static const struct {
 static const int spacing[COMPOSER_VOICES - 1] = {19, 12, 12};
 
 static const double temperature = 2.0; /* of the costs below */
-static const double cost_tail = 2.0;   /* excluded if above the best cost by more */
+static const double cost_margin = 2.0; /* excluded if above the best cost by more */
 static const double forbidden = HUGE_VAL;
 
-double harmony_succession(enum place from, enum place to)
+double harmony_slot_probability(enum slot from, enum slot to)
 {
-    return (double)succession[from][to];
+    return (double)slot_transition[from][to];
 }
 
-int harmony_beats(enum place place)
+int harmony_beats(enum slot slot)
 {
-    return places[place].beats;
+    return slots[slot].beats;
 }
 
-bool harmony_breathes(enum place place)
+bool harmony_ends_with_rest(enum slot slot)
 {
-    return places[place].breath;
+    return slots[slot].rest;
 }
 
-/* A repeated chord is perceived as a new one only after a breath. */
-double harmony_progression(enum chord from, enum chord to, enum place place)
+/* A repeated chord is perceived as a new one only after a rest. */
+double harmony_progression_weight(enum chord from, enum chord to, enum slot slot)
 {
-    bool opens = place == PLACE_OPEN_LONG || place == PLACE_OPEN_FIRST;
-    if (!places[place].chords[to] || (from == to && !opens))
+    bool opens = slot == SLOT_TONIC_LONG || slot == SLOT_TONIC_FIRST;
+    if (!slots[slot].chords[to] || (from == to && !opens))
         return 0;
     return (double)progression[from][to];
 }
 
 static int degree_class(int key, int degree, bool raised)
 {
-    int lift = raised && keys[key].mode == MINOR && degree == DEGREE_LEADING;
-    return (keys[key].tonic + scales[keys[key].mode][degree] + lift) % OCTAVE;
+    int alteration = raised && keys[key].mode == MINOR && degree == DEGREE_LEADING;
+    return (keys[key].tonic + scales[keys[key].mode][degree] + alteration) % OCTAVE;
 }
 
 /* The degree of that pitch among the chord's degrees, or -1. */
 static int chord_degree(int key, enum chord chord, int pitch)
 {
-    for (int i = 0; i < chords[chord].ways * UPPER; i++) {
-        int degree = chords[chord].upper[i / UPPER][i % UPPER];
+    for (int i = 0; i < chords[chord].doublings * UPPER_VOICES; i++) {
+        int degree = chords[chord].upper[i / UPPER_VOICES][i % UPPER_VOICES];
         if (degree_class(key, degree, chords[chord].raised) == pitch % OCTAVE)
             return degree;
     }
@@ -175,7 +177,7 @@ static int chord_degree(int key, enum chord chord, int pitch)
 
 static void sort_three(int *v)
 {
-    for (int i = 1; i < UPPER; i++)
+    for (int i = 1; i < UPPER_VOICES; i++)
         for (int j = i; j > 0 && v[j - 1] > v[j]; j--) {
             int swapped = v[j];
             v[j] = v[j - 1];
@@ -186,12 +188,12 @@ static void sort_three(int *v)
 /* True if the upper voices have exactly the degrees of one of the chord's doublings. */
 static bool is_complete(const struct voicing *v)
 {
-    int found[UPPER];
-    for (int i = 0; i < UPPER; i++)
+    int found[UPPER_VOICES];
+    for (int i = 0; i < UPPER_VOICES; i++)
         found[i] = v->degree[VOICE_TENOR + i];
     sort_three(found);
-    for (int way = 0; way < chords[v->chord].ways; way++)
-        if (memcmp(found, chords[v->chord].upper[way], sizeof found) == 0)
+    for (int i = 0; i < chords[v->chord].doublings; i++)
+        if (memcmp(found, chords[v->chord].upper[i], sizeof found) == 0)
             return true;
     return false;
 }
@@ -205,7 +207,7 @@ static void append_voicing(struct harmony *harmony, const struct voicing *voicin
 
 /* Enumerates voices from the bass upwards. If harmony->voicings is NULL, it only
  * counts. */
-static void extend_voicing(struct harmony *harmony, struct voicing *v, int voice)
+static void enumerate_voicings(struct harmony *harmony, struct voicing *v, int voice)
 {
     if (voice == COMPOSER_VOICES) {
         if (is_complete(v))
@@ -221,24 +223,26 @@ static void extend_voicing(struct harmony *harmony, struct voicing *v, int voice
         int degree = chord_degree(v->key, v->chord, pitch);
         if (voice == VOICE_BASS) {
             bool raised = chords[v->chord].raised;
-            int wanted = chords[v->chord].bass;
-            degree = degree_class(v->key, wanted, raised) == pitch % OCTAVE ? wanted : -1;
+            int bass_degree = chords[v->chord].bass;
+            degree = degree_class(v->key, bass_degree, raised) == pitch % OCTAVE
+                         ? bass_degree
+                         : -1;
         }
         if (degree < 0)
             continue;
         v->pitch[voice] = (uint8_t)pitch;
         v->degree[voice] = (uint8_t)degree;
-        extend_voicing(harmony, v, voice + 1);
+        enumerate_voicings(harmony, v, voice + 1);
     }
 }
 
 static void list_voicings(struct harmony *harmony)
 {
     harmony->count = 0;
-    for (int key = 0; key < KEYS; key++)
+    for (int key = 0; key < HARMONY_KEYS; key++)
         for (int chord = 0; chord < CHORDS; chord++) {
             struct voicing v = {.key = (uint8_t)key, .chord = (uint8_t)chord};
-            extend_voicing(harmony, &v, VOICE_BASS);
+            enumerate_voicings(harmony, &v, VOICE_BASS);
         }
 }
 
@@ -295,7 +299,7 @@ static bool is_unresolved(const struct voicing *a, const struct voicing *b, int 
     return false;
 }
 
-static double pair_cost(const struct voicing *a, const struct voicing *b)
+static double transition_cost(const struct voicing *a, const struct voicing *b)
 {
     double cost = 0.07 * abs(b->pitch[VOICE_SOPRANO] - 70);
     for (int voice = 0; voice < COMPOSER_VOICES; voice++) {
@@ -311,7 +315,7 @@ static double pair_cost(const struct voicing *a, const struct voicing *b)
 
 double harmony_opening_weight(const struct voicing *voicing)
 {
-    if (voicing->stranded)
+    if (voicing->is_dead_end)
         return 0;
     return exp(-abs(voicing->pitch[VOICE_SOPRANO] - 70) / 3.0);
 }
@@ -324,11 +328,11 @@ static void set_chord_weights(struct harmony *harmony, int a, int first, int end
     const struct voicing *from = &harmony->voicings[a];
     double best = HUGE_VAL;
     for (int b = first; b < end; b++)
-        best = fmin(best, pair_cost(from, &harmony->voicings[b]));
+        best = fmin(best, transition_cost(from, &harmony->voicings[b]));
     for (int b = first; b < end; b++) {
-        double cost = pair_cost(from, &harmony->voicings[b]);
-        bool done = cost < HUGE_VAL && cost <= best + cost_tail;
-        weight[b] = done ? (float)exp((best - cost) / temperature) : 0.0F;
+        double cost = transition_cost(from, &harmony->voicings[b]);
+        bool allowed = cost < HUGE_VAL && cost <= best + cost_margin;
+        weight[b] = allowed ? (float)exp((best - cost) / temperature) : 0.0F;
     }
 }
 
@@ -345,24 +349,24 @@ static void set_weights_from(struct harmony *harmony, int a)
     }
 }
 
-static bool leads_to(const struct harmony *harmony, int a, enum place place)
+static bool has_successor(const struct harmony *harmony, int a, enum slot slot)
 {
     const float *weight = harmony->weight + (size_t)a * (size_t)harmony->count;
     enum chord from = harmony->voicings[a].chord;
     for (int b = 0; b < harmony->count; b++)
         if (weight[b] > 0 &&
-            harmony_progression(from, harmony->voicings[b].chord, place) > 0)
+            harmony_progression_weight(from, harmony->voicings[b].chord, slot) > 0)
             return true;
     return false;
 }
 
-/* True if the piece can continue from this voicing in any place. */
+/* True if the piece can continue from this voicing in any slot. */
 static bool can_continue(const struct harmony *harmony, int a)
 {
-    for (enum place place = 0; place < PLACES; place++)
-        for (enum place next = 0; next < PLACE_END; next++)
-            if (places[place].chords[harmony->voicings[a].chord] &&
-                succession[place][next] > 0 && !leads_to(harmony, a, next))
+    for (enum slot slot = 0; slot < SLOTS; slot++)
+        for (enum slot next = 0; next < SLOT_END; next++)
+            if (slots[slot].chords[harmony->voicings[a].chord] &&
+                slot_transition[slot][next] > 0 && !has_successor(harmony, a, next))
                 return false;
     return true;
 }
@@ -372,12 +376,12 @@ static void prune(struct harmony *harmony)
 {
     size_t count = (size_t)harmony->count;
     for (size_t a = 0; a < count; a++) {
-        if (harmony->voicings[a].stranded || can_continue(harmony, (int)a))
+        if (harmony->voicings[a].is_dead_end || can_continue(harmony, (int)a))
             continue;
-        harmony->voicings[a].stranded = true;
+        harmony->voicings[a].is_dead_end = true;
         for (size_t from = 0; from < count; from++)
             harmony->weight[from * count + a] = 0;
-        a = (size_t)-1; /* voicings that lead only here are now stranded: restart */
+        a = (size_t)-1; /* voicings that lead only here are now dead ends: restart */
     }
 }
 
@@ -410,9 +414,9 @@ void harmony_free(struct harmony *harmony)
 static int scale_neighbour(const struct voicing *from, int voice, int step)
 {
     int degree = (from->degree[voice] + step + DEGREES) % DEGREES;
-    int class = degree_class(from->key, degree, false);
+    int pitch_class = degree_class(from->key, degree, false);
     for (int semitones = 1; semitones <= 2; semitones++)
-        if ((from->pitch[voice] + step * semitones) % OCTAVE == class)
+        if ((from->pitch[voice] + step * semitones) % OCTAVE == pitch_class)
             return from->pitch[voice] + step * semitones;
     return 0;
 }
@@ -423,14 +427,15 @@ static bool fits_between(const struct voicing *chord, int voice, int pitch)
            (voice == VOICE_SOPRANO || pitch < chord->pitch[voice + 1]);
 }
 
-int harmony_ornament(const struct voicing *from, const struct voicing *to, int voice)
+int harmony_ornament_pitch(const struct voicing *from, const struct voicing *to,
+                           int voice)
 {
     int move = to->pitch[voice] - from->pitch[voice];
     int pitch = 0;
     if (abs(move) == 3 || abs(move) == 4) {
         pitch = scale_neighbour(from, voice, move > 0 ? 1 : -1);
-        int rest = abs(to->pitch[voice] - pitch);
-        if (rest != 1 && rest != 2)
+        int interval = abs(to->pitch[voice] - pitch);
+        if (interval != 1 && interval != 2)
             pitch = 0;
     } else if (move == 0 && voice == VOICE_SOPRANO) {
         pitch = scale_neighbour(from, voice, 1);

@@ -24,37 +24,37 @@ enum chord {
     CHORDS
 };
 
-enum { KEYS = 2 };
+enum { HARMONY_KEYS = 2 };
 
 /* A chord's position in its phrase. A phrase consists of two-beat blocks, each with one
- * function: tonic (OPEN, TURN), subdominant (LEAD), dominant (DRIVE), close. A block is
- * one LONG chord, or a FIRST and a SECOND one. */
-enum place {
-    PLACE_NONE, /* before the piece */
-    PLACE_OPEN_LONG,
-    PLACE_OPEN_FIRST,
-    PLACE_OPEN_SECOND,
-    PLACE_LEAD_LONG,
-    PLACE_LEAD_FIRST,
-    PLACE_LEAD_SECOND,
-    PLACE_DRIVE_LONG,
-    PLACE_DRIVE_FIRST,
-    PLACE_DRIVE_SECOND,
-    PLACE_TURN_LONG, /* deceptive cadence */
-    PLACE_TURN_FIRST,
-    PLACE_TURN_SECOND,
-    PLACE_HALF,  /* half cadence: the phrase ends on the dominant, with a breath */
-    PLACE_CLOSE, /* full cadence, and a breath */
-    PLACE_FINAL, /* full cadence, held to the end of the piece */
-    PLACE_END,   /* no chord */
-    PLACES
+ * function: TONIC, SUBDOMINANT, DOMINANT, DECEPTIVE (a substitute for the tonic) or a
+ * cadence. A block is one LONG chord, or a FIRST and a SECOND one. */
+enum slot {
+    SLOT_NONE, /* before the piece */
+    SLOT_TONIC_LONG,
+    SLOT_TONIC_FIRST,
+    SLOT_TONIC_SECOND,
+    SLOT_SUBDOMINANT_LONG,
+    SLOT_SUBDOMINANT_FIRST,
+    SLOT_SUBDOMINANT_SECOND,
+    SLOT_DOMINANT_LONG,
+    SLOT_DOMINANT_FIRST,
+    SLOT_DOMINANT_SECOND,
+    SLOT_DECEPTIVE_LONG,
+    SLOT_DECEPTIVE_FIRST,
+    SLOT_DECEPTIVE_SECOND,
+    SLOT_HALF_CADENCE, /* the phrase ends on the dominant, with a rest */
+    SLOT_FULL_CADENCE, /* the phrase ends on the tonic, with a rest */
+    SLOT_FINAL,        /* full cadence, held to the end of the piece */
+    SLOT_END,          /* no chord */
+    SLOTS
 };
 
 struct voicing {
     uint8_t pitch[COMPOSER_VOICES];
     uint8_t degree[COMPOSER_VOICES]; /* of the scale, 0-6 */
     uint8_t key, chord;
-    bool stranded; /* unused, because a piece could not continue from it */
+    bool is_dead_end; /* unused, because a piece could not continue from it */
 };
 
 struct harmony {
@@ -66,14 +66,14 @@ struct harmony {
 enum status harmony_create(struct harmony *out);
 void harmony_free(struct harmony *harmony);
 
-/* The probability that the place after `from` is `to`. */
-double harmony_succession(enum place from, enum place to);
+/* The probability that the slot after `from` is `to`. */
+double harmony_slot_probability(enum slot from, enum slot to);
 
-int harmony_beats(enum place place);
-bool harmony_breathes(enum place place); /* the last half beat is a rest */
+int harmony_beats(enum slot slot);
+bool harmony_ends_with_rest(enum slot slot); /* the last half beat is a rest */
 
-/* Weight of chord `to` following `from` in that place, regardless of voicings. */
-double harmony_progression(enum chord from, enum chord to, enum place place);
+/* Weight of chord `to` following `from` in that slot, regardless of voicings. */
+double harmony_progression_weight(enum chord from, enum chord to, enum slot slot);
 
 /* Weight of the voicing for an opening chord. */
 double harmony_opening_weight(const struct voicing *voicing);
@@ -81,6 +81,7 @@ double harmony_opening_weight(const struct voicing *voicing);
 /* The pitch of the voice's ornament between two voicings: the passing note if the voice
  * moves by a third, the upper neighbour if it is the soprano and stays; 0 if there is
  * none. */
-int harmony_ornament(const struct voicing *from, const struct voicing *to, int voice);
+int harmony_ornament_pitch(const struct voicing *from, const struct voicing *to,
+                           int voice);
 
 #endif

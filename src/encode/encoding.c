@@ -16,16 +16,17 @@ static const struct encoding *const encodings[] = {
 };
 _Static_assert(sizeof encodings / sizeof *encodings == ENCODINGS, "one row each");
 
-static enum status create(const struct encoding *kind, const char *grid,
+static enum status create(const struct encoding *prototype, const char *grid,
                           struct encoding **out)
 {
     *out = NULL;
     struct encoding *encoding = malloc(sizeof *encoding);
     if (!encoding)
         return status_fail(STATUS_FAILED, "no memory for an encoding");
-    *encoding = *kind;
-    enum status status =
-        kind->configure ? kind->configure(encoding, grid ? grid : "") : STATUS_OK;
+    *encoding = *prototype;
+    enum status status = prototype->configure
+                             ? prototype->configure(encoding, grid ? grid : "")
+                             : STATUS_OK;
     if (status == STATUS_OK)
         *out = encoding;
     else
@@ -33,7 +34,7 @@ static enum status create(const struct encoding *kind, const char *grid,
     return status;
 }
 
-static enum status unknown(const char *name)
+static enum status fail_unknown(const char *name)
 {
     char names[160] = "";
     for (int i = 0; i < ENCODINGS; i++) {
@@ -50,10 +51,10 @@ enum status encoding_create(const char *name, const char *grid, struct encoding 
     for (int i = 0; i < ENCODINGS; i++)
         if (strcmp(name, encodings[i]->name) == 0)
             return create(encodings[i], grid, out);
-    return unknown(name);
+    return fail_unknown(name);
 }
 
-enum status encoding_of_options(const struct options *options, struct encoding **out)
+enum status encoding_from_options(const struct options *options, struct encoding **out)
 {
     return create(encodings[options->data.encoding], options->data.grid, out);
 }

@@ -8,9 +8,9 @@
  * decode(encode(x)) equals x after applying the rules of the encoding. Both existing
  * encodings have these rules: Percussion (as marked in the notes) is dropped, as are
  * program, channel, port and track: the piece becomes a piece for one instrument. Start
- * and end are rounded to the nearest step of an absolute grid (halves up), so errors do
- * not accumulate. A note whose length would round to 0 gets one step. Silence before the
- * first note is dropped. Decoded notes have program, channel and track 0.
+ * and end are rounded to the nearest step of an absolute time grid (halves up), so errors
+ * do not accumulate. A note whose length would round to 0 gets one step. Silence before
+ * the first note is dropped. Decoded notes have program, channel and track 0.
  *
  * An encoding receives notes (midi/notes.h). Of the tempo map it knows only the seconds
  * of the notes; the reader keeps no time signatures, so the position of bar lines is
@@ -20,7 +20,7 @@
  * - Time advances by tokens whose length is fixed: token_seconds depends on the token
  *   alone, and its sum over a piece equals grammar.seconds. An encoding with absolute
  *   positions (Bar, Position) would require a change of this interface.
- * - With find_steps, each token of token_seconds > 0 is exactly one step.
+ * - With find_grid_steps, each token of token_seconds > 0 is exactly one grid step.
  * - The grammar limits the number of tokens at one instant, and always allows a token
  *   that sounds or one that advances time; it does not depend on random numbers.
  * - The tokens do not depend on the order of notes that begin in the same step.
@@ -63,14 +63,15 @@ struct grammar {
     double seconds; /* by which the tokens so far advance time */
     int onsets;     /* NOTE_ON (or newly sounding keys) so far */
 
-    uint64_t time;         /* seconds in steps: 10 ms, or the grid's; exact */
+    uint64_t time;         /* seconds in grid steps: 10 ms, or the grid's; exact */
     uint8_t velocity;      /* performance: in force, 0 before the first VELOCITY */
     bool velocity_pending; /* performance: a VELOCITY awaits its NOTE_ON */
-    int last_pitch;        /* pianoroll: highest key of this step so far, -1: none */
+    int last_key;          /* pianoroll: highest key of this step so far, -1: none */
     int sounding_count;
     bool sounding[128]; /* by pitch; pianoroll: in the current step */
-    bool before[128];   /* by pitch; performance: sounding since before this instant;
-                           pianoroll: sounding in the previous step */
+    /* by pitch; performance: sounding since before this instant; pianoroll: sounding in
+     * the previous step */
+    bool sounding_before[128];
 };
 
 /* Immutable; created by encoding_create, freed with encoding_free. */
@@ -82,32 +83,33 @@ struct encoding {
     bool has_frames;           /* each token of token_seconds > 0 ends one frame, and
                                   `evaluate` also reports nats per frame (as
                                   Boulanger-Lewandowski et al., 2012) */
-    double seconds_per_step;   /* performance: 0.01; pianoroll: of a decoded STEP, at 120
-                                  beats per minute */
-    double tokens_per_step;    /* limits the tokens of a generated piece (sampler.h), so
-                                  it must be far above the average of any music.
-                                  performance: 10; the densest of 3600 files has 1.1.
-                                  pianoroll: 44, half of the keys; the densest has 13 */
+
+    /* performance: 0.01; pianoroll: of a decoded STEP, at 120 beats per minute */
+    double seconds_per_grid_step;
+    /* Limits the tokens of a generated piece (sampler.h), so it must be far above the
+     * average of any music. performance: 10; the densest of 3600 files has 1.1.
+     * pianoroll: 44, half of the keys; the densest has 13. */
+    double tokens_per_grid_step;
 
     /* Parses data.grid into a new copy of the table. NULL if the encoding has no grid.
      * STATUS_MISUSE for an invalid grid. */
     enum status (*configure)(struct encoding *self, const char *grid);
 
-    /* True if encode keeps the note; false for percussion and a pitch out of range. */
-    bool (*keeps)(const struct encoding *self, const struct note *note);
+    /* True if the note is encoded; false for percussion and a pitch out of range. */
+    bool (*encodes_note)(const struct encoding *self, const struct note *note);
 
-    /* Appends the tokens of a piece, without END; nothing if it keeps no notes. `notes`
+    /* Appends the tokens of a piece, without END; nothing if no note is encoded. `notes`
      * must be in the order of notes_sort. STATUS_FAILED if out of memory, or if the piece
      * would have more than ENCODING_TOKENS_MAX tokens; *out is then unchanged. */
     enum status (*encode)(const struct encoding *self, const struct notes *notes,
                           struct tokens *out);
 
-    /* The position of encode's steps in the file, in ticks, possibly fractional: step n
-     * begins at first + n * length, and every token of token_seconds > 0 advances one
-     * step. NULL if a step has no fixed length in ticks (performance). STATUS_FAILED if
-     * out of memory. */
-    enum status (*find_steps)(const struct encoding *self, const struct notes *notes,
-                              double *first, double *length);
+    /* The position of encode's grid steps in the file, in ticks, possibly fractional:
+     * step n begins at first + n * length, and every token of token_seconds > 0 advances
+     * one step. NULL if a step has no fixed length in ticks (performance). STATUS_FAILED
+     * if out of memory. */
+    enum status (*find_grid_steps)(const struct encoding *self, const struct notes *notes,
+                                   double *first, double *length);
 
     /* Appends the notes of a token sequence, then sorts. Ticks are computed for 480 ticks
      * per beat and 120 beats per minute. END is skipped. Malformed sequences are
@@ -151,7 +153,7 @@ enum status encoding_create(const char *name, const char *grid, struct encoding 
 
 /* Creates the encoding selected by data.encoding and data.grid. Errors as for
  * encoding_create. */
-enum status encoding_of_options(const struct options *options, struct encoding **out);
+enum status encoding_from_options(const struct options *options, struct encoding **out);
 void encoding_free(struct encoding *encoding); /* NULL is fine */
 
 /* Fingerprint of every token's name and value, the encoding's name and its grid. A

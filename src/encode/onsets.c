@@ -38,14 +38,14 @@ void onsets_normalise(struct onsets *onsets)
     if (!sorted)
         qsort(onsets->items, onsets->count, sizeof *onsets->items, compare_starts);
     uint32_t first = onsets->count ? onsets->items[0].start : 0;
-    onsets->first = first;
+    onsets->offset = first;
     for (size_t i = 0; i < onsets->count; i++) {
         onsets->items[i].start -= first;
         onsets->items[i].end -= first;
     }
 }
 
-bool onsets_multi_instrument(const struct onsets *onsets)
+bool onsets_are_multi_instrument(const struct onsets *onsets)
 {
     uint16_t differ = 0;
     for (size_t i = 1; i < onsets->count; i++)
@@ -53,19 +53,19 @@ bool onsets_multi_instrument(const struct onsets *onsets)
     return differ != 0;
 }
 
-struct struck {           /* onsets of one pitch of an instrument, scanned backwards */
-    uint32_t next, after; /* the next one, and the one after it */
+struct next_onsets {        /* of one pitch of an instrument, scanned backwards */
+    uint32_t first, second; /* the next onset, and the one after it */
 };
 
 /* [instruments][PITCHES], without onsets. NULL if out of memory. */
-static struct struck *make_table(const struct onsets *onsets)
+static struct next_onsets *allocate_table(const struct onsets *onsets)
 {
     size_t instruments = 0;
     for (size_t i = 0; i < onsets->count; i++)
         if (onsets->items[i].instrument >= instruments)
             instruments = onsets->items[i].instrument + (size_t)1;
-    size_t size = (instruments ? instruments : 1) * PITCHES * sizeof(struct struck);
-    struct struck *table = malloc(size);
+    size_t size = (instruments ? instruments : 1) * PITCHES * sizeof(struct next_onsets);
+    struct next_onsets *table = malloc(size);
     if (table)
         memset(table, 0xFF, size); /* no onset: UINT32_MAX */
     return table;
@@ -73,23 +73,24 @@ static struct struck *make_table(const struct onsets *onsets)
 
 enum status onsets_truncate(struct onsets *onsets)
 {
-    struct struck *table = make_table(onsets);
+    struct next_onsets *table = allocate_table(onsets);
     if (!table)
         return status_fail(STATUS_FAILED, "no memory to encode %zu notes", onsets->count);
     for (size_t i = onsets->count; i-- > 0;) {
         struct onset *onset = &onsets->items[i];
-        struct struck *struck =
+        struct next_onsets *next =
             &table[onset->instrument * (size_t)PITCHES + onset->pitch];
-        if (struck->next != onset->start)
-            *struck = (struct struck){onset->start, struck->next};
-        if (onset->end > struck->after)
-            onset->end = struck->after;
+        if (next->first != onset->start)
+            *next = (struct next_onsets){onset->start, next->first};
+        if (onset->end > next->second)
+            onset->end = next->second;
     }
     free(table);
     return STATUS_OK;
 }
 
-enum status encoding_too_long(const struct encoding *encoding, const struct notes *notes)
+enum status encoding_fail_too_long(const struct encoding *encoding,
+                                   const struct notes *notes)
 {
     char grid[64] = "";
     if (encoding->grid.ticks)

@@ -17,7 +17,7 @@ struct onset { /* a note on the grid; start < end, in steps from the piece's fir
 struct onsets { /* sorted by start; zero-initialise; free with onsets_free */
     struct onset *items;
     size_t count;
-    uint32_t first; /* original step of step 0; see onsets_normalise */
+    uint32_t offset; /* original step of step 0; see onsets_normalise */
 };
 
 enum { CHANNELS = 16 };
@@ -31,11 +31,11 @@ static inline uint16_t onset_instrument(const struct note *note)
 enum status onsets_allocate(struct onsets *onsets, size_t capacity);
 
 /* Sorts the onsets by start (in any order within a step) and shifts them, so that the
- * first is at step 0; `first` is set to its original step. */
+ * first is at step 0; `offset` is set to its original step. */
 void onsets_normalise(struct onsets *onsets);
 
 /* True if there are several instruments. */
-bool onsets_multi_instrument(const struct onsets *onsets);
+bool onsets_are_multi_instrument(const struct onsets *onsets);
 
 /* Ends each note where the same instrument plays its pitch again. STATUS_FAILED if out of
  * memory. */
@@ -43,7 +43,8 @@ enum status onsets_truncate(struct onsets *onsets);
 void onsets_free(struct onsets *onsets);
 
 /* STATUS_FAILED with the message that the piece is too long to be encoded. */
-enum status encoding_too_long(const struct encoding *encoding, const struct notes *notes);
+enum status encoding_fail_too_long(const struct encoding *encoding,
+                                   const struct notes *notes);
 
 /* Appends a note from `start` to `end` seconds, unless its length is zero. */
 enum status decoded_append(struct notes *out, double start, double end, int pitch,

@@ -60,15 +60,15 @@ static int bin_velocity(int bin)
 /* ---- notes -> tokens ---- */
 
 struct encoder {
-    token *at; /* the next token to write */
-    uint32_t now;
+    token *at;         /* the next token to write */
+    uint32_t time;     /* in steps */
     uint32_t next_end; /* earliest end of the sounding notes; NEVER: none */
     int bin;           /* velocity in force */
     bool multi_instrument;
-    struct pitch_set sounding, striking;
-    uint32_t end[PITCHES];        /* of the sounding notes */
-    uint32_t strike_end[PITCHES]; /* of the notes that begin in this step */
-    uint8_t strike_velocity[PITCHES];
+    struct pitch_set sounding, starting;
+    uint32_t end[PITCHES];          /* of the sounding notes */
+    uint32_t starting_end[PITCHES]; /* of the notes that begin in this step */
+    uint8_t starting_velocity[PITCHES];
 };
 
 /* The nearest step, halves rounded up; seconds >= 0, and far below 2^63 steps. */
@@ -77,14 +77,14 @@ static uint32_t nearest_step(double seconds)
     return (uint32_t)(int64_t)(seconds * STEPS_PER_SECOND + 0.5);
 }
 
-static bool performance_keeps(const struct encoding *self, const struct note *note)
+static bool performance_encodes_note(const struct encoding *self, const struct note *note)
 {
     (void)self;
     return !note->percussion;
 }
 
-static enum status make_onsets(const struct encoding *self, const struct notes *notes,
-                               struct onsets *onsets)
+static enum status quantise_notes(const struct encoding *self, const struct notes *notes,
+                                  struct onsets *onsets)
 {
     const double longest = (double)ENCODING_TOKENS_MAX * SHIFT_MAX / STEPS_PER_SECOND;
     enum status status = onsets_allocate(onsets, notes->count);
@@ -92,11 +92,11 @@ static enum status make_onsets(const struct encoding *self, const struct notes *
         return status;
     for (size_t i = 0; i < notes->count; i++) {
         const struct note *note = &notes->items[i];
-        if (!performance_keeps(self, note))
+        if (!performance_encodes_note(self, note))
             continue;
         double end = note->start + note->duration;
         if (!(end < longest))
-            return encoding_too_long(self, notes);
+            return encoding_fail_too_long(self, notes);
         uint32_t first = nearest_step(note->start), last = nearest_step(end);
         onsets->items[onsets->count++] =
             (struct onset){first, last > first ? last : first + 1, note->pitch & 127,
@@ -106,7 +106,7 @@ static enum status make_onsets(const struct encoding *self, const struct notes *
     return STATUS_OK;
 }
 
-/* The earliest possible end of a struck pitch: it sounds at least while another
+/* The earliest possible end of a pitch that begins: it sounds at least while another
  * instrument holds it. (A single instrument does not hold it, because its previous note
  * ends.) */
 static uint32_t held_until(const struct encoder *encoder, unsigned pitch)
@@ -117,18 +117,18 @@ static uint32_t held_until(const struct encoder *encoder, unsigned pitch)
 
 /* Collects the onsets of step `time`, which begin at items[next]; returns the index after
  * the last. */
-static size_t gather(struct encoder *encoder, const struct onsets *onsets, size_t next,
-                     uint32_t time)
+static size_t collect_onsets(struct encoder *encoder, const struct onsets *onsets,
+                             size_t next, uint32_t time)
 {
     for (; next < onsets->count && onsets->items[next].start == time; next++) {
         const struct onset *onset = &onsets->items[next];
         unsigned pitch = onset->pitch;
-        bool merged = pitch_set_has(&encoder->striking, pitch);
-        uint32_t end = merged ? encoder->strike_end[pitch] : held_until(encoder, pitch);
-        encoder->strike_end[pitch] = end > onset->end ? end : onset->end;
-        if (!merged || encoder->strike_velocity[pitch] < onset->velocity)
-            encoder->strike_velocity[pitch] = onset->velocity;
-        pitch_set_add(&encoder->striking, pitch);
+        bool merged = pitch_set_has(&encoder->starting, pitch);
+        uint32_t end = merged ? encoder->starting_end[pitch] : held_until(encoder, pitch);
+        encoder->starting_end[pitch] = end > onset->end ? end : onset->end;
+        if (!merged || encoder->starting_velocity[pitch] < onset->velocity)
+            encoder->starting_velocity[pitch] = onset->velocity;
+        pitch_set_add(&encoder->starting, pitch);
     }
     return next;
 }
@@ -140,12 +140,12 @@ static void emit(struct encoder *encoder, int value)
 
 static void advance_to(struct encoder *encoder, uint32_t time)
 {
-    uint32_t gap = time - encoder->now;
+    uint32_t gap = time - encoder->time;
     for (; gap >= SHIFT_MAX; gap -= SHIFT_MAX)
         emit(encoder, TIME_SHIFT + SHIFT_MAX - 1);
     if (gap)
         emit(encoder, TIME_SHIFT + (int)gap - 1);
-    encoder->now = time;
+    encoder->time = time;
 }
 
 /* Whether a note ends is unpredictable, so the loop avoids the branch: a NOTE_OFF is
@@ -153,18 +153,18 @@ static void advance_to(struct encoder *encoder, uint32_t time)
  * note's own NOTE_OFF has not been written yet. */
 static void end_notes(struct encoder *encoder)
 {
-    if (encoder->next_end > encoder->now &&
-        !pitch_sets_intersect(&encoder->sounding, &encoder->striking))
+    if (encoder->next_end > encoder->time &&
+        !pitch_sets_intersect(&encoder->sounding, &encoder->starting))
         return;
     token *at = encoder->at;
     uint32_t next_end = NEVER;
     for (unsigned word = 0; word < PITCH_WORDS; word++) {
-        uint64_t left = encoder->sounding.words[word];
-        uint64_t struck = encoder->striking.words[word], ended = 0;
-        for (uint64_t bit; left; left -= bit) {
-            bit = left & -left;
-            unsigned pitch = word * 64 + (unsigned)__builtin_ctzll(left);
-            bool ends = encoder->end[pitch] <= encoder->now || struck & bit;
+        uint64_t remaining = encoder->sounding.words[word];
+        uint64_t starting = encoder->starting.words[word], ended = 0;
+        for (uint64_t bit; remaining; remaining -= bit) {
+            bit = remaining & -remaining;
+            unsigned pitch = word * 64 + (unsigned)__builtin_ctzll(remaining);
+            bool ends = encoder->end[pitch] <= encoder->time || starting & bit;
             *at = (token)(NOTE_OFF + pitch);
             at += ends;
             ended |= ends ? bit : 0;
@@ -183,17 +183,17 @@ static void begin_notes(struct encoder *encoder)
     uint32_t next_end = encoder->next_end;
     int bin = encoder->bin;
     for (unsigned word = 0; word < PITCH_WORDS; word++) {
-        uint64_t left = encoder->striking.words[word];
-        encoder->sounding.words[word] |= left;
-        encoder->striking.words[word] = 0;
-        for (; left; left &= left - 1) {
-            unsigned pitch = word * 64 + (unsigned)__builtin_ctzll(left);
-            int before = bin;
-            bin = velocity_bin(encoder->strike_velocity[pitch]);
+        uint64_t remaining = encoder->starting.words[word];
+        encoder->sounding.words[word] |= remaining;
+        encoder->starting.words[word] = 0;
+        for (; remaining; remaining &= remaining - 1) {
+            unsigned pitch = word * 64 + (unsigned)__builtin_ctzll(remaining);
+            int previous_bin = bin;
+            bin = velocity_bin(encoder->starting_velocity[pitch]);
             *at = (token)(VELOCITY + bin);
-            at += bin != before;
+            at += bin != previous_bin;
             *at++ = (token)(NOTE_ON + pitch);
-            uint32_t end = encoder->end[pitch] = encoder->strike_end[pitch];
+            uint32_t end = encoder->end[pitch] = encoder->starting_end[pitch];
             next_end = end < next_end ? end : next_end;
         }
     }
@@ -224,7 +224,7 @@ static void write_events(const struct onsets *onsets, bool multi_instrument,
     while (next < onsets->count || encoder.next_end != NEVER) {
         uint32_t onset = next < onsets->count ? onsets->items[next].start : NEVER;
         advance_to(&encoder, onset < encoder.next_end ? onset : encoder.next_end);
-        next = gather(&encoder, onsets, next, encoder.now);
+        next = collect_onsets(&encoder, onsets, next, encoder.time);
         end_notes(&encoder);
         begin_notes(&encoder);
     }
@@ -236,8 +236,8 @@ static enum status performance_encode(const struct encoding *self,
 {
     size_t count_before = out->count;
     struct onsets onsets = {0};
-    enum status status = make_onsets(self, notes, &onsets);
-    bool multi_instrument = onsets_multi_instrument(&onsets);
+    enum status status = quantise_notes(self, notes, &onsets);
+    bool multi_instrument = onsets_are_multi_instrument(&onsets);
     if (status == STATUS_OK && multi_instrument)
         status = onsets_truncate(&onsets);
     if (status == STATUS_OK)
@@ -245,7 +245,7 @@ static enum status performance_encode(const struct encoding *self,
     if (status == STATUS_OK && onsets.count > 0)
         write_events(&onsets, multi_instrument, out);
     if (status == STATUS_OK && out->count - count_before > ENCODING_TOKENS_MAX)
-        status = encoding_too_long(self, notes);
+        status = encoding_fail_too_long(self, notes);
     if (status != STATUS_OK)
         out->count = count_before;
     onsets_free(&onsets);
@@ -256,11 +256,11 @@ static enum status performance_encode(const struct encoding *self,
 
 struct decoder {
     struct notes *out;
-    uint64_t now;
+    uint64_t time; /* in steps */
     int velocity;
     bool sounding[PITCHES];
-    uint64_t began[PITCHES];
-    int struck[PITCHES]; /* velocity */
+    uint64_t start[PITCHES];
+    int onset_velocity[PITCHES];
 };
 
 static enum status end_note(struct decoder *decoder, int pitch)
@@ -268,17 +268,17 @@ static enum status end_note(struct decoder *decoder, int pitch)
     if (!decoder->sounding[pitch])
         return STATUS_OK;
     decoder->sounding[pitch] = false;
-    return decoded_append(decoder->out, (double)decoder->began[pitch] / STEPS_PER_SECOND,
-                          (double)decoder->now / STEPS_PER_SECOND, pitch,
-                          decoder->struck[pitch]);
+    return decoded_append(decoder->out, (double)decoder->start[pitch] / STEPS_PER_SECOND,
+                          (double)decoder->time / STEPS_PER_SECOND, pitch,
+                          decoder->onset_velocity[pitch]);
 }
 
 static enum status begin_note(struct decoder *decoder, int pitch)
 {
     enum status status = end_note(decoder, pitch);
     decoder->sounding[pitch] = true;
-    decoder->began[pitch] = decoder->now;
-    decoder->struck[pitch] = decoder->velocity;
+    decoder->start[pitch] = decoder->time;
+    decoder->onset_velocity[pitch] = decoder->velocity;
     return status;
 }
 
@@ -289,7 +289,7 @@ static enum status decode_event(struct decoder *decoder, token value)
     if (value < TIME_SHIFT)
         return end_note(decoder, value - NOTE_OFF);
     if (value < VELOCITY)
-        decoder->now += (uint64_t)(value - TIME_SHIFT + 1);
+        decoder->time += (uint64_t)(value - TIME_SHIFT + 1);
     else if (value < END)
         decoder->velocity = bin_velocity(value - VELOCITY);
     return STATUS_OK;
@@ -350,7 +350,7 @@ static void performance_grammar_start(const struct encoding *self,
                                       struct grammar *grammar)
 {
     (void)self;
-    *grammar = (struct grammar){.last_pitch = -1};
+    *grammar = (struct grammar){.last_key = -1};
 }
 
 static void performance_grammar_allowed(const struct encoding *self,
@@ -361,7 +361,8 @@ static void performance_grammar_allowed(const struct encoding *self,
     for (int pitch = 0; pitch < PITCHES; pitch++) {
         bool sounding = grammar->sounding[pitch];
         allowed[NOTE_ON + pitch] = !sounding && grammar->velocity;
-        allowed[NOTE_OFF + pitch] = sounding && grammar->before[pitch] && !pending;
+        allowed[NOTE_OFF + pitch] =
+            sounding && grammar->sounding_before[pitch] && !pending;
     }
     for (int shift = 0; shift < SHIFT_MAX; shift++)
         allowed[TIME_SHIFT + shift] = !pending;
@@ -376,18 +377,18 @@ static void accept_note(struct grammar *grammar, int pitch, bool on)
 {
     grammar->sounding_count += (int)on - (int)grammar->sounding[pitch];
     grammar->sounding[pitch] = on;
-    grammar->before[pitch] = false;
+    grammar->sounding_before[pitch] = false;
     grammar->onsets += on;
     grammar->velocity_pending = grammar->velocity_pending && !on;
 }
 
 static void accept_end(struct grammar *grammar)
 {
-    struct grammar fresh = {.seconds = grammar->seconds,
-                            .time = grammar->time,
-                            .onsets = grammar->onsets,
-                            .last_pitch = -1};
-    *grammar = fresh;
+    struct grammar initial = {.seconds = grammar->seconds,
+                              .time = grammar->time,
+                              .onsets = grammar->onsets,
+                              .last_key = -1};
+    *grammar = initial;
 }
 
 static void performance_grammar_accept(const struct encoding *self,
@@ -401,7 +402,8 @@ static void performance_grammar_accept(const struct encoding *self,
     } else if (value < VELOCITY) {
         grammar->time += (uint64_t)(value - TIME_SHIFT + 1);
         grammar->seconds = (double)grammar->time / STEPS_PER_SECOND;
-        memcpy(grammar->before, grammar->sounding, sizeof grammar->before);
+        memcpy(grammar->sounding_before, grammar->sounding,
+               sizeof grammar->sounding_before);
     } else if (value < END) {
         grammar->velocity = (uint8_t)bin_velocity(value - VELOCITY);
         grammar->velocity_pending = grammar->sounding_count < PITCHES;
@@ -414,9 +416,9 @@ const struct encoding encoding_performance = {
     .name = "performance",
     .vocabulary = VOCABULARY,
     .end = END,
-    .seconds_per_step = 1.0 / STEPS_PER_SECOND,
-    .tokens_per_step = 10,
-    .keeps = performance_keeps,
+    .seconds_per_grid_step = 1.0 / STEPS_PER_SECOND,
+    .tokens_per_grid_step = 10,
+    .encodes_note = performance_encodes_note,
     .encode = performance_encode,
     .decode = performance_decode,
     .token_name = performance_token_name,

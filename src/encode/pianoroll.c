@@ -10,8 +10,8 @@
  *
  * The grammar forbids: a key at or below the last of its step; END within a step.
  *
- * The step of a tick is tick * multiply / divide (struct scale), in integers that fit in
- * 64 bits: the division need not be a multiple of the grid, and only the result is
+ * The step of a tick is tick * multiplier / divisor (struct scale), in integers that fit
+ * in 64 bits: the division need not be a multiple of the grid, and only the result is
  * rounded. SMPTE time has 24, 25, 30000/1001 or 30 frames per second, so 1001 times the
  * tick rate is an integer, and half a second is that integer divided by 2002, in ticks.
  */
@@ -30,7 +30,7 @@ enum {
     STEP = KEYS,
     END,
     VOCABULARY,
-    SMPTE_WHOLE = 1001,
+    SMPTE_SCALE = 1001,
     GRID_TERM_MAX = 10000
 };
 
@@ -52,9 +52,9 @@ static int read_term(const char **text)
 static int greatest_common_divisor(int a, int b)
 {
     while (b) {
-        int rest = a % b;
+        int remainder = a % b;
         a = b;
-        b = rest;
+        b = remainder;
     }
     return a;
 }
@@ -95,14 +95,14 @@ static enum status pianoroll_configure(struct encoding *self, const char *grid)
     double beats = self->grid.ticks
                        ? (double)self->grid.ticks / ENCODING_TICKS_PER_BEAT
                        : (double)self->grid.numerator / self->grid.denominator;
-    self->seconds_per_step = beats / 2; /* 120 beats per minute */
+    self->seconds_per_grid_step = beats / 2; /* 120 beats per minute */
     return STATUS_OK;
 }
 
 /* ---- notes -> tokens ---- */
 
-struct scale { /* step = round(tick * multiply / divide) */
-    uint64_t multiply, divide;
+struct scale { /* step = round(tick * multiplier / divisor) */
+    uint64_t multiplier, divisor;
 };
 
 static struct scale scale_of(const struct encoding_grid *grid, const struct notes *notes)
@@ -114,42 +114,42 @@ static struct scale scale_of(const struct encoding_grid *grid, const struct note
     if (notes->ticks_per_beat > 0)
         return (struct scale){denominator,
                               (uint64_t)llround(notes->ticks_per_beat) * numerator};
-    uint64_t rate = (uint64_t)llround(notes->ticks_per_second * SMPTE_WHOLE);
-    return (struct scale){denominator * 2 * SMPTE_WHOLE, rate * numerator};
+    uint64_t rate = (uint64_t)llround(notes->ticks_per_second * SMPTE_SCALE);
+    return (struct scale){denominator * 2 * SMPTE_SCALE, rate * numerator};
 }
 
 static uint64_t nearest_step(const struct scale *scale, uint64_t tick)
 {
-    return (2 * tick * scale->multiply + scale->divide) / (2 * scale->divide);
+    return (2 * tick * scale->multiplier + scale->divisor) / (2 * scale->divisor);
 }
 
-static bool pianoroll_keeps(const struct encoding *self, const struct note *note)
+static bool pianoroll_encodes_note(const struct encoding *self, const struct note *note)
 {
     (void)self;
     int key = note->pitch - LOWEST_PITCH;
     return !note->percussion && key >= 0 && key < KEYS;
 }
 
-static enum status make_onsets(const struct encoding *self, const struct notes *notes,
-                               struct onsets *onsets)
+static enum status quantise_notes(const struct encoding *self, const struct notes *notes,
+                                  struct onsets *onsets)
 {
     enum status status = onsets_allocate(onsets, notes->count);
     if (status != STATUS_OK)
         return status;
     struct scale scale = scale_of(&self->grid, notes);
-    if (scale.divide == 0 && notes->count)
+    if (scale.divisor == 0 && notes->count)
         return status_fail(STATUS_FAILED,
                            "notes without a division: neither ticks per beat nor "
                            "ticks per second");
     for (size_t i = 0; i < notes->count; i++) {
         const struct note *note = &notes->items[i];
-        if (!pianoroll_keeps(self, note))
+        if (!pianoroll_encodes_note(self, note))
             continue;
         uint64_t first = nearest_step(&scale, note->start_tick);
         uint64_t last =
             nearest_step(&scale, (uint64_t)note->start_tick + note->duration_ticks);
         if (last >= UINT32_MAX)
-            return encoding_too_long(self, notes);
+            return encoding_fail_too_long(self, notes);
         last = last > first ? last : first + 1;
         onsets->items[onsets->count++] = (struct onset){
             (uint32_t)first, (uint32_t)last, (uint8_t)(note->pitch - LOWEST_PITCH),
@@ -195,7 +195,7 @@ static enum status write_steps(const struct encoding *self, const struct notes *
             return status;
         write_step(&sounding, end, time, out);
         if (out->count > limit)
-            return encoding_too_long(self, notes);
+            return encoding_fail_too_long(self, notes);
     }
     return STATUS_OK;
 }
@@ -205,7 +205,7 @@ static enum status pianoroll_encode(const struct encoding *self,
 {
     size_t count_before = out->count;
     struct onsets onsets = {0};
-    enum status status = make_onsets(self, notes, &onsets);
+    enum status status = quantise_notes(self, notes, &onsets);
     if (status == STATUS_OK)
         status = write_steps(self, notes, &onsets, out);
     if (status != STATUS_OK)
@@ -214,15 +214,15 @@ static enum status pianoroll_encode(const struct encoding *self,
     return status;
 }
 
-static enum status pianoroll_find_steps(const struct encoding *self,
-                                        const struct notes *notes, double *first,
-                                        double *length)
+static enum status pianoroll_find_grid_steps(const struct encoding *self,
+                                             const struct notes *notes, double *first,
+                                             double *length)
 {
     struct scale scale = scale_of(&self->grid, notes);
     struct onsets onsets = {0};
-    enum status status = make_onsets(self, notes, &onsets);
-    *length = (double)scale.divide / (double)scale.multiply;
-    *first = onsets.first * *length;
+    enum status status = quantise_notes(self, notes, &onsets);
+    *length = (double)scale.divisor / (double)scale.multiplier;
+    *first = onsets.offset * *length;
     onsets_free(&onsets);
     return status;
 }
@@ -232,10 +232,10 @@ static enum status pianoroll_find_steps(const struct encoding *self,
 struct decoder {
     const struct encoding *encoding;
     struct notes *out;
-    uint64_t now;        /* in steps */
+    uint64_t time;       /* in grid steps */
     bool current[KEYS];  /* sounding in the current step */
     bool previous[KEYS]; /* sounding in the previous step */
-    uint64_t began[KEYS];
+    uint64_t start[KEYS];
 };
 
 /* Rounded once, so that the time of a step does not depend on how it was reached. */
@@ -253,20 +253,20 @@ static enum status decode_step(struct decoder *decoder)
     enum status status = STATUS_OK;
     for (int key = 0; key < KEYS && status == STATUS_OK; key++) {
         if (decoder->current[key] && !decoder->previous[key])
-            decoder->began[key] = decoder->now;
+            decoder->start[key] = decoder->time;
         if (!decoder->current[key] && decoder->previous[key])
             status = decoded_append(decoder->out,
-                                    step_seconds(decoder->encoding, decoder->began[key]),
-                                    step_seconds(decoder->encoding, decoder->now),
+                                    step_seconds(decoder->encoding, decoder->start[key]),
+                                    step_seconds(decoder->encoding, decoder->time),
                                     key + LOWEST_PITCH, ENCODING_VELOCITY);
     }
     memcpy(decoder->previous, decoder->current, sizeof decoder->previous);
     memset(decoder->current, 0, sizeof decoder->current);
-    decoder->now++;
+    decoder->time++;
     return status;
 }
 
-static bool step_unfinished(const struct decoder *decoder)
+static bool has_incomplete_step(const struct decoder *decoder)
 {
     for (int key = 0; key < KEYS; key++)
         if (decoder->current[key])
@@ -285,7 +285,7 @@ static enum status pianoroll_decode(const struct encoding *self, const token *to
         else if (tokens[i] == STEP)
             status = decode_step(&decoder);
     }
-    if (status == STATUS_OK && step_unfinished(&decoder))
+    if (status == STATUS_OK && has_incomplete_step(&decoder))
         status = decode_step(&decoder);
     if (status == STATUS_OK)
         status = decode_step(&decoder); /* a silent step, to end all notes */
@@ -312,7 +312,7 @@ static const char *pianoroll_token_name(const struct encoding *self, token value
 
 static double pianoroll_token_seconds(const struct encoding *self, token value)
 {
-    return value == STEP ? self->seconds_per_step : 0;
+    return value == STEP ? self->seconds_per_grid_step : 0;
 }
 
 static bool pianoroll_token_sounds(const struct encoding *self, token value)
@@ -326,7 +326,7 @@ static bool pianoroll_token_sounds(const struct encoding *self, token value)
 static void pianoroll_grammar_start(const struct encoding *self, struct grammar *grammar)
 {
     (void)self;
-    *grammar = (struct grammar){.last_pitch = -1};
+    *grammar = (struct grammar){.last_key = -1};
 }
 
 static void pianoroll_grammar_allowed(const struct encoding *self,
@@ -334,9 +334,9 @@ static void pianoroll_grammar_allowed(const struct encoding *self,
 {
     (void)self;
     for (int key = 0; key < KEYS; key++)
-        allowed[key] = key > grammar->last_pitch;
+        allowed[key] = key > grammar->last_key;
     allowed[STEP] = true;
-    allowed[END] = grammar->last_pitch < 0;
+    allowed[END] = grammar->last_key < 0;
 }
 
 static void accept_key(struct grammar *grammar, int key)
@@ -345,17 +345,17 @@ static void accept_key(struct grammar *grammar, int key)
     if (!grammar->sounding[pitch]) {
         grammar->sounding[pitch] = true;
         grammar->sounding_count++;
-        grammar->onsets += !grammar->before[pitch];
+        grammar->onsets += !grammar->sounding_before[pitch];
     }
-    grammar->last_pitch = key > grammar->last_pitch ? key : grammar->last_pitch;
+    grammar->last_key = key > grammar->last_key ? key : grammar->last_key;
 }
 
 static void begin_step(struct grammar *grammar)
 {
-    memcpy(grammar->before, grammar->sounding, sizeof grammar->before);
+    memcpy(grammar->sounding_before, grammar->sounding, sizeof grammar->sounding_before);
     memset(grammar->sounding, 0, sizeof grammar->sounding);
     grammar->sounding_count = 0;
-    grammar->last_pitch = -1;
+    grammar->last_key = -1;
 }
 
 static void pianoroll_grammar_accept(const struct encoding *self, struct grammar *grammar,
@@ -369,7 +369,7 @@ static void pianoroll_grammar_accept(const struct encoding *self, struct grammar
         grammar->seconds = step_seconds(self, grammar->time);
     } else if (value == END) {
         begin_step(grammar);
-        memset(grammar->before, 0, sizeof grammar->before);
+        memset(grammar->sounding_before, 0, sizeof grammar->sounding_before);
     }
 }
 
@@ -377,12 +377,12 @@ const struct encoding encoding_pianoroll = {
     .name = "pianoroll",
     .vocabulary = VOCABULARY,
     .end = END,
-    .tokens_per_step = KEYS / 2.0,
+    .tokens_per_grid_step = KEYS / 2.0,
     .has_frames = true,
     .configure = pianoroll_configure,
-    .keeps = pianoroll_keeps,
+    .encodes_note = pianoroll_encodes_note,
     .encode = pianoroll_encode,
-    .find_steps = pianoroll_find_steps,
+    .find_grid_steps = pianoroll_find_grid_steps,
     .decode = pianoroll_decode,
     .token_name = pianoroll_token_name,
     .token_seconds = pianoroll_token_seconds,

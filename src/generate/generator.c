@@ -75,10 +75,10 @@ static void apply_tempo(const struct encoding *encoding, const struct primer *pr
     for (size_t i = 0; i < piece->count; i++) {
         struct note *note = &piece->items[i];
         double start = note->start, end = note->start + note->duration;
-        note->start = keep_primer
-                          ? time_with_primer(primer, encoding->seconds_per_step, start)
-                          : start * primer->stretch;
-        end = keep_primer ? time_with_primer(primer, encoding->seconds_per_step, end)
+        note->start =
+            keep_primer ? time_with_primer(primer, encoding->seconds_per_grid_step, start)
+                        : start * primer->stretch;
+        end = keep_primer ? time_with_primer(primer, encoding->seconds_per_grid_step, end)
                           : end * primer->stretch;
         note->duration = end - note->start;
     }
@@ -135,6 +135,6 @@ enum status generator_write_own(const char *path, const struct notes *notes, int
 {
     enum status status = make_folder(path);
     return status == STATUS_OK
-               ? midi_write_own(path, notes, ENCODING_TICKS_PER_BEAT, tempo)
+               ? midi_write_nofollow(path, notes, ENCODING_TICKS_PER_BEAT, tempo)
                : status;
 }

@@ -60,10 +60,10 @@ static enum status time_steps(const struct encoding *encoding,
     primer->step_seconds = calloc(steps + 1, sizeof *primer->step_seconds);
     if (!primer->step_seconds)
         return status_fail(STATUS_FAILED, "no memory for a primer of %zu steps", steps);
-    double start = midi_moment_at(midi, first).seconds;
+    double start = midi_time_at(midi, first).seconds;
     for (size_t i = 0; i <= steps; i++)
         primer->step_seconds[i] =
-            midi_moment_at(midi, first + (double)i * length).seconds - start;
+            midi_time_at(midi, first + (double)i * length).seconds - start;
     return STATUS_OK;
 }
 
@@ -74,18 +74,18 @@ static enum status cut_primer(const struct encoding *encoding,
 {
     double first = 0, length = 0;
     enum status status = STATUS_OK;
-    if (encoding->find_steps)
-        status = encoding->find_steps(encoding, &midi->notes, &first, &length);
-    if (status == STATUS_OK && encoding->find_steps)
+    if (encoding->find_grid_steps)
+        status = encoding->find_grid_steps(encoding, &midi->notes, &first, &length);
+    if (status == STATUS_OK && encoding->find_grid_steps)
         status = time_steps(encoding, midi, first, length, primer);
     if (status != STATUS_OK)
         return status;
     primer->tokens.count = tokens_before(encoding, seconds, primer);
     primer->tempo = ENCODING_TEMPO;
-    if (!encoding->find_steps)
+    if (!encoding->find_grid_steps)
         return STATUS_OK;
-    struct midi_moment end = midi_moment_at(midi, first + (double)primer->steps * length);
-    primer->stretch = end.seconds_per_tick * length / encoding->seconds_per_step;
+    struct midi_time end = midi_time_at(midi, first + (double)primer->steps * length);
+    primer->stretch = end.seconds_per_tick * length / encoding->seconds_per_grid_step;
     if (end.tempo > 0)
         primer->tempo = end.tempo;
     return STATUS_OK;

@@ -76,8 +76,8 @@ static enum status check_primer(const struct encoding *encoding,
 
 static uint64_t tokens_max(const struct encoding *encoding, double seconds)
 {
-    double steps = (seconds + SAMPLER_SECONDS_BASE) / encoding->seconds_per_step;
-    return SAMPLER_TOKENS_BASE + (uint64_t)(encoding->tokens_per_step * steps);
+    double steps = (seconds + SAMPLER_SECONDS_BASE) / encoding->seconds_per_grid_step;
+    return SAMPLER_TOKENS_BASE + (uint64_t)(encoding->tokens_per_grid_step * steps);
 }
 
 static enum status allocate(struct sampler *sampler)

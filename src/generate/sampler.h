@@ -9,10 +9,10 @@
  * Sampling terminates for any model. The grammar limits the number of tokens at one
  * instant (performance: 384, pianoroll: 89), and a piece ends, with all its notes, after
  *   SAMPLER_TOKENS_BASE +
- *     tokens_per_step * (seconds + SAMPLER_SECONDS_BASE) / seconds_per_step
- * tokens after the primer, with the encoding's tokens_per_step and seconds_per_step. For
- * performance that is 1000 per second; the densest music averages 112 tokens per second,
- * and has 228 in its densest second.
+ *     tokens_per_grid_step * (seconds + SAMPLER_SECONDS_BASE) / seconds_per_grid_step
+ * tokens after the primer, with the rates of the encoding. For performance that is 1000
+ * per second; the densest music averages 112 tokens per second, and has 228 in its
+ * densest second.
  */
 #ifndef TUTTI_GENERATE_SAMPLER_H
 #define TUTTI_GENERATE_SAMPLER_H

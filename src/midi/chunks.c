@@ -12,7 +12,7 @@ enum {
     HEADER_SEARCH = 1024, /* a MacBinary block is 128 bytes */
     HEADER_LENGTH = 6,    /* bytes of the fields that SMF 1.0 defines */
     RIFF_HEADER = 12,
-    MOST_TRACKS = 65535
+    TRACKS_MAX = 65535
 };
 
 static uint32_t little_endian_32(const uint8_t *at)
@@ -26,21 +26,21 @@ static bool begins_with(const uint8_t *at, const uint8_t *end, const char *type)
 }
 
 /* RIFF RMID (MMA RP-029): narrows at..end to the data chunk, if there is one. */
-static void open_container(struct reader *reader)
+static void unwrap_riff(struct reader *reader)
 {
     const uint8_t *at = reader->at + RIFF_HEADER;
     while (reader->end - at >= CHUNK_HEADER) {
         uint32_t length = little_endian_32(at + 4);
-        size_t left = (size_t)(reader->end - at) - CHUNK_HEADER;
+        size_t remaining = (size_t)(reader->end - at) - CHUNK_HEADER;
         if (memcmp(at, "data", 4) == 0) {
-            if (length > left)
+            if (length > remaining)
                 reader->file->repairs |= MIDI_REPAIR_CONTAINER;
             reader->at = at + CHUNK_HEADER;
-            reader->end = reader->at + (length < left ? length : left);
+            reader->end = reader->at + (length < remaining ? length : remaining);
             return;
         }
         size_t padded = (size_t)length + (length & 1);
-        if (padded > left)
+        if (padded > remaining)
             return;
         at += CHUNK_HEADER + padded;
     }
@@ -51,7 +51,7 @@ static bool find_header(struct reader *reader)
     const uint8_t *begin = reader->at, *end = reader->end;
     if (end - begin >= RIFF_HEADER && begins_with(begin, end, "RIFF") &&
         begins_with(begin + 8, end, "RMID"))
-        open_container(reader);
+        unwrap_riff(reader);
     if (begins_with(reader->at, reader->end, "MThd"))
         return true;
     size_t size = (size_t)(end - begin);
@@ -70,9 +70,9 @@ static bool find_header(struct reader *reader)
 static bool read_division(struct reader *reader, uint32_t bits)
 {
     struct midi_file *file = reader->file;
-    int frames = 256 - (int)(bits >> 8), per_frame = (int)(bits & 0xff);
-    bool smpte =
-        (frames == 24 || frames == 25 || frames == 29 || frames == 30) && per_frame > 0;
+    int frames = 256 - (int)(bits >> 8), ticks_per_frame = (int)(bits & 0xff);
+    bool smpte = (frames == 24 || frames == 25 || frames == 29 || frames == 30) &&
+                 ticks_per_frame > 0;
     if (!smpte) {
         file->division = (int)bits;
         file->notes.ticks_per_beat = bits;
@@ -82,23 +82,23 @@ static bool read_division(struct reader *reader, uint32_t bits)
     }
     double rate = frames == 29 ? 30000.0 / 1001 : frames;
     file->division = (int)bits - 0x10000;
-    file->notes.ticks_per_second = rate * per_frame;
+    file->notes.ticks_per_second = rate * ticks_per_frame;
     return true;
 }
 
 static bool read_header(struct reader *reader)
 {
-    size_t left = (size_t)(reader->end - reader->at);
-    if (left < CHUNK_HEADER + HEADER_LENGTH)
+    size_t remaining = (size_t)(reader->end - reader->at);
+    if (remaining < CHUNK_HEADER + HEADER_LENGTH)
         return reader_skip(reader, "the file ends inside the header (%zu bytes of %d)",
-                           left, CHUNK_HEADER + HEADER_LENGTH);
+                           remaining, CHUNK_HEADER + HEADER_LENGTH);
     uint32_t length = big_endian_32(reader->at + 4);
     if (length < HEADER_LENGTH)
         return reader_skip(reader, "header of %u bytes (at least %d)", length,
                            HEADER_LENGTH);
-    if (length > left - CHUNK_HEADER)
+    if (length > remaining - CHUNK_HEADER)
         return reader_skip(reader, "header of %u bytes (the file has %zu more)", length,
-                           left - CHUNK_HEADER);
+                           remaining - CHUNK_HEADER);
     const uint8_t *fields = reader->at + CHUNK_HEADER;
     reader->file->format = (int)big_endian_16(fields);
     if (reader->file->format > 2) {
@@ -113,13 +113,13 @@ static bool read_header(struct reader *reader)
 static bool read_track(struct reader *reader)
 {
     struct midi_file *file = reader->file;
-    if (file->tracks == MOST_TRACKS)
-        return reader_skip(reader, "more than %d tracks", MOST_TRACKS);
-    size_t left = (size_t)(reader->end - reader->at) - CHUNK_HEADER;
+    if (file->tracks == TRACKS_MAX)
+        return reader_skip(reader, "more than %d tracks", TRACKS_MAX);
+    size_t remaining = (size_t)(reader->end - reader->at) - CHUNK_HEADER;
     size_t length = big_endian_32(reader->at + 4);
     const uint8_t *begin = reader->at + CHUNK_HEADER;
-    if (length > left) {
-        length = left;
+    if (length > remaining) {
+        length = remaining;
         file->repairs |= MIDI_REPAIR_LENGTH;
     }
     if (!track_read(reader, begin, begin + length, reader->end, &reader->at))

@@ -84,7 +84,7 @@ void track_release_keys(struct track *track, uint32_t first_word, uint32_t words
             note_off(track, word * 64 + (uint32_t)__builtin_ctzll(sounding[word]));
 }
 
-enum event_result track_pedal(struct track *track, uint32_t channel, uint8_t value)
+enum event_result track_append_pedal(struct track *track, uint32_t channel, uint8_t value)
 {
     uint16_t bit = (uint16_t)(1u << channel);
     uint16_t *down = &track->reader->pedals_down[track->port];
@@ -93,24 +93,24 @@ enum event_result track_pedal(struct track *track, uint32_t channel, uint8_t val
                         channel);
 }
 
-static enum event_result bank(struct track *track, uint32_t channel, uint8_t value)
+static enum event_result handle_bank(struct track *track, uint32_t channel, uint8_t value)
 {
     enum { FIRST_SPECIAL = 120 }; /* lower values matter only after an XG reset */
     struct reader *reader = track->reader;
-    reader->parts_differ |= value >= FIRST_SPECIAL;
+    reader->parts_need_replay |= value >= FIRST_SPECIAL;
     return track_append(track, &reader->parts, PART_BANK << PART_DATA_BITS | value,
                         channel);
 }
 
-static enum event_result control(struct track *track, uint32_t channel, uint8_t number,
-                                 uint8_t value)
+static enum event_result handle_controller(struct track *track, uint32_t channel,
+                                           uint8_t number, uint8_t value)
 {
     if (number == CONTROL_BANK)
-        return bank(track, channel, value);
+        return handle_bank(track, channel, value);
     if (number == MIDI_SUSTAIN)
-        return track_pedal(track, channel, value);
+        return track_append_pedal(track, channel, value);
     if (number == CONTROL_RESET)
-        return track_pedal(track, channel, 0);
+        return track_append_pedal(track, channel, 0);
     if (number != MIDI_ALL_SOUND_OFF && number < CONTROL_ALL_NOTES_OFF)
         return EVENT_READ;
     track_release_keys(track, channel * PITCHES / 64, PITCHES / 64);
@@ -118,10 +118,11 @@ static enum event_result control(struct track *track, uint32_t channel, uint8_t 
         track_append(track, &track->reader->pedals, MIDI_ALL_SOUND_OFF << 8, channel) !=
             EVENT_READ)
         return READER_STOPPED;
-    return track_append(track, &track->reader->offs, 0, channel);
+    return track_append(track, &track->reader->all_off, 0, channel);
 }
 
-static enum event_result program(struct track *track, uint32_t channel, uint32_t value)
+static enum event_result handle_program(struct track *track, uint32_t channel,
+                                        uint32_t value)
 {
     if (channel == PERCUSSION_CHANNEL)
         value |= PART_PERCUSSION;
@@ -143,15 +144,16 @@ static enum event_result read_channel_event(struct track *track, uint8_t status)
 /* A channel event with a data byte above 127 is ignored, unless the byte is a velocity or
  * the value of a controller. Not inlined, because that would slow down the common
  * path. */
-static __attribute__((noinline)) enum event_result read_damaged(struct track *track,
-                                                                uint8_t status)
+static __attribute__((noinline)) enum event_result repair_data_bytes(struct track *track,
+                                                                     uint8_t status)
 {
     size_t length = midi_data_length(status);
     const uint8_t *data = track->at, *high = data + (data[0] <= 127);
-    if (*high < FIRST_SYSTEM && !events_follow(data + length, track->end, status, true) &&
-        events_follow(high, track->end, 0, false)) {
+    if (*high < FIRST_SYSTEM &&
+        !events_are_plausible(data + length, track->end, status, true) &&
+        events_are_plausible(high, track->end, 0, false)) {
         track->file->repairs |= MIDI_REPAIR_SHORT;
-        track->running = track->last = *high;
+        track->running = track->last_status = *high;
         track->at = high + 1;
         return read_channel_event(track, *high); /* complete: checked */
     }
@@ -167,10 +169,10 @@ static enum event_result read_channel_event(struct track *track, uint8_t status)
     uint32_t kind = status >> 4, channel = status & 0xf;
     size_t length = midi_data_length(status);
     if ((size_t)(track->end - track->at) < length)
-        return EVENT_CUT;
+        return EVENT_TRUNCATED;
     uint8_t first = track->at[0], second = length == 2 ? track->at[1] : 0;
     if ((first | second) > 127) {
-        enum event_result result = read_damaged(track, status);
+        enum event_result result = repair_data_bytes(track, status);
         if (result != EVENT_REPAIRED)
             return result;
         second = 127;
@@ -180,9 +182,9 @@ static enum event_result read_channel_event(struct track *track, uint8_t status)
         return read_note(track, channel * PITCHES + first, kind == NOTE_ON ? second : 0);
     switch (kind) {
     case CONTROL:
-        return control(track, channel, first, second);
+        return handle_controller(track, channel, first, second);
     case PROGRAM:
-        return program(track, channel, first);
+        return handle_program(track, channel, first);
     default:
         return EVENT_READ;
     }
@@ -194,12 +196,12 @@ static enum event_result read_running_event(struct track *track)
     if (track->running)
         return read_channel_event(track, track->running);
     track->file->repairs |= MIDI_REPAIR_STATUS;
-    if (track->last) {
-        track->running = track->last;
+    if (track->last_status) {
+        track->running = track->last_status;
         return read_channel_event(track, track->running);
     }
     if (track->end - track->at < 2)
-        return EVENT_CUT;
+        return EVENT_TRUNCATED;
     track->at += 1 + (track->at[1] <= 127);
     return EVENT_READ;
 }
@@ -214,7 +216,7 @@ static enum event_result read_message(struct track *track)
         return read_running_event(track);
     track->at++;
     if (status < FIRST_SYSTEM) {
-        track->running = track->last = status;
+        track->running = track->last_status = status;
         return read_channel_event(track, status);
     }
     track->running = 0;
@@ -233,7 +235,7 @@ static enum event_result read_event(struct track *track)
         return result;
     track->tick += delta;
     if (track->at == track->end)
-        return EVENT_CUT;
+        return EVENT_TRUNCATED;
     return track->tick > UINT32_MAX ? EVENT_TOO_LATE : read_message(track);
 }
 
@@ -246,7 +248,7 @@ enum event_result track_read_events(struct track *track)
         enum event_result result = read_event(track);
         if (result == EVENT_READ)
             continue;
-        if (result == EVENT_CUT || result == EVENT_TOO_LATE) {
+        if (result == EVENT_TRUNCATED || result == EVENT_TOO_LATE) {
             track->at = at;
             track->tick = tick;
             track->running = running;

@@ -32,7 +32,7 @@ static enum event_result read_tempo(struct track *track, const uint8_t *data,
 enum event_result track_set_port(struct track *track)
 {
     struct ports *ports = &track->reader->ports;
-    track->port = ports_find(ports, track->port_name);
+    track->port = ports_find(ports, track->port_id);
     track->keys = ports_keys(ports, track->port);
     if (!track->keys) {
         reader_no_memory(track->reader);
@@ -45,7 +45,7 @@ enum event_result track_set_port(struct track *track)
 enum event_result track_read_meta(struct track *track)
 {
     if (track->at == track->end)
-        return EVENT_CUT;
+        return EVENT_TRUNCATED;
     uint8_t type = *track->at++;
     const uint8_t *data;
     uint32_t length;
@@ -57,11 +57,11 @@ enum event_result track_read_meta(struct track *track)
     if (type == META_TEMPO)
         return read_tempo(track, data, length);
     if (type == META_PORT && length > 0) {
-        track->port_name.number = data[0];
+        track->port_id.number = data[0];
         return track_set_port(track);
     }
     if (type == META_DEVICE) {
-        track->port_name.device = ports_find_device(&track->reader->ports, data, length);
+        track->port_id.device = ports_find_device(&track->reader->ports, data, length);
         return track_set_port(track);
     }
     if (type > 127)
@@ -73,8 +73,8 @@ enum event_result track_read_meta(struct track *track)
 
 static void collect_sysex(struct track *track, const uint8_t *data, uint32_t length)
 {
-    if (length > SYSEX_KEPT || track->sysex_length > SYSEX_KEPT - length) {
-        track->sysex_length = SYSEX_KEPT + 1;
+    if (length > SYSEX_BYTES_MAX || track->sysex_length > SYSEX_BYTES_MAX - length) {
+        track->sysex_length = SYSEX_BYTES_MAX + 1;
         return;
     }
     memcpy(track->sysex + track->sysex_length, data, length);
@@ -87,11 +87,11 @@ static enum event_result apply_sysex(struct track *track)
     struct reader *reader = track->reader;
     uint32_t value;
     uint8_t channel;
-    if (track->sysex_length > SYSEX_KEPT ||
+    if (track->sysex_length > SYSEX_BYTES_MAX ||
         !sysex_read(track->sysex, track->sysex_length - 1, &value, &channel))
         return EVENT_READ;
-    reader->parts_differ |= value >> PART_DATA_BITS == PART_MODE ||
-                            value == (PART_RESET << PART_DATA_BITS | SYSTEM_XG);
+    reader->parts_need_replay |= value >> PART_DATA_BITS == PART_MODE ||
+                                 value == (PART_RESET << PART_DATA_BITS | SYSTEM_XG);
     return track_append(track, &reader->parts, value, channel);
 }
 

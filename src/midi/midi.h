@@ -67,7 +67,7 @@
  *   bytes that are not a chunk        skipped to next MTrk     JUNK
  *   no End of Track                   the track ends there     NO_END
  *   events after End of Track         ignored                  AFTER_END
- *   bytes end inside an event         the track ends before it CUT
+ *   bytes end inside an event         the track ends before it TRUNCATED
  *   velocity, or value of a           taken as 127             DATA
  *     controller, above 127
  *   other data byte above 127,        the event is ignored     DATA
@@ -87,7 +87,7 @@
  *   division above 32767 that is not  ticks per quarter note   DIVISION
  *     an SMPTE division listed above
  *
- *   Skipped: no MThd; a header that is cut, shorter than 6 bytes or longer than the
+ *   Skipped: no MThd; a header that is truncated, shorter than 6 bytes or longer than the
  *   file; no MTrk, or more than 65535; division 0; 4 GiB of bytes or more; anything that
  *   exceeds a limit. The reason begins with the repairs so far, as they may be the cause.
  */
@@ -124,7 +124,7 @@ enum {
     MIDI_REPAIR_JUNK = 1 << 5,
     MIDI_REPAIR_NO_END = 1 << 6,
     MIDI_REPAIR_AFTER_END = 1 << 7,
-    MIDI_REPAIR_CUT = 1 << 8,
+    MIDI_REPAIR_TRUNCATED = 1 << 8,
     MIDI_REPAIR_SHORT = 1 << 9,
     MIDI_REPAIR_DATA = 1 << 10,
     MIDI_REPAIR_NUMBER = 1 << 11,
@@ -161,11 +161,11 @@ struct midi_file {
     int division; /* as it was read: ticks per quarter, or negative SMPTE */
     int tempo_events;
     double first_tempo;  /* microseconds per quarter note in force at tick 0; SMPTE: 0 */
-    uint32_t start_tick; /* where the piece begins in the file; see midi_start_at */
+    uint32_t start_tick; /* where the piece begins in the file; see midi_set_start */
     struct notes notes;  /* sorted; pedal not yet applied */
     struct midi_control *pedals; /* by tick; at equal ticks in the order of the file */
     size_t pedal_count, pedal_capacity;
-    void *scratch; /* private to the reader, reused from file to file */
+    void *reader; /* private, reused from file to file */
 };
 
 /* Reads a file's bytes. `file` must be zero-initialised before its first use and may be
@@ -184,28 +184,28 @@ void midi_free(struct midi_file *file);
 enum status midi_apply_pedal(struct midi_file *file);
 
 /* The tick nearest to `seconds` >= 0 of a file just read. Must not be called after
- * midi_start_at. */
+ * midi_set_start. */
 uint32_t midi_tick_at(const struct midi_file *file, double seconds);
 
-/* Ends a note of a file just read at `tick`, or at the note's start if that is later.
- * Must not be called after midi_start_at. */
-void midi_end_note(const struct midi_file *file, struct note *note, uint32_t tick);
+/* Sets the end of a note of a file just read to `tick`, or to the note's start if that is
+ * later. Must not be called after midi_set_start. */
+void midi_set_note_end(const struct midi_file *file, struct note *note, uint32_t tick);
 
 /* Makes `tick` the start of a piece just read, as if its file began there: ticks and
  * seconds of the notes count from it, and first_tempo is the tempo in force there. Notes
  * must not begin earlier. Drops the pedal events. Call it at most once per file. */
-void midi_start_at(struct midi_file *file, uint32_t tick);
+void midi_set_start(struct midi_file *file, uint32_t tick);
 
 /* A point in time of the piece. */
-struct midi_moment {
+struct midi_time {
     double seconds;          /* from the start of the file */
     double seconds_per_tick; /* in force there */
     int tempo;               /* microseconds per quarter note; 0 with SMPTE division */
 };
 
-/* The moment at `tick` >= 0 of the piece (see midi_start_at) last read into `file`, which
+/* The time at `tick` >= 0 of the piece (see midi_set_start) last read into `file`, which
  * must not have been skipped. At a tempo change, the tempo before it applies. */
-struct midi_moment midi_moment_at(const struct midi_file *file, double tick);
+struct midi_time midi_time_at(const struct midi_file *file, double tick);
 
 /* True if the path ends in .mid, .midi, .kar, .rmi or .smf, in upper or lower case. */
 bool midi_has_extension(const char *path);
@@ -230,7 +230,7 @@ enum status midi_write(const char *path, const struct notes *notes, int ticks_pe
                        int tempo);
 
 /* The same at a path chosen by the program; see file_write_nofollow. */
-enum status midi_write_own(const char *path, const struct notes *notes,
+enum status midi_write_nofollow(const char *path, const struct notes *notes,
                            int ticks_per_beat, int tempo);
 
 #endif

@@ -14,8 +14,8 @@
 #include "base/array.h"
 
 enum {
-    INSERTION_REACH = 32, /* a chord; beyond this distance merging is faster */
-    HASH_BATCH = 128      /* notes hashed at once */
+    INSERTION_DISTANCE_MAX = 32, /* a chord; beyond this distance merging is faster */
+    HASH_BLOCK = 128             /* notes hashed at once */
 };
 
 enum status notes_grow(struct notes *notes)
@@ -51,29 +51,29 @@ void notes_free(struct notes *notes)
 }
 
 /* The sort key in three integers, most significant first. */
-static inline uint64_t rank_high(const struct note *a)
+static inline uint64_t sort_key_high(const struct note *a)
 {
     return (uint64_t)a->start_tick << 32 | (uint64_t)a->channel << 8 | a->pitch;
 }
 
-static inline uint64_t rank_low(const struct note *a)
+static inline uint64_t sort_key_low(const struct note *a)
 {
     return (uint64_t)a->duration_ticks << 32 | (uint64_t)a->velocity << 24 |
            (uint64_t)a->program << 16 | a->track;
 }
 
-static inline int rank_last(const struct note *a)
+static inline int sort_key_last(const struct note *a)
 {
     return a->port << 1 | a->percussion;
 }
 
 static inline bool comes_before(const struct note *a, const struct note *b)
 {
-    uint64_t high_a = rank_high(a), high_b = rank_high(b);
+    uint64_t high_a = sort_key_high(a), high_b = sort_key_high(b);
     if (high_a != high_b)
         return high_a < high_b;
-    uint64_t low_a = rank_low(a), low_b = rank_low(b);
-    return low_a != low_b ? low_a < low_b : rank_last(a) < rank_last(b);
+    uint64_t low_a = sort_key_low(a), low_b = sort_key_low(b);
+    return low_a != low_b ? low_a < low_b : sort_key_last(a) < sort_key_last(b);
 }
 
 static int compare_notes(const void *a, const void *b)
@@ -82,9 +82,9 @@ static int compare_notes(const void *a, const void *b)
 }
 
 /* Inserts notes[i] into the sorted notes before it, if it belongs near their end. */
-static bool insert_near(struct note *notes, size_t i)
+static bool try_insertion(struct note *notes, size_t i)
 {
-    size_t reach = i < INSERTION_REACH ? i : INSERTION_REACH;
+    size_t reach = i < INSERTION_DISTANCE_MAX ? i : INSERTION_DISTANCE_MAX;
     size_t distance = 1;
     while (distance < reach && comes_before(&notes[i], &notes[i - distance - 1]))
         distance++;
@@ -106,7 +106,7 @@ static bool sort_chords(struct note *notes, size_t count)
         if (!comes_before(&notes[i], &notes[i - 1]))
             continue;
         bool chord = notes[i].start_tick == notes[i - 1].start_tick;
-        if (!chord || !insert_near(notes + run, i - run)) {
+        if (!chord || !try_insertion(notes + run, i - run)) {
             run = i;
             sorted = false;
         }
@@ -159,12 +159,12 @@ void notes_sort(struct notes *notes)
     size_t count = notes->count;
     if (sort_chords(notes->items, count))
         return;
-    struct note *spare = malloc(count * sizeof *spare);
-    if (!spare) { /* slower, but in place */
+    struct note *buffer = malloc(count * sizeof *buffer);
+    if (!buffer) { /* slower, but in place */
         qsort(notes->items, count, sizeof *notes->items, compare_notes);
         return;
     }
-    struct note *from = notes->items, *to = spare;
+    struct note *from = notes->items, *to = buffer;
     size_t runs;
     do {
         runs = merge_pass(from, to, count);
@@ -172,9 +172,9 @@ void notes_sort(struct notes *notes)
         from = to;
         to = swap;
     } while (runs > 1);
-    if (from == spare)
-        memcpy(notes->items, spare, count * sizeof *spare);
-    free(spare);
+    if (from == buffer)
+        memcpy(notes->items, buffer, count * sizeof *buffer);
+    free(buffer);
 }
 
 /* True if two ports use the same channel. */
@@ -194,22 +194,22 @@ static bool ports_share_a_channel(const struct notes *notes)
 
 struct hash128 notes_hash(const struct notes *notes)
 {
-    /* chained over batches, each prefixed with the hash so far; padding stays zero */
+    /* chained over blocks, each prefixed with the hash so far; padding stays zero */
     struct {
-        struct hash128 before;
-        struct note notes[HASH_BATCH];
-    } batch;
-    memset(&batch, 0, sizeof batch);
+        struct hash128 previous;
+        struct note notes[HASH_BLOCK];
+    } block;
+    memset(&block, 0, sizeof block);
     double division[2] = {notes->ticks_per_beat, notes->ticks_per_second};
     struct hash128 hash = hash128(division, sizeof division);
     bool ports_matter = ports_share_a_channel(notes);
-    for (size_t at = 0; at < notes->count; at += HASH_BATCH) {
+    for (size_t at = 0; at < notes->count; at += HASH_BLOCK) {
         size_t left = notes->count - at;
-        size_t count = left < HASH_BATCH ? left : HASH_BATCH;
-        batch.before = hash;
+        size_t count = left < HASH_BLOCK ? left : HASH_BLOCK;
+        block.previous = hash;
         for (size_t i = 0; i < count; i++) {
             const struct note *from = &notes->items[at + i];
-            struct note *to = &batch.notes[i];
+            struct note *to = &block.notes[i];
             to->start = from->start;
             to->duration = from->duration;
             to->start_tick = from->start_tick;
@@ -222,12 +222,12 @@ struct hash128 notes_hash(const struct notes *notes)
             to->port = ports_matter ? from->port : 0;
             to->percussion = from->percussion != (from->channel == PERCUSSION_CHANNEL);
         }
-        hash = hash128(&batch, sizeof batch.before + count * sizeof *batch.notes);
+        hash = hash128(&block, sizeof block.previous + count * sizeof *block.notes);
     }
     return hash;
 }
 
-static double later(double seconds, const struct note *note)
+static double later_end(double seconds, const struct note *note)
 {
     double end = note->start + note->duration;
     return end > seconds ? end : seconds;
@@ -236,16 +236,16 @@ static double later(double seconds, const struct note *note)
 /* Four independent maxima, because a single one is a chain of dependent comparisons. */
 double notes_duration(const struct notes *notes)
 {
-    enum { LANES = 4 };
-    double latest[LANES] = {0};
+    enum { ACCUMULATORS = 4 };
+    double latest[ACCUMULATORS] = {0};
     size_t i = 0;
-    for (; notes->count - i >= LANES; i += LANES)
-        for (size_t lane = 0; lane < LANES; lane++)
-            latest[lane] = later(latest[lane], &notes->items[i + lane]);
+    for (; notes->count - i >= ACCUMULATORS; i += ACCUMULATORS)
+        for (size_t lane = 0; lane < ACCUMULATORS; lane++)
+            latest[lane] = later_end(latest[lane], &notes->items[i + lane]);
     for (; i < notes->count; i++)
-        latest[0] = later(latest[0], &notes->items[i]);
+        latest[0] = later_end(latest[0], &notes->items[i]);
     double seconds = 0;
-    for (size_t lane = 0; lane < LANES; lane++)
+    for (size_t lane = 0; lane < ACCUMULATORS; lane++)
         seconds = latest[lane] > seconds ? latest[lane] : seconds;
     return seconds;
 }

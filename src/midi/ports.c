@@ -18,7 +18,7 @@ void ports_reset(struct ports *ports)
     for (uint32_t port = 0; port < ports->count; port++)
         if (ports->keys[port] && ports->keys[port]->touched)
             memset(ports->keys[port], 0, sizeof *ports->keys[port]);
-    ports->names[0] = (struct port_name){0, 0};
+    ports->ids[0] = (struct port_id){0, 0};
     ports->count = 1;
     ports->device_count = 0;
 }
@@ -29,15 +29,14 @@ void ports_free(struct ports *ports)
         free(ports->keys[port]);
 }
 
-uint8_t ports_find(struct ports *ports, struct port_name name)
+uint8_t ports_find(struct ports *ports, struct port_id id)
 {
     for (uint32_t port = 0; port < ports->count; port++)
-        if (ports->names[port].number == name.number &&
-            ports->names[port].device == name.device)
+        if (ports->ids[port].number == id.number && ports->ids[port].device == id.device)
             return (uint8_t)port;
     if (ports->count == PORTS_MAX)
         return PORTS_MAX - 1;
-    ports->names[ports->count] = name;
+    ports->ids[ports->count] = id;
     return (uint8_t)ports->count++;
 }
 

@@ -65,23 +65,23 @@ const char *midi_repair_text(midi_repairs repairs, char *text, size_t size)
 }
 
 /* Repairs precede the fault for which a file is skipped, and often caused it. */
-static void put_repairs_first(struct midi_file *file)
+static void prepend_repairs(struct midi_file *file)
 {
-    char why[MIDI_REASON_SIZE], repairs[MIDI_REASON_SIZE];
+    char cause[MIDI_REASON_SIZE], repairs[MIDI_REASON_SIZE];
     if (!file->repairs)
         return;
-    memcpy(why, file->reason, sizeof why);
+    memcpy(cause, file->reason, sizeof cause);
     midi_repair_text(file->repairs, repairs, sizeof repairs);
     snprintf(file->reason, sizeof file->reason, "%.*s; %.*s", MIDI_REASON_SIZE / 4 * 3,
-             repairs, MIDI_REASON_SIZE / 4 - 4, why);
+             repairs, MIDI_REASON_SIZE / 4 - 4, cause);
 }
 
 /* The reader of a file, allocated on first use; NULL if out of memory. */
-static struct reader *reader_of(struct midi_file *file)
+static struct reader *get_reader(struct midi_file *file)
 {
-    if (!file->scratch)
-        file->scratch = calloc(1, sizeof(struct reader));
-    return file->scratch;
+    if (!file->reader)
+        file->reader = calloc(1, sizeof(struct reader));
+    return file->reader;
 }
 
 static void reset(struct reader *reader, struct midi_file *file,
@@ -97,17 +97,17 @@ static void reset(struct reader *reader, struct midi_file *file,
     notes_clear(&file->notes);
     reader->file = file;
     reader->limits = limits ? limits : &no_limits;
-    reader->stop = STOP_NOT;
+    reader->stop = STOP_NONE;
     reader->declared_tracks = 0;
     reader->origin = 0;
     reader->tempos.count = reader->parts.count = reader->pedals.count = 0;
-    reader->offs.count = 0;
-    reader->parts_differ = false;
+    reader->all_off.count = 0;
+    reader->parts_need_replay = false;
     memset(reader->pedals_down, 0, reader->ports.count * sizeof *reader->pedals_down);
     ports_reset(&reader->ports);
 }
 
-static bool size_is_within_limits(struct reader *reader, size_t size)
+static bool check_size(struct reader *reader, size_t size)
 {
     uint64_t limit = reader->limits->max_bytes;
     if (limit && size > limit)
@@ -118,7 +118,7 @@ static bool size_is_within_limits(struct reader *reader, size_t size)
     return true;
 }
 
-static bool music_is_within_limits(struct reader *reader)
+static bool check_notes(struct reader *reader)
 {
     const struct midi_limits *limits = reader->limits;
     const struct notes *notes = &reader->file->notes;
@@ -134,30 +134,30 @@ static bool music_is_within_limits(struct reader *reader)
 
 static bool read_file(struct reader *reader, const uint8_t *bytes, size_t size)
 {
-    if (!size_is_within_limits(reader, size) || !chunks_read(reader, bytes, size))
+    if (!check_size(reader, size) || !chunks_read(reader, bytes, size))
         return false;
     if (reader->file->format != 2 && !timing_assign_parts(reader, 0))
         return false;
-    offs_apply(reader);
+    all_off_apply(reader);
     notes_sort(&reader->file->notes);
-    return timing_assign_seconds(reader) && timing_keep_pedals(reader) &&
-           music_is_within_limits(reader);
+    return timing_assign_seconds(reader) && timing_store_pedals(reader) &&
+           check_notes(reader);
 }
 
 enum status midi_read(const uint8_t *bytes, size_t size, const struct midi_limits *limits,
                       struct midi_file *file)
 {
-    struct reader *reader = reader_of(file);
+    struct reader *reader = get_reader(file);
     if (!reader)
         return status_fail(STATUS_FAILED, "no memory to read MIDI");
     reset(reader, file, limits);
     if (!read_file(reader, bytes, size)) {
-        put_repairs_first(file);
+        prepend_repairs(file);
         file->notes.count = 0;
         file->pedal_count = 0;
         file->repairs = 0;
         file->outcome = MIDI_SKIPPED;
-        if (reader->stop == STOP_MEMORY)
+        if (reader->stop == STOP_NO_MEMORY)
             return status_fail(STATUS_FAILED, "no memory to read %zu bytes of MIDI",
                                size);
     } else if (file->repairs) {
@@ -169,15 +169,15 @@ enum status midi_read(const uint8_t *bytes, size_t size, const struct midi_limit
 
 void midi_free(struct midi_file *file)
 {
-    struct reader *reader = file->scratch;
+    struct reader *reader = file->reader;
     if (reader) {
         free(reader->tempos.items);
         free(reader->parts.items);
-        free(reader->resolved.items);
+        free(reader->resolved_parts.items);
         free(reader->pedals.items);
-        free(reader->offs.items);
+        free(reader->all_off.items);
         free(reader->map.points);
-        free(reader->pedal_scratch);
+        free(reader->pedal_workspace);
         ports_free(&reader->ports);
         free(reader);
     }

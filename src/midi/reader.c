@@ -21,38 +21,39 @@ bool reader_skip(struct reader *reader, const char *format, ...)
 
 bool reader_no_memory(struct reader *reader)
 {
-    reader->stop = STOP_MEMORY;
+    reader->stop = STOP_NO_MEMORY;
     return false;
 }
 
 /* ---- lists of timed events ---- */
 
-bool timed_grow(struct timed_list *list)
+bool timed_events_grow(struct timed_events *list)
 {
-    struct timed *items =
+    struct timed_event *items =
         array_reserve(list->items, &list->capacity, list->count + 1, sizeof *items);
     if (items)
         list->items = items;
     return items;
 }
 
-int timed_by_time(const void *left, const void *right)
+int timed_events_by_tick(const void *left, const void *right)
 {
-    const struct timed *a = left, *b = right;
+    const struct timed_event *a = left, *b = right;
     if (a->tick != b->tick)
         return a->tick < b->tick ? -1 : 1;
     return (a->order > b->order) - (a->order < b->order);
 }
 
-int timed_by_line(const void *left, const void *right)
+int timed_events_by_channel(const void *left, const void *right)
 {
-    const struct timed *a = left, *b = right;
-    if (a->line != b->line)
-        return a->line < b->line ? -1 : 1;
-    return timed_by_time(left, right);
+    const struct timed_event *a = left, *b = right;
+    if (a->port_channel != b->port_channel)
+        return a->port_channel < b->port_channel ? -1 : 1;
+    return timed_events_by_tick(left, right);
 }
 
-void timed_sort(struct timed_list *list, int (*compare)(const void *, const void *))
+void timed_events_sort(struct timed_events *list,
+                       int (*compare)(const void *, const void *))
 {
     for (size_t i = 1; i < list->count; i++)
         if (compare(&list->items[i - 1], &list->items[i]) > 0) {

@@ -4,12 +4,12 @@
  *   read.c      midi_read: runs the stages below, returns the outcome and its reason
  *   chunks.c    finds header and tracks
  *   track.c     one track: events.c and meta.c turn its events into notes and lists of
- *               timed events; follow.c resynchronises in damaged tracks; ports.c numbers
+ *               timed events; resync.c resynchronises in damaged tracks; ports.c numbers
  *               the ports; sysex.c parses the system exclusive messages of interest
- *   offs.c      ends notes that another track silences
+ *   all_off.c   ends notes that another track silences
  *   parts.c     resolves which channel is percussion, and when
  *   timing.c    assigns programs and seconds to the notes
- *   pedal.c, trim.c    midi_apply_pedal, midi_start_at, midi_end_note
+ *   pedal.c, trim.c    midi_apply_pedal, midi_set_start, midi_set_note_end
  *
  * Functions that return bool return false to stop reading; reader->stop then has the
  * reason: the file is skipped, or out of memory.
@@ -22,21 +22,21 @@
 enum {
     CHANNELS = 16,
     PORTS_MAX = 256, /* per file; further ports share the last one */
-    LINES_MAX = PORTS_MAX * CHANNELS,
+    PORT_CHANNELS_MAX = PORTS_MAX * CHANNELS,
     PITCHES = 128,
-    KEYS = CHANNELS * PITCHES,
-    KEY_WORDS = KEYS / 64,
+    PORT_KEYS = CHANNELS * PITCHES,
+    KEY_WORDS = PORT_KEYS / 64,
     DEFAULT_TEMPO = 500000, /* microseconds per quarter note: 120 beats a minute */
     CHUNK_HEADER = 8        /* type and length */
 };
 
 /* A tempo, a part event, a pedal event or all notes off. */
-struct timed {
+struct timed_event {
     uint32_t tick;
-    uint32_t order; /* position in its list, as read */
-    uint32_t notes; /* number of notes read before the event */
+    uint32_t order;        /* index in its list, as read */
+    uint32_t notes_before; /* number of notes read before the event */
     uint32_t value;
-    uint16_t line; /* the channel: port x 16 + channel */
+    uint16_t port_channel; /* port x 16 + channel */
 };
 
 /* The kind of an event that changes a part, which is the sound of a channel. The value of
@@ -53,21 +53,21 @@ enum { PART_DATA_BITS = 8, PART_PERCUSSION = 0x80 };
 /* The standard by which bank selects are interpreted. */
 enum sound_system { SYSTEM_ANY, SYSTEM_GM2, SYSTEM_GS, SYSTEM_XG };
 
-static inline uint16_t line_of(uint32_t port, uint32_t channel)
+static inline uint16_t port_channel_of(uint32_t port, uint32_t channel)
 {
     return (uint16_t)(port * CHANNELS + channel);
 }
 
-struct timed_list {
-    struct timed *items;
+struct timed_events {
+    struct timed_event *items;
     size_t count, capacity;
 };
 
-/* From `tick` on, a tick lasts `per_tick` units; `elapsed` units precede it. */
+/* From `tick` on, a tick lasts `units_per_tick` units; `elapsed` units precede it. */
 struct tempo_point {
     uint64_t elapsed;
     uint32_t tick;
-    uint32_t per_tick;
+    uint32_t units_per_tick;
 };
 
 struct tempo_map {
@@ -76,26 +76,26 @@ struct tempo_map {
     double units_per_second;
 };
 
-enum stop { STOP_NOT, STOP_SKIPPED, STOP_MEMORY };
+enum stop { STOP_NONE, STOP_SKIPPED, STOP_NO_MEMORY };
 
 /* The sounding notes of a track on a port, by key (channel x 128 + pitch): a bit in
  * `sounding`, and a queue of note indices from `oldest` to `newest`, linked through
  * duration_ticks, which is otherwise unused until the note ends. */
 struct keys {
     uint64_t sounding[KEY_WORDS];
-    uint32_t oldest[KEYS], newest[KEYS];
+    uint32_t oldest[PORT_KEYS], newest[PORT_KEYS];
     bool touched; /* by the track being read */
 };
 
 /* The port to which a track's channel events go. */
-struct port_name {
+struct port_id {
     uint32_t number; /* meta event 21h */
     uint32_t device; /* meta event 09h: 0 for none and for the file's first */
 };
 
 struct ports {
-    struct port_name names[PORTS_MAX]; /* names[0] is {0, 0} */
-    uint64_t devices[PORTS_MAX];       /* fingerprints of the device names */
+    struct port_id ids[PORTS_MAX]; /* ids[0] is {0, 0} */
+    uint64_t devices[PORTS_MAX];   /* hashes of the device names */
     uint32_t count, device_count;
     struct keys *keys[PORTS_MAX]; /* allocated on first use, kept from file to file */
 };
@@ -107,15 +107,15 @@ struct reader {
     enum stop stop;
     int declared_tracks;
     uint64_t origin; /* tick at which the next track begins: 0 except in format 2 */
-    struct timed_list tempos, parts, resolved, pedals;
-    struct timed_list offs; /* all sound off, all notes off; value unused */
-    bool parts_differ;      /* it has more than program changes; see parts.c */
+    struct timed_events tempos, parts, resolved_parts, pedals;
+    struct timed_events all_off; /* all sound off, all notes off; value unused */
+    bool parts_need_replay;      /* it has more than program changes; see parts.c */
     struct tempo_map map;
     struct ports ports;
     uint16_t pedals_down[PORTS_MAX]; /* a bit per channel, set while the pedal is down */
 
-    void *pedal_scratch; /* owned by pedal.c */
-    size_t pedal_scratch_size;
+    void *pedal_workspace; /* owned by pedal.c */
+    size_t pedal_workspace_size;
 };
 
 /* reader.c: both return false. */
@@ -123,19 +123,20 @@ bool reader_skip(struct reader *reader, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 bool reader_no_memory(struct reader *reader);
 
-bool timed_grow(struct timed_list *list); /* capacity for at least one more */
+bool timed_events_grow(struct timed_events *list); /* capacity for at least one more */
 
 /* Appends an event for the caller to fill in; NULL if out of memory. */
-static inline struct timed *timed_add(struct timed_list *list)
+static inline struct timed_event *timed_events_add(struct timed_events *list)
 {
-    if (list->count == list->capacity && !timed_grow(list))
+    if (list->count == list->capacity && !timed_events_grow(list))
         return NULL;
     return &list->items[list->count++];
 }
 
-void timed_sort(struct timed_list *list, int (*compare)(const void *, const void *));
-int timed_by_time(const void *left, const void *right);
-int timed_by_line(const void *left, const void *right); /* then by time */
+void timed_events_sort(struct timed_events *list,
+                       int (*compare)(const void *, const void *));
+int timed_events_by_tick(const void *left, const void *right);
+int timed_events_by_channel(const void *left, const void *right); /* then by tick */
 
 static inline uint32_t big_endian_16(const uint8_t *at)
 {
@@ -166,17 +167,18 @@ static inline size_t midi_data_length(uint8_t status)
     return status >> 4 == 0xC || status >> 4 == 0xD ? 1 : 2;
 }
 
-/* follow.c: true if the next 16 events, or all up to the end, obey every rule of SMF 1.0.
- * `running` is the running status, 0: none. If not `timed`, the first event has no delta
- * time. */
-bool events_follow(const uint8_t *at, const uint8_t *end, uint8_t running, bool timed);
+/* resync.c: true if the next 16 events, or all up to the end, obey every rule of SMF 1.0.
+ * `running` is the running status, 0: none. Without `has_delta`, the first event has no
+ * delta time. */
+bool events_are_plausible(const uint8_t *at, const uint8_t *end, uint8_t running,
+                          bool has_delta);
 
 /* ports.c */
 void ports_reset(struct ports *ports);
 void ports_free(struct ports *ports);
-/* The number of the port of that name, in the order of first use. */
-uint8_t ports_find(struct ports *ports, struct port_name name);
-/* The number of a device, for port_name; 0 if it has no name. */
+/* The number of the port with this id, in the order of first use. */
+uint8_t ports_find(struct ports *ports, struct port_id id);
+/* The number of a device, for port_id; 0 if it has no name. */
 uint32_t ports_find_device(struct ports *ports, const uint8_t *name, size_t length);
 /* The port's keys, all silent between tracks; NULL if out of memory. */
 struct keys *ports_keys(struct ports *ports, uint8_t port);
@@ -187,21 +189,22 @@ struct keys *ports_keys(struct ports *ports, uint8_t port);
 bool sysex_read(const uint8_t *data, size_t length, uint32_t *value, uint8_t *channel);
 
 /* parts.c: resolves reader->parts to program changes with a percussion flag, sorted by
- * line, then time. */
+ * port channel, then tick. */
 bool parts_resolve(struct reader *reader);
 
-/* offs.c */
-/* Call it at the end of a track that began at these counts: drops the track's events
- * after its last note. */
-void offs_end_track(struct reader *reader, size_t first_note, size_t first_off);
-/* Ends notes at the events of reader->offs in other tracks. */
-void offs_apply(struct reader *reader);
+/* all_off.c */
+/* Drops the events after a track's last note from reader->all_off. Call it at the end of
+ * the track; the arguments are the counts at its start. */
+void all_off_drop_trailing(struct reader *reader, size_t first_note,
+                           size_t first_all_off);
+/* Ends notes at the events of reader->all_off in other tracks. */
+void all_off_apply(struct reader *reader);
 
 /* timing.c */
 /* Assigns program and percussion to the notes from `first_note` on. */
 bool timing_assign_parts(struct reader *reader, size_t first_note);
 bool timing_assign_seconds(struct reader *reader);
-bool timing_keep_pedals(struct reader *reader);
+bool timing_store_pedals(struct reader *reader);
 /* The point in force at a tick, which is at or after point `from`. */
 size_t timing_find_point(const struct tempo_map *map, size_t from, uint32_t tick);
 /* The seconds from tick `from` to tick `to`; `point` is in force at `from`. */

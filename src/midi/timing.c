@@ -12,21 +12,22 @@
 
 #include "base/array.h"
 
-enum { NEAR = 8 }; /* points tried linearly before bisection */
+enum { LINEAR_PROBES = 8 }; /* points tried linearly before bisection */
 
 /* The value of the last of `count` program changes before the note with this index; -1 if
  * there is none. Tracks are read one after another, so the number of notes before an
  * event orders it relative to notes of its own and of other tracks. */
-static int change_before(const struct timed *changes, size_t count,
-                         const struct note *note, size_t index)
+static int find_change(const struct timed_event *changes, size_t count,
+                       const struct note *note, size_t index)
 {
     size_t low = 0, high = count;
     while (low < high) {
         size_t middle = (low + high) / 2;
-        const struct timed *change = &changes[middle];
-        bool before = change->tick < note->start_tick ||
-                      (change->tick == note->start_tick && change->notes <= index);
-        if (before)
+        const struct timed_event *change = &changes[middle];
+        bool applies =
+            change->tick < note->start_tick ||
+            (change->tick == note->start_tick && change->notes_before <= index);
+        if (applies)
             low = middle + 1;
         else
             high = middle;
@@ -36,21 +37,22 @@ static int change_before(const struct timed *changes, size_t count,
 
 static void assign_parts(struct reader *reader, size_t first_note)
 {
-    const struct timed_list *changes = &reader->parts;
+    const struct timed_events *changes = &reader->parts;
     struct notes *notes = &reader->file->notes;
     if (changes->count == 0)
         return;
-    uint32_t begin[LINES_MAX + 1], lines = reader->ports.count * CHANNELS;
-    memset(begin, 0, (lines + 1) * sizeof *begin);
+    uint32_t begin[PORT_CHANNELS_MAX + 1], port_channels = reader->ports.count * CHANNELS;
+    memset(begin, 0, (port_channels + 1) * sizeof *begin);
     for (size_t i = 0; i < changes->count; i++)
-        begin[changes->items[i].line + 1]++;
-    for (uint32_t line = 0; line < lines; line++)
-        begin[line + 1] += begin[line];
+        begin[changes->items[i].port_channel + 1]++;
+    for (uint32_t port_channel = 0; port_channel < port_channels; port_channel++)
+        begin[port_channel + 1] += begin[port_channel];
     for (size_t i = first_note; i < notes->count; i++) {
         struct note *note = &notes->items[i];
-        uint32_t line = line_of(note->port, note->channel), from = begin[line];
+        uint32_t port_channel = port_channel_of(note->port, note->channel),
+                 from = begin[port_channel];
         int change =
-            change_before(changes->items + from, begin[line + 1] - from, note, i);
+            find_change(changes->items + from, begin[port_channel + 1] - from, note, i);
         if (change < 0)
             continue;
         note->program = change & (PART_PERCUSSION - 1);
@@ -68,21 +70,22 @@ bool timing_assign_parts(struct reader *reader, size_t first_note)
     return true;
 }
 
-static void add_point(struct tempo_map *map, uint32_t tick, uint32_t per_tick)
+static void add_point(struct tempo_map *map, uint32_t tick, uint32_t units_per_tick)
 {
     struct tempo_point *last = &map->points[map->count - 1];
     if (last->tick == tick) {
-        last->per_tick = per_tick;
+        last->units_per_tick = units_per_tick;
         return;
     }
-    uint64_t elapsed = last->elapsed + (uint64_t)(tick - last->tick) * last->per_tick;
-    map->points[map->count++] = (struct tempo_point){elapsed, tick, per_tick};
+    uint64_t elapsed =
+        last->elapsed + (uint64_t)(tick - last->tick) * last->units_per_tick;
+    map->points[map->count++] = (struct tempo_point){elapsed, tick, units_per_tick};
 }
 
 static bool build_map(struct reader *reader)
 {
     struct tempo_map *map = &reader->map;
-    struct timed_list *tempos = &reader->tempos;
+    struct timed_events *tempos = &reader->tempos;
     int division = reader->file->division;
     struct tempo_point *points =
         array_reserve(map->points, &map->capacity, tempos->count + 1, sizeof *points);
@@ -92,25 +95,25 @@ static bool build_map(struct reader *reader)
     map->count = 1;
     if (division < 0) {
         /* upper byte: frames per second, negated; 29 is 30000/1001 */
-        int frames = -(division >> 8), per_frame = division & 0xff;
-        bool drop = frames == 29;
-        map->points[0] = (struct tempo_point){0, 0, drop ? 1001 : 1};
-        map->units_per_second = (drop ? 30000.0 : frames) * per_frame;
+        int frames = -(division >> 8), ticks_per_frame = division & 0xff;
+        bool drop_frame = frames == 29;
+        map->points[0] = (struct tempo_point){0, 0, drop_frame ? 1001 : 1};
+        map->units_per_second = (drop_frame ? 30000.0 : frames) * ticks_per_frame;
         return true;
     }
     map->points[0] = (struct tempo_point){0, 0, DEFAULT_TEMPO};
     map->units_per_second = 1e6 * division;
-    timed_sort(tempos, timed_by_time);
+    timed_events_sort(tempos, timed_events_by_tick);
     for (size_t i = 0; i < tempos->count; i++)
         add_point(map, tempos->items[i].tick, tempos->items[i].value);
-    reader->file->first_tempo = map->points[0].per_tick;
+    reader->file->first_tempo = map->points[0].units_per_tick;
     return true;
 }
 
 size_t timing_find_point(const struct tempo_map *map, size_t from, uint32_t tick)
 {
     size_t low = from, high = map->count;
-    for (int i = 0; i < NEAR; i++, low++)
+    for (int i = 0; i < LINEAR_PROBES; i++, low++)
         if (low + 1 == high || tick < map->points[low + 1].tick)
             return low; /* the usual case: a note ends in the tempo in which it began */
     while (high - low > 1) {
@@ -127,7 +130,8 @@ size_t timing_find_point(const struct tempo_map *map, size_t from, uint32_t tick
  * below 2^56. */
 static int64_t units_at(const struct tempo_point *point, uint32_t tick)
 {
-    return (int64_t)(point->elapsed + (uint64_t)(tick - point->tick) * point->per_tick);
+    return (int64_t)(point->elapsed +
+                     (uint64_t)(tick - point->tick) * point->units_per_tick);
 }
 
 double timing_seconds_between(const struct tempo_map *map, size_t point, uint32_t from,
@@ -163,20 +167,21 @@ bool timing_assign_seconds(struct reader *reader)
 
 uint32_t midi_tick_at(const struct midi_file *file, double seconds)
 {
-    const struct reader *reader = file->scratch;
+    const struct reader *reader = file->reader;
     const struct tempo_map *map = &reader->map;
     double units = seconds * map->units_per_second;
     size_t at = 0;
     while (at + 1 < map->count && (double)map->points[at + 1].elapsed <= units)
         at++;
     const struct tempo_point *point = &map->points[at];
-    double tick = point->tick + (units - (double)point->elapsed) / point->per_tick + 0.5;
+    double tick =
+        point->tick + (units - (double)point->elapsed) / point->units_per_tick + 0.5;
     return tick < (double)UINT32_MAX ? (uint32_t)tick : UINT32_MAX;
 }
 
-struct midi_moment midi_moment_at(const struct midi_file *file, double tick)
+struct midi_time midi_time_at(const struct midi_file *file, double tick)
 {
-    const struct reader *reader = file->scratch;
+    const struct reader *reader = file->reader;
     const struct tempo_map *map = &reader->map;
     tick += file->start_tick;
     size_t low = 0, high = map->count;
@@ -188,30 +193,30 @@ struct midi_moment midi_moment_at(const struct midi_file *file, double tick)
             high = middle;
     }
     const struct tempo_point *point = &map->points[low];
-    double units = (double)point->elapsed + (tick - point->tick) * point->per_tick;
-    return (struct midi_moment){
+    double units = (double)point->elapsed + (tick - point->tick) * point->units_per_tick;
+    return (struct midi_time){
         .seconds = units / map->units_per_second,
-        .seconds_per_tick = point->per_tick / map->units_per_second,
-        .tempo = file->division < 0 ? 0 : (int)point->per_tick,
+        .seconds_per_tick = point->units_per_tick / map->units_per_second,
+        .tempo = file->division < 0 ? 0 : (int)point->units_per_tick,
     };
 }
 
-bool timing_keep_pedals(struct reader *reader)
+bool timing_store_pedals(struct reader *reader)
 {
     struct midi_file *file = reader->file;
-    struct timed_list *events = &reader->pedals;
+    struct timed_events *events = &reader->pedals;
     struct midi_control *pedals =
         array_reserve(file->pedals, &file->pedal_capacity, events->count, sizeof *pedals);
     if (!pedals)
         return reader_no_memory(reader);
     file->pedals = pedals;
-    timed_sort(events, timed_by_time);
+    timed_events_sort(events, timed_events_by_tick);
     for (size_t i = 0; i < events->count; i++) {
-        const struct timed *event = &events->items[i];
+        const struct timed_event *event = &events->items[i];
         file->pedals[i] =
             (struct midi_control){.tick = event->tick,
-                                  .port = (uint8_t)(event->line / CHANNELS),
-                                  .channel = event->line % CHANNELS,
+                                  .port = (uint8_t)(event->port_channel / CHANNELS),
+                                  .channel = event->port_channel % CHANNELS,
                                   .controller = (uint8_t)(event->value >> 8),
                                   .value = event->value & 127};
     }

@@ -5,7 +5,7 @@
 #include <string.h>
 
 /* Ends the notes that still sound and records repairs. */
-static void finish(struct track *track, enum event_result how)
+static void finish_track(struct track *track, enum event_result result)
 {
     struct ports *ports = &track->reader->ports;
     midi_repairs *repairs = &track->file->repairs;
@@ -18,11 +18,11 @@ static void finish(struct track *track, enum event_result how)
     }
     if (track->sysex_open)
         *repairs |= MIDI_REPAIR_SYSEX;
-    if (how == EVENT_READ)
+    if (result == EVENT_READ)
         *repairs |= MIDI_REPAIR_NO_END;
-    else if (how == EVENT_CUT)
-        *repairs |= MIDI_REPAIR_CUT;
-    else if (how == EVENT_TOO_LATE)
+    else if (result == EVENT_TRUNCATED)
+        *repairs |= MIDI_REPAIR_TRUNCATED;
+    else if (result == EVENT_TOO_LATE)
         *repairs |= MIDI_REPAIR_TOO_LATE;
 }
 
@@ -34,26 +34,26 @@ static bool finish_pattern(struct track *track, size_t first_note)
         track->port = (uint8_t)port;
         for (uint32_t channel = 0; channel < CHANNELS; channel++)
             if (reader->pedals_down[port] >> channel & 1 &&
-                track_pedal(track, channel, 0) != EVENT_READ)
+                track_append_pedal(track, channel, 0) != EVENT_READ)
                 return false;
     }
     reader->origin = track->tick;
     bool assigned = timing_assign_parts(reader, first_note);
     reader->parts.count = 0;
-    reader->parts_differ = false;
+    reader->parts_need_replay = false;
     return assigned;
 }
 
 /* Where the next chunk begins. */
-static const uint8_t *find_next(struct track *track, enum event_result how,
-                                const uint8_t *chunk_end, const uint8_t *file_end)
+static const uint8_t *find_next_chunk(struct track *track, enum event_result result,
+                                      const uint8_t *chunk_end, const uint8_t *file_end)
 {
     midi_repairs *repairs = &track->file->repairs;
     if (track->at > chunk_end) {
         *repairs |= MIDI_REPAIR_LENGTH;
         return track->at;
     }
-    if (how != TRACK_ENDED || track->at == chunk_end)
+    if (result != TRACK_ENDED || track->at == chunk_end)
         return chunk_end;
     if (file_end - track->at >= CHUNK_HEADER && memcmp(track->at, "MTrk", 4) == 0) {
         *repairs |= MIDI_REPAIR_LENGTH;
@@ -75,22 +75,23 @@ bool track_read(struct reader *reader, const uint8_t *at, const uint8_t *end,
         .tick = reader->origin,
         .index = (uint16_t)file->tracks,
     };
-    size_t first_note = file->notes.count, first_off = reader->offs.count;
+    size_t first_note = file->notes.count, first_all_off = reader->all_off.count;
     bool pattern = file->format == 2;
     if (track_set_port(&track) != EVENT_READ)
         return false;
     if (pattern && track_append(&track, &reader->tempos, DEFAULT_TEMPO, 0) != EVENT_READ)
         return false;
-    enum event_result how = track_read_events(&track);
-    if ((how == EVENT_READ || how == EVENT_CUT) && !chunk_is_plausible(end, file_end)) {
+    enum event_result result = track_read_events(&track);
+    if ((result == EVENT_READ || result == EVENT_TRUNCATED) &&
+        !chunk_is_plausible(end, file_end)) {
         /* no chunk begins at its end: the length was too small, so continue reading */
         track.end = chunk_find_track(end, file_end);
-        how = track_read_events(&track);
+        result = track_read_events(&track);
     }
-    if (how == READER_STOPPED)
+    if (result == READER_STOPPED)
         return false;
-    finish(&track, how);
-    offs_end_track(reader, first_note, first_off);
-    *next = find_next(&track, how, end, file_end);
+    finish_track(&track, result);
+    all_off_drop_trailing(reader, first_note, first_all_off);
+    *next = find_next_chunk(&track, result, end, file_end);
     return !pattern || finish_pattern(&track, first_note);
 }

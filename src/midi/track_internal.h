@@ -12,7 +12,8 @@
 enum event_result track_read_events(struct track *track);
 
 /* Controller 64. */
-enum event_result track_pedal(struct track *track, uint32_t channel, uint8_t value);
+enum event_result track_append_pedal(struct track *track, uint32_t channel,
+                                     uint8_t value);
 
 /* Ends the sounding notes of `words` words of track->keys. */
 void track_release_keys(struct track *track, uint32_t first_word, uint32_t words);
@@ -23,7 +24,7 @@ enum event_result track_read_meta(struct track *track);
 enum event_result track_read_sysex(struct track *track, uint8_t status);
 enum event_result track_read_system(struct track *track, uint8_t status);
 
-/* Switches to the port named by track->port_name. */
+/* Switches to the port identified by track->port_id. */
 enum event_result track_set_port(struct track *track);
 
 #endif

@@ -1,9 +1,9 @@
 /* trim: extracts a piece from its file. */
 #include "reader.h"
 
-void midi_end_note(const struct midi_file *file, struct note *note, uint32_t tick)
+void midi_set_note_end(const struct midi_file *file, struct note *note, uint32_t tick)
 {
-    const struct reader *reader = file->scratch;
+    const struct reader *reader = file->reader;
     const struct tempo_map *map = &reader->map;
     uint32_t start = note->start_tick, end = tick > start ? tick : start;
     size_t point = timing_find_point(map, 0, start);
@@ -11,13 +11,13 @@ void midi_end_note(const struct midi_file *file, struct note *note, uint32_t tic
     note->duration = timing_seconds_between(map, point, start, end);
 }
 
-void midi_start_at(struct midi_file *file, uint32_t tick)
+void midi_set_start(struct midi_file *file, uint32_t tick)
 {
-    const struct reader *reader = file->scratch;
+    const struct reader *reader = file->reader;
     const struct tempo_map *map = &reader->map;
     size_t point = timing_find_point(map, 0, tick);
     if (file->division > 0)
-        file->first_tempo = map->points[point].per_tick;
+        file->first_tempo = map->points[point].units_per_tick;
     for (size_t i = 0; i < file->notes.count; i++) {
         struct note *note = &file->notes.items[i];
         note->start = timing_seconds_between(map, point, tick, note->start_tick);

@@ -23,8 +23,8 @@ enum {
     HEADER_BYTES = 14,
     TRACK_HEADER_BYTES = 8,
     END_OF_TRACK_BYTES = 4,
-    MOST_TICKS_PER_BEAT = 32767,
-    SLOWEST_TEMPO = 0xFFFFFF
+    TICKS_PER_BEAT_MAX = 32767,
+    TEMPO_MAX = 0xFFFFFF
 };
 
 static bool add_bytes(smf_track_t *track, uint8_t *bytes, int length, int tick)
@@ -36,7 +36,7 @@ static bool add_bytes(smf_track_t *track, uint8_t *bytes, int length, int tick)
 }
 
 /* Events at the beginning of the first track, which apply to all tracks. */
-static bool add_beginning(smf_track_t *track, const struct plan *plan)
+static bool add_setup_events(smf_track_t *track, const struct plan *plan)
 {
     uint8_t gm2_on[] = {0xF0, 0x7E, 0x7F, 0x09, 0x03, 0xF7};
     uint8_t tempo[] = {0xFF,
@@ -49,36 +49,37 @@ static bool add_beginning(smf_track_t *track, const struct plan *plan)
            (!plan->gm2 || add_bytes(track, gm2_on, sizeof gm2_on, 0));
 }
 
-struct progress {
+struct position {
     size_t next; /* all events before this one have been saved, */
     int tick;    /* the last of them at this tick of its track */
 };
 
-static bool is_next(const struct plan *plan, const struct progress *done, int track)
+static bool has_event(const struct plan *plan, const struct position *position, int track)
 {
-    return done->next < plan->event_count && plan->events[done->next].track == track;
+    return position->next < plan->event_count &&
+           plan->events[position->next].track == track;
 }
 
 /* Adds the next events of track `number`, with times relative to the end of the previous
  * block. */
 static bool build_block(smf_t *smf, const struct plan *plan, int number,
-                        struct progress *done)
+                        struct position *position)
 {
     smf_track_t *track = smf_track_new();
     if (!track)
         return false;
     smf_add_track(smf, track);
-    if (number == 0 && !add_beginning(track, plan))
+    if (number == 0 && !add_setup_events(track, plan))
         return false;
-    int begin = done->tick;
-    for (int i = 0; i < BLOCK_EVENTS && is_next(plan, done, number); i++) {
-        struct event event = plan->events[done->next++];
+    int begin = position->tick;
+    for (int i = 0; i < BLOCK_EVENTS && has_event(plan, position, number); i++) {
+        struct event event = plan->events[position->next++];
         int length = event.kind == EVENT_PROGRAM ? 2 : 3;
-        done->tick = event.tick;
+        position->tick = event.tick;
         if (!add_bytes(track, event.bytes, length, event.tick - begin))
             return false;
     }
-    return smf_track_add_eot_pulses(track, done->tick - begin) == 0;
+    return smf_track_add_eot_pulses(track, position->tick - begin) == 0;
 }
 
 /* libsmf also prints errors that its return value reports. */
@@ -91,11 +92,11 @@ static void ignore_log(const gchar *domain, GLogLevelFlags level, const gchar *t
     (void)data;
 }
 
-/* The file so far, and the memory file to which libsmf saves. */
+/* The bytes of the file so far, and the memory file to which libsmf saves a block. */
 struct output {
     uint8_t *bytes;
     size_t count, capacity;
-    int memory;
+    int memory_fd;
 };
 
 /* Extends the file by `size` bytes for the caller to fill in; NULL if out of memory. */
@@ -110,88 +111,92 @@ static uint8_t *extend(struct output *output, size_t size)
     return bytes + output->count - size;
 }
 
-static void put_number(uint8_t *to, int size, size_t number)
+static void put_big_endian(uint8_t *to, int size, size_t number)
 {
     for (int i = size - 1; i >= 0; i--, number >>= 8)
         to[i] = (uint8_t)number;
 }
 
 /* Appends the events that libsmf has saved, End of Track included. */
-static enum status append_saved(const struct plan *plan, struct output *output)
+static enum status append_block(const struct plan *plan, struct output *output)
 {
     const off_t begin = HEADER_BYTES + TRACK_HEADER_BYTES;
     struct stat facts;
-    if (fstat(output->memory, &facts) != 0 || facts.st_size < begin + END_OF_TRACK_BYTES)
-        return status_fail(STATUS_FAILED, "%s: can't write in memory", plan->path);
+    if (fstat(output->memory_fd, &facts) != 0 ||
+        facts.st_size < begin + END_OF_TRACK_BYTES)
+        return status_fail(STATUS_FAILED, "%s: can't write to the memory file",
+                           plan->path);
     size_t size = (size_t)(facts.st_size - begin);
     uint8_t *to = extend(output, size);
     if (!to)
         return STATUS_FAILED;
-    if (pread(output->memory, to, size, begin) != (ssize_t)size)
-        return status_fail_errno("%s: can't read in memory", plan->path);
+    if (pread(output->memory_fd, to, size, begin) != (ssize_t)size)
+        return status_fail_errno("%s: can't read the memory file", plan->path);
     return STATUS_OK;
 }
 
 /* libsmf saves a block to anonymous memory, which no other process can change: after
  * saving, libsmf reads the file back by name, and aborts on an assertion if the content
  * differs. */
-static enum status save_block(const struct plan *plan, int number, struct progress *done,
-                              struct output *output)
+static enum status save_block(const struct plan *plan, int number,
+                              struct position *position, struct output *output)
 {
     char name[64];
     smf_t *smf = smf_new();
     if (!smf)
         return status_fail(STATUS_FAILED, "%s: no memory to write MIDI", plan->path);
-    snprintf(name, sizeof name, "/proc/self/fd/%d", output->memory);
+    snprintf(name, sizeof name, "/proc/self/fd/%d", output->memory_fd);
     enum status status = STATUS_OK;
     if (smf_set_ppqn(smf, plan->ticks_per_beat) != 0 ||
-        !build_block(smf, plan, number, done))
+        !build_block(smf, plan, number, position))
         status = status_fail(STATUS_FAILED, "%s: libsmf refuses the notes", plan->path);
     else if (smf_save(smf, name) != 0)
-        status = status_fail_errno("%s: can't write in memory (%s)", plan->path, name);
+        status = status_fail_errno("%s: can't write to the memory file (%s)", plan->path,
+                                   name);
     smf_delete(smf);
-    return status == STATUS_OK ? append_saved(plan, output) : status;
+    return status == STATUS_OK ? append_block(plan, output) : status;
 }
 
-static enum status save_track(const struct plan *plan, int number, struct progress *done,
-                              struct output *output)
+static enum status save_track(const struct plan *plan, int number,
+                              struct position *position, struct output *output)
 {
     if (!extend(output, TRACK_HEADER_BYTES))
         return STATUS_FAILED;
     size_t begin = output->count;
-    done->tick = 0;
-    enum status status = save_block(plan, number, done, output);
-    while (status == STATUS_OK && is_next(plan, done, number)) {
+    position->tick = 0;
+    enum status status = save_block(plan, number, position, output);
+    while (status == STATUS_OK && has_event(plan, position, number)) {
         output->count -= END_OF_TRACK_BYTES; /* not the end yet */
-        status = save_block(plan, number, done, output);
+        status = save_block(plan, number, position, output);
     }
     uint8_t *header = output->bytes + begin - TRACK_HEADER_BYTES;
     memcpy(header, "MTrk", 4);
-    put_number(header + 4, 4, output->count - begin);
+    put_big_endian(header + 4, 4, output->count - begin);
     return status;
 }
 
 static enum status save(const struct plan *plan, struct output *output)
 {
-    static const uint8_t start[] = {'M', 'T', 'h', 'd', 0, 0, 0, 6, 0, 1}; /* format 1 */
-    struct progress done = {0};
+    static const uint8_t header_start[] = {'M', 'T', 'h', 'd', 0,
+                                           0,   0,   6,   0,   1}; /* format 1 */
+    struct position position = {0};
     uint8_t *header = extend(output, HEADER_BYTES);
     if (!header)
         return STATUS_FAILED;
-    memcpy(header, start, sizeof start);
-    put_number(header + 10, 2, (size_t)plan->tracks);
-    put_number(header + 12, 2, (size_t)plan->ticks_per_beat);
+    memcpy(header, header_start, sizeof header_start);
+    put_big_endian(header + 10, 2, (size_t)plan->tracks);
+    put_big_endian(header + 12, 2, (size_t)plan->ticks_per_beat);
     enum status status = STATUS_OK;
     for (int number = 0; number < plan->tracks && status == STATUS_OK; number++)
-        status = save_track(plan, number, &done, output);
+        status = save_track(plan, number, &position, output);
     return status;
 }
 
-static enum status save_quietly(const struct plan *plan, struct output *output)
+static enum status save_without_log(const struct plan *plan, struct output *output)
 {
-    GLogFunc before = g_log_set_default_handler(ignore_log, NULL);
+    GLogFunc previous = g_log_set_default_handler(ignore_log, NULL);
     enum status status = save(plan, output);
-    g_log_set_default_handler(before, NULL);
+    g_log_set_default_handler(previous, NULL);
     return status;
 }
 
@@ -199,13 +204,13 @@ typedef enum status write_file(const char *path, const void *bytes, size_t size)
 
 static enum status write_events(const struct plan *plan, write_file *write)
 {
-    struct output output = {.memory = memfd_create("midi", MFD_CLOEXEC)};
-    if (output.memory < 0)
-        return status_fail_errno("%s: can't write in memory", plan->path);
-    enum status status = save_quietly(plan, &output);
+    struct output output = {.memory_fd = memfd_create("midi", MFD_CLOEXEC)};
+    if (output.memory_fd < 0)
+        return status_fail_errno("%s: can't write to the memory file", plan->path);
+    enum status status = save_without_log(plan, &output);
     if (status == STATUS_OK)
         status = write(plan->path, output.bytes, output.count);
-    close(output.memory);
+    close(output.memory_fd);
     free(output.bytes);
     return status;
 }
@@ -213,13 +218,13 @@ static enum status write_events(const struct plan *plan, write_file *write)
 static enum status write_notes(const char *path, const struct notes *notes,
                                int ticks_per_beat, int tempo, write_file *write)
 {
-    if (ticks_per_beat < 1 || ticks_per_beat > MOST_TICKS_PER_BEAT || tempo < 1 ||
-        tempo > SLOWEST_TEMPO)
+    if (ticks_per_beat < 1 || ticks_per_beat > TICKS_PER_BEAT_MAX || tempo < 1 ||
+        tempo > TEMPO_MAX)
         return status_fail(
             STATUS_FAILED,
             "%s: can't write %d ticks per beat (1 to %d) at %d microseconds "
             "per beat (1 to %d)",
-            path, ticks_per_beat, MOST_TICKS_PER_BEAT, tempo, SLOWEST_TEMPO);
+            path, ticks_per_beat, TICKS_PER_BEAT_MAX, tempo, TEMPO_MAX);
     struct plan plan = {.path = path, .ticks_per_beat = ticks_per_beat, .tempo = tempo};
     plan.notes = calloc(notes->count + 1, sizeof *plan.notes);
     plan.events = calloc(4 * notes->count + 1, sizeof *plan.events);
@@ -240,8 +245,8 @@ enum status midi_write(const char *path, const struct notes *notes, int ticks_pe
     return write_notes(path, notes, ticks_per_beat, tempo, file_write);
 }
 
-enum status midi_write_own(const char *path, const struct notes *notes,
-                           int ticks_per_beat, int tempo)
+enum status midi_write_nofollow(const char *path, const struct notes *notes,
+                                int ticks_per_beat, int tempo)
 {
     return write_notes(path, notes, ticks_per_beat, tempo, file_write_nofollow);
 }

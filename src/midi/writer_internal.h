@@ -4,7 +4,7 @@
 
 #include "midi.h"
 
-struct planned { /* a note in ticks */
+struct planned_note { /* a note in ticks */
     int start, end, track;
     uint8_t channel, pitch, velocity, program, percussion;
 };
@@ -24,7 +24,7 @@ struct plan {
     const char *path;
     int ticks_per_beat, tempo;
     int tracks;
-    struct planned *notes; /* [number of notes] */
+    struct planned_note *notes; /* [number of notes] */
     size_t note_count;
     struct event *events; /* by track, then tick; up to four per note: on, off, bank,
                              program */

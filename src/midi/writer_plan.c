@@ -53,19 +53,19 @@ static enum status plan_note(struct plan *plan, const struct note *note)
             "%s: can't write a note that ends at %g s (at most %d ticks, %g s)",
             plan->path, note->start + note->duration, LAST_TICK,
             LAST_TICK / ticks_per_second);
-    struct planned *planned = &plan->notes[plan->note_count++];
-    *planned = (struct planned){.start = (int)start,
-                                .end = end > start ? (int)end : (int)start + 1,
-                                .channel = note->channel,
-                                .pitch = note->pitch,
-                                .velocity = note->velocity,
-                                .program = note->program,
-                                .percussion = note->percussion};
+    struct planned_note *planned = &plan->notes[plan->note_count++];
+    *planned = (struct planned_note){.start = (int)start,
+                                     .end = end > start ? (int)end : (int)start + 1,
+                                     .channel = note->channel,
+                                     .pitch = note->pitch,
+                                     .velocity = note->velocity,
+                                     .program = note->program,
+                                     .percussion = note->percussion};
     plan->gm2 |= note->percussion != (note->channel == PERCUSSION_CHANNEL);
     return STATUS_OK;
 }
 
-static int compare_numbers(int a, int b)
+static int compare_ints(int a, int b)
 {
     return (a > b) - (a < b);
 }
@@ -73,54 +73,54 @@ static int compare_numbers(int a, int b)
 /* By start, then key, the longest first; the rest makes the order total. */
 static int compare_onsets(const void *left, const void *right)
 {
-    const struct planned *a = left, *b = right;
-    int order = compare_numbers(a->start, b->start);
+    const struct planned_note *a = left, *b = right;
+    int order = compare_ints(a->start, b->start);
     if (!order)
-        order = compare_numbers(a->channel, b->channel);
+        order = compare_ints(a->channel, b->channel);
     if (!order)
-        order = compare_numbers(a->pitch, b->pitch);
+        order = compare_ints(a->pitch, b->pitch);
     if (!order)
-        order = compare_numbers(b->end, a->end);
+        order = compare_ints(b->end, a->end);
     if (!order)
-        order = compare_numbers(b->velocity, a->velocity);
-    return order ? order : compare_numbers(a->program, b->program);
+        order = compare_ints(b->velocity, a->velocity);
+    return order ? order : compare_ints(a->program, b->program);
 }
 
 static int compare_tracks(const void *left, const void *right)
 {
-    const struct planned *a = left, *b = right;
-    int order = compare_numbers(a->start, b->start);
+    const struct planned_note *a = left, *b = right;
+    int order = compare_ints(a->start, b->start);
     if (!order)
-        order = compare_numbers(a->track, b->track);
-    return order ? order : compare_numbers(a->pitch, b->pitch);
+        order = compare_ints(a->track, b->track);
+    return order ? order : compare_ints(a->pitch, b->pitch);
 }
 
 static int compare_events(const void *left, const void *right)
 {
     const struct event *a = left, *b = right;
-    int order = compare_numbers(a->track, b->track);
+    int order = compare_ints(a->track, b->track);
     if (!order)
-        order = compare_numbers(a->tick, b->tick);
+        order = compare_ints(a->tick, b->tick);
     if (!order)
-        order = compare_numbers((int)a->kind, (int)b->kind);
-    return order ? order : compare_numbers(a->bytes[1], b->bytes[1]);
+        order = compare_ints((int)a->kind, (int)b->kind);
+    return order ? order : compare_ints(a->bytes[1], b->bytes[1]);
 }
 
 /* Truncates notes at the next onset of their key; of those that start together, keeps the
  * first. */
-static void separate_notes(struct plan *plan)
+static void resolve_overlaps(struct plan *plan)
 {
-    struct planned *last[CHANNELS][PITCHES] = {{NULL}};
+    struct planned_note *last[CHANNELS][PITCHES] = {{NULL}};
     size_t kept = 0;
     qsort(plan->notes, plan->note_count, sizeof *plan->notes, compare_onsets);
     for (size_t i = 0; i < plan->note_count; i++) {
-        struct planned note = plan->notes[i];
-        struct planned **before = &last[note.channel][note.pitch];
-        if (*before && (*before)->start == note.start)
+        struct planned_note note = plan->notes[i];
+        struct planned_note **previous = &last[note.channel][note.pitch];
+        if (*previous && (*previous)->start == note.start)
             continue;
-        if (*before && (*before)->end > note.start)
-            (*before)->end = note.start;
-        *before = &plan->notes[kept];
+        if (*previous && (*previous)->end > note.start)
+            (*previous)->end = note.start;
+        *previous = &plan->notes[kept];
         plan->notes[kept++] = note;
     }
     plan->note_count = kept;
@@ -141,7 +141,7 @@ static void number_tracks(struct plan *plan)
         plan->notes[i].track = number[plan->notes[i].channel][plan->notes[i].program];
 }
 
-static void add_event(struct plan *plan, const struct planned *note, int tick,
+static void add_event(struct plan *plan, const struct planned_note *note, int tick,
                       enum event_kind kind)
 {
     uint8_t channel = note->channel;
@@ -163,26 +163,26 @@ static void add_event(struct plan *plan, const struct planned *note, int tick,
 
 /* Adds the program change, if the note needs one; for a channel's first note, at tick
  * 0. */
-static void plan_program(struct plan *plan, const struct planned *note,
-                         const struct planned *before)
+static void plan_program(struct plan *plan, const struct planned_note *note,
+                         const struct planned_note *previous)
 {
-    int tick = before ? note->start : 0;
-    if (before && before->program == note->program &&
-        before->percussion == note->percussion)
+    int tick = previous ? note->start : 0;
+    if (previous && previous->program == note->program &&
+        previous->percussion == note->percussion)
         return;
-    if (plan->gm2 && (!before || before->percussion != note->percussion))
+    if (plan->gm2 && (!previous || previous->percussion != note->percussion))
         add_event(plan, note, tick, EVENT_BANK);
     add_event(plan, note, tick, EVENT_PROGRAM);
 }
 
 static void plan_events(struct plan *plan)
 {
-    const struct planned *before[CHANNELS] = {NULL};
+    const struct planned_note *previous[CHANNELS] = {NULL};
     qsort(plan->notes, plan->note_count, sizeof *plan->notes, compare_tracks);
     for (size_t i = 0; i < plan->note_count; i++) {
-        const struct planned *note = &plan->notes[i];
-        plan_program(plan, note, before[note->channel]);
-        before[note->channel] = note;
+        const struct planned_note *note = &plan->notes[i];
+        plan_program(plan, note, previous[note->channel]);
+        previous[note->channel] = note;
         add_event(plan, note, note->start, EVENT_ON);
         add_event(plan, note, note->end, EVENT_OFF);
     }
@@ -196,7 +196,7 @@ enum status writer_plan_notes(struct plan *plan, const struct notes *notes)
         status = plan_note(plan, &notes->items[i]);
     if (status != STATUS_OK)
         return status;
-    separate_notes(plan);
+    resolve_overlaps(plan);
     number_tracks(plan);
     plan_events(plan);
     return STATUS_OK;

@@ -188,7 +188,7 @@ static void read_vocabulary(struct checkpoint_io *from, struct checkpoint *out)
 {
     char *text = NULL;
     if (io_ok(from))
-        from->status = encoding_of_options(&out->options, &out->encoding);
+        from->status = encoding_from_options(&out->options, &out->encoding);
     if (io_ok(from))
         from->status = h5_read_text(from->file, "/vocabulary/hash", &text);
     parse_hash(from, "/vocabulary/hash", text ? text : "", &out->vocabulary_hash);

@@ -122,7 +122,7 @@ static bool read_config(const struct config *config, struct options *options,
     options_defaults(options);
     return options_read_text(options, config->text, "config") == STATUS_OK &&
            options_check(options) == STATUS_OK &&
-           encoding_of_options(options, encoding) == STATUS_OK;
+           encoding_from_options(options, encoding) == STATUS_OK;
 }
 
 /* ---- the model ---- */

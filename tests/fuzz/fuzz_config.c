@@ -85,7 +85,7 @@ static void check_accepted(const struct options *options)
     check_file_round_trip(text);
     check_path_round_trip(text);
     fuzz_check_message(options_check(options), NULL);
-    fuzz_check_message(encoding_of_options(options, &encoding), NULL);
+    fuzz_check_message(encoding_from_options(options, &encoding), NULL);
     options_print(options, SECTION_ALL, null_stream);
     struct options defaults;
     options_defaults(&defaults);

@@ -194,7 +194,7 @@ static void repair_index(hid_t file, const struct index *index, uint8_t flags)
         return;
     h5_edit_write(file, "/shards/hash", H5T_NATIVE_UINT64, FUZZ_RUN_SHARDS,
                   index->hashes);
-    fuzz_require_ok(encoding_of_options(&run.options, &encoding));
+    fuzz_require_ok(encoding_from_options(&run.options, &encoding));
     uint64_t hash =
         dataset_hash_of(encoding_hash(encoding), index->hashes, FUZZ_RUN_SHARDS);
     h5_edit_text_attribute(file, "/", "dataset_hash", hash64_text(hash, text));

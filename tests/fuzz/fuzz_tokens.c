@@ -87,7 +87,7 @@ static void check_notes(const struct notes *notes, size_t tokens)
 
 static long long step_of(const struct encoding *encoding, double seconds)
 {
-    return llround(seconds / encoding->seconds_per_step);
+    return llround(seconds / encoding->seconds_per_grid_step);
 }
 
 /* The middle of the velocity's bin; the pianoroll has only one velocity. */
@@ -161,9 +161,9 @@ static void check_grammar(const struct encoding *encoding, const struct grammar 
         sounding += grammar->sounding[pitch];
     FUZZ_REQUIRE(sounding == grammar->sounding_count);
     FUZZ_REQUIRE(isfinite(grammar->seconds) && grammar->seconds >= seconds);
-    FUZZ_REQUIRE(
-        fabs(grammar->seconds - (double)grammar->time * encoding->seconds_per_step) <=
-        1e-9 * (1 + grammar->seconds));
+    FUZZ_REQUIRE(fabs(grammar->seconds -
+                      (double)grammar->time * encoding->seconds_per_grid_step) <=
+                 1e-9 * (1 + grammar->seconds));
 }
 
 /* At least one token besides END must remain allowed; the guard only removes tokens. */
@@ -195,7 +195,7 @@ static void check_sequence(const struct encoding *encoding, const struct tokens 
         double seconds = grammar.seconds;
         check_allowed(encoding, &grammar, &guard, allowed);
         if (valid && performance && i % 16 == 0 && allowed[encoding->end])
-            FUZZ_REQUIRE(performance_hanging(tokens->items, i) == 0);
+            FUZZ_REQUIRE(performance_sounding_count(tokens->items, i) == 0);
         bool allows = value < encoding->vocabulary && allowed[value];
         const char *fault = performance ? performance_fault(tokens->items, i)
                                         : pianoroll_fault(tokens->items, i);
