@@ -62,22 +62,23 @@ static void print_shards(const struct dataset *dataset)
         empty += sums.pieces == 0;
     }
     char low[INSPECT_COUNT], high[INSPECT_COUNT];
-    inspect_fact("shards", "%zu, of %s to %s tokens, %zu empty", dataset->shard_count,
-                 inspect_count(dataset->shard_count ? least : 0, low),
-                 inspect_count(most, high), empty);
+    inspect_print_field("shards", "%zu, of %s to %s tokens, %zu empty",
+                        dataset->shard_count,
+                        inspect_count(dataset->shard_count ? least : 0, low),
+                        inspect_count(most, high), empty);
 }
 
 static void print_files(const struct dataset *dataset,
                         const struct inspect_reasons *reasons)
 {
     char count[INSPECT_COUNT];
-    inspect_fact("input files",
-                 "%s: %llu ok, %llu repaired, %llu skipped, %llu duplicate",
-                 inspect_count(reasons->files, count),
-                 (unsigned long long)dataset->outcomes[FILE_OK],
-                 (unsigned long long)dataset->outcomes[FILE_REPAIRED],
-                 (unsigned long long)dataset->outcomes[FILE_SKIPPED],
-                 (unsigned long long)dataset->outcomes[FILE_DUPLICATE]);
+    inspect_print_field("input files",
+                        "%s: %llu ok, %llu repaired, %llu skipped, %llu duplicate",
+                        inspect_count(reasons->files, count),
+                        (unsigned long long)dataset->outcomes[FILE_OK],
+                        (unsigned long long)dataset->outcomes[FILE_REPAIRED],
+                        (unsigned long long)dataset->outcomes[FILE_SKIPPED],
+                        (unsigned long long)dataset->outcomes[FILE_DUPLICATE]);
 }
 
 static enum status print_dataset(const struct dataset *dataset,
@@ -86,10 +87,11 @@ static enum status print_dataset(const struct dataset *dataset,
     static struct options options; /* large */
     char text[HASH64_TEXT];
     printable_line(stdout, "dataset %s", dataset->path);
-    inspect_fact("dataset hash", "%s", hash64_text(dataset->dataset_hash, text));
-    inspect_fact("encoding", "%s, %zu tokens", dataset->encoding->name,
-                 dataset->encoding->vocabulary);
-    inspect_fact("vocabulary hash", "%s", hash64_text(dataset->vocabulary_hash, text));
+    inspect_print_field("dataset hash", "%s", hash64_text(dataset->dataset_hash, text));
+    inspect_print_field("encoding", "%s, %zu tokens", dataset->encoding->name,
+                        dataset->encoding->vocabulary);
+    inspect_print_field("vocabulary hash", "%s",
+                        hash64_text(dataset->vocabulary_hash, text));
     print_shards(dataset);
     print_files(dataset, reasons);
     print_splits(&dataset->total);
@@ -122,7 +124,7 @@ static void splits_json(struct json *json, const struct dataset_shard *counts)
     json_close(json);
 }
 
-static void facts_json(struct json *json, const struct dataset *dataset)
+static void summary_json(struct json *json, const struct dataset *dataset)
 {
     json_string(json, "kind", "dataset");
     json_string(json, "path", dataset->path);
@@ -154,7 +156,7 @@ static enum status dataset_json(const struct inspect_request *request,
     struct json json;
     json_begin(&json, stdout, true);
     json_object(&json, NULL);
-    facts_json(&json, dataset);
+    summary_json(&json, dataset);
     if (request->verify)
         json_boolean(&json, "verified", true);
     json_object(&json, "reasons");
@@ -335,10 +337,10 @@ static void pair_json(struct json *json, const struct dataset *first,
     json_string(json, "kind", "dataset difference");
     json_boolean(json, "equal", first->dataset_hash == second->dataset_hash);
     json_object(json, "first");
-    facts_json(json, first);
+    summary_json(json, first);
     json_close(json);
     json_object(json, "second");
-    facts_json(json, second);
+    summary_json(json, second);
     json_close(json);
 }
 
