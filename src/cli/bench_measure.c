@@ -63,7 +63,7 @@ double bench_time(struct bench *bench, bench_work *work, void *context)
 void bench_add(struct bench *bench, const char *group, const char *unit, double value,
                struct bench_limit limit, const char *name, ...)
 {
-    if (bench->count == BENCH_ROWS)
+    if (bench->count == BENCH_ROWS_MAX)
         return;
     struct bench_row *row = &bench->rows[bench->count++];
     *row =

@@ -128,9 +128,9 @@ static enum status report_unexpected_value(const struct parser *parser)
  */
 static enum status expand_inline_value(const struct parser *parser, const char **value)
 {
-    static char *expanded[CLI_EXPANDED];
+    static char *expanded[CLI_EXPANSIONS_MAX];
     static size_t count;
-    if (!parser->inline_value || (*value)[0] != '~' || count == CLI_EXPANDED)
+    if (!parser->inline_value || (*value)[0] != '~' || count == CLI_EXPANSIONS_MAX)
         return STATUS_OK;
     if (path_expand_home(*value, &expanded[count]) != STATUS_OK)
         return status_fail(STATUS_MISUSE, "%s: %s: %s", parser->command->name,
@@ -193,10 +193,10 @@ static enum status store_setting(const struct parser *parser, const char *sectio
     enum status status = apply_setting(&setting, &scratch);
     if (status != STATUS_OK)
         return status;
-    if (request->setting_count == CLI_SETTINGS)
+    if (request->setting_count == CLI_SETTINGS_MAX)
         return status_fail(STATUS_MISUSE,
                            "%s: more than %d settings; put them into a file",
-                           parser->command->name, CLI_SETTINGS);
+                           parser->command->name, CLI_SETTINGS_MAX);
     request->settings[request->setting_count++] = setting;
     return STATUS_OK;
 }
@@ -253,10 +253,10 @@ static enum status parse_positional(struct parser *parser, const char *word)
 {
     struct cli_request *request = parser->request;
     char shown[100];
-    if (request->positional_count == CLI_POSITIONALS)
+    if (request->positional_count == CLI_POSITIONALS_MAX)
         return status_fail(STATUS_MISUSE,
                            "%s: more than %d arguments; give the folder that holds them",
-                           parser->command->name, CLI_POSITIONALS);
+                           parser->command->name, CLI_POSITIONALS_MAX);
     if (request->positional_count >= request->positional_max)
         return status_fail(STATUS_MISUSE, "%s: unexpected argument %s (usage: tutti %s)",
                            parser->command->name, text_excerpt(word, shown, sizeof shown),

@@ -40,7 +40,7 @@ struct cli_command {
     enum status (*run)(const struct cli_command *self, int argc, char **argv);
 };
 
-enum { CLI_POSITIONALS = 4096, CLI_SETTINGS = 256, CLI_EXPANDED = 32 };
+enum { CLI_POSITIONALS_MAX = 4096, CLI_SETTINGS_MAX = 256, CLI_EXPANSIONS_MAX = 32 };
 
 /* The sections that a command may accept as --key value, in lookup order. */
 enum { CLI_SECTIONS = 5 };
@@ -62,11 +62,12 @@ struct cli_request {
     unsigned sections;       /* SECTION_... whose settings may be given as --key value */
     bool accepts_set;        /* --set section.key=value */
     struct options *options; /* NULL if sections == 0 and !takes_set */
-    const char *positionals[CLI_POSITIONALS]; /* "-" alone is a positional; "--" ends the
+    const char
+        *positionals[CLI_POSITIONALS_MAX]; /* "-" alone is a positional; "--" ends the
                                                  options */
     size_t positional_count, positional_min, positional_max;
     bool help_shown; /* --help was given and printed: the command returns STATUS_OK */
-    struct cli_setting settings[CLI_SETTINGS]; /* cli_parse -> cli_apply_settings */
+    struct cli_setting settings[CLI_SETTINGS_MAX]; /* cli_parse -> cli_apply_settings */
     size_t setting_count;
 };
 

@@ -22,7 +22,7 @@ enum { DEFAULT_PIECES = 200, DEFAULT_EPOCHS = 20 };
 /* The command with its redirection in shell syntax; the caller frees it. */
 static char *command_text(const struct launch *launch, const char *output)
 {
-    char text[LAUNCH_TEXT], file[LAUNCH_TEXT];
+    char text[LAUNCH_TEXT_SIZE], file[LAUNCH_TEXT_SIZE];
     struct launch target = {0};
     launch_text(launch, text);
     if (!output)

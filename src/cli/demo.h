@@ -8,7 +8,7 @@
 #include "base/owned_directory.h"
 #include "base/status.h"
 
-enum { DEMO_MICROBATCHES = 8, DEMO_COMMANDS = 8 };
+enum { DEMO_MICROBATCHES = 8, DEMO_COMMANDS_MAX = 8 };
 
 struct demo {
     const char *directory;
@@ -18,7 +18,7 @@ struct demo {
     char ranks_text[16];
     double start_seconds; /* clock_seconds */
     struct demo_corpus corpus;
-    char *commands[DEMO_COMMANDS]; /* as run; owned */
+    char *commands[DEMO_COMMANDS_MAX]; /* as run; owned */
     int command_count;
     double model_loss, bigram_loss; /* nats per token on the validation pieces */
     double tokens;                  /* number of evaluated tokens */

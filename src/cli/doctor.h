@@ -17,10 +17,10 @@
 #include "comm/comm.h"
 
 enum {
-    DOCTOR_NAME = 64,
-    DOCTOR_TEXT = 480,
-    DOCTOR_PATH = 1024,
-    DOCTOR_FINDINGS = 128,
+    DOCTOR_NAME_SIZE = 64,
+    DOCTOR_TEXT_SIZE = 480,
+    DOCTOR_PATH_SIZE = 1024,
+    DOCTOR_FINDINGS_MAX = 128,
     DOCTOR_VARIABLES = 16
 };
 
@@ -30,9 +30,9 @@ enum doctor_level { DOCTOR_OK, DOCTOR_NOTE, DOCTOR_WARNING, DOCTOR_FAULT, DOCTOR
 
 struct finding {
     enum doctor_level level;
-    char check[DOCTOR_NAME];  /* "binding" */
-    char text[DOCTOR_TEXT];   /* what was found */
-    char remedy[DOCTOR_TEXT]; /* how to fix it; "" if none */
+    char check[DOCTOR_NAME_SIZE];  /* "binding" */
+    char text[DOCTOR_TEXT_SIZE];   /* what was found */
+    char remedy[DOCTOR_TEXT_SIZE]; /* how to fix it; "" if none */
 };
 
 /* The run's directory as seen by a rank. */
@@ -41,7 +41,7 @@ struct directory_report {
     double visible_seconds;       /* seconds until it became visible */
     int flock_errno, fcntl_errno; /* shared locks, as HDF5 takes them: 0 or errno */
     int symlink_errno;            /* rank 0: 0, or errno of creating a symbolic link */
-    char h5[DOCTOR_TEXT];         /* "", or the error in reading rank 0's HDF5 file */
+    char h5[DOCTOR_TEXT_SIZE];    /* "", or the error in reading rank 0's HDF5 file */
     uint64_t free_bytes, free_files;
     uint64_t type; /* f_type of statfs */
 };
@@ -49,15 +49,17 @@ struct directory_report {
 /* The report of one rank to rank 0. Plain data, sent as bytes. */
 struct rank_report {
     int rank;
-    char host[DOCTOR_NAME];
+    char host[DOCTOR_NAME_SIZE];
     cpu_set_t cores; /* available to the process */
     int host_cores;
     double cpu_quota; /* limit of the control group, in cores; 0: none */
-    char openblas_core[DOCTOR_NAME], kernels[DOCTOR_NAME], processor[DOCTOR_NAME];
-    char mpi_library[DOCTOR_NAME];                 /* "Open MPI v4.1.4" */
-    char variables[DOCTOR_VARIABLES][DOCTOR_NAME]; /* of doctor_variables; "": not set */
-    uint64_t shm_total, shm_free;                  /* bytes of /dev/shm */
-    uint64_t stale_bytes;                          /* in /dev/shm, left by ended runs */
+    char openblas_core[DOCTOR_NAME_SIZE], kernels[DOCTOR_NAME_SIZE],
+        processor[DOCTOR_NAME_SIZE];
+    char mpi_library[DOCTOR_NAME_SIZE]; /* "Open MPI v4.1.4" */
+    char variables[DOCTOR_VARIABLES]
+                  [DOCTOR_NAME_SIZE]; /* of doctor_variables; "": not set */
+    uint64_t shm_total, shm_free;     /* bytes of /dev/shm */
+    uint64_t stale_bytes;             /* in /dev/shm, left by ended runs */
     int stale_segments;
     int vm_readv_errno; /* errno of process_vm_readv on the process itself; 0: allowed */
     uint64_t open_files, locked_memory, file_size, core_file; /* ulimit, soft */
@@ -94,20 +96,20 @@ struct doctor {
     int rank, ranks;
     struct options options;
     size_t parameters, matmul_parameters; /* of the model; weights that enter a matmul */
-    char directory[DOCTOR_PATH];          /* the probed directory */
+    char directory[DOCTOR_PATH_SIZE];     /* the probed directory */
     int directory_errno;                  /* rank 0: 0, or why it is not writable */
-    char directory_error[DOCTOR_TEXT];    /* rank 0: the failed probe and its error */
-    double sync_seconds;                  /* rank 0: to write a small file and sync it */
-    double allreduce_seconds;             /* for one allreduce of a gradient */
-    char addresses[DOCTOR_TEXT];          /* rank 0's watchdog would listen on these */
-    struct rank_report local;             /* this rank's */
-    struct rank_report *reports;          /* [ranks], rank 0 only */
-    struct finding findings[DOCTOR_FINDINGS];
+    char directory_error[DOCTOR_TEXT_SIZE]; /* rank 0: the failed probe and its error */
+    double sync_seconds;              /* rank 0: to write a small file and sync it */
+    double allreduce_seconds;         /* for one allreduce of a gradient */
+    char addresses[DOCTOR_TEXT_SIZE]; /* rank 0's watchdog would listen on these */
+    struct rank_report local;         /* this rank's */
+    struct rank_report *reports;      /* [ranks], rank 0 only */
+    struct finding findings[DOCTOR_FINDINGS_MAX];
     size_t count;
 };
 
-/* Adds a finding; `remedy` may be NULL. Ignored once there are DOCTOR_FINDINGS findings.
- */
+/* Adds a finding; `remedy` may be NULL. Ignored once there are DOCTOR_FINDINGS_MAX
+ * findings. */
 void doctor_add(struct doctor *doctor, enum doctor_level level, const char *check,
                 const char *remedy, const char *format, ...)
     __attribute__((format(printf, 5, 6)));

@@ -53,7 +53,7 @@ static bool is_repeated_set(const struct doctor *doctor, int r)
 static void add_oversubscribed(struct doctor *doctor, const bool *affected, int ranks,
                                int cores, int others)
 {
-    char list[DOCTOR_TEXT / 2];
+    char list[DOCTOR_TEXT_SIZE / 2];
     bool single = ranks == 1;
     const char *remedy =
         single && others > 0
@@ -115,7 +115,7 @@ static int check_cpu_quota(struct doctor *doctor, int host, int ranks)
 static void check_cores_per_task(struct doctor *doctor, bool *affected)
 {
     int count = 0, requested = 0;
-    char list[DOCTOR_TEXT / 2];
+    char list[DOCTOR_TEXT_SIZE / 2];
     for (int r = 0; r < doctor->ranks; r++) {
         const struct rank_report *report = &doctor->reports[r];
         int per_task = atoi(report->variables[VARIABLE_SLURM_CPUS_PER_TASK]);
@@ -126,7 +126,7 @@ static void check_cores_per_task(struct doctor *doctor, bool *affected)
     if (count == 0)
         return;
     const struct rank_report *first = &doctor->reports[0];
-    char remedy[DOCTOR_TEXT];
+    char remedy[DOCTOR_TEXT_SIZE];
     if (doctor_is_set(first, VARIABLE_HYDRA_RANKS))
         snprintf(remedy, sizeof remedy, "mpirun -bind-to core:%d", requested);
     else if (doctor_launched_by_mpirun(first))

@@ -26,8 +26,9 @@ static const double timeout = 5; /* seconds; NFS caches a directory's contents f
 
 /* Paths of the probe; the same on all ranks. */
 struct probe_paths {
-    char directory[DOCTOR_PATH + 96], file[DOCTOR_PATH + 128], h5[DOCTOR_PATH + 128];
-    char text[DOCTOR_NAME]; /* contents of the file */
+    char directory[DOCTOR_PATH_SIZE + 96], file[DOCTOR_PATH_SIZE + 128],
+        h5[DOCTOR_PATH_SIZE + 128];
+    char text[DOCTOR_NAME_SIZE]; /* contents of the file */
 };
 
 static void init_probe_paths(const struct doctor *doctor, struct probe_paths *paths)
@@ -47,7 +48,7 @@ static bool has_content(const char *path, const char *text)
 {
     uint8_t *bytes = NULL;
     size_t size = 0;
-    bool same = file_read(path, DOCTOR_NAME, &bytes, &size) == STATUS_OK &&
+    bool same = file_read(path, DOCTOR_NAME_SIZE, &bytes, &size) == STATUS_OK &&
                 size == strlen(text) && memcmp(bytes, text, size) == 0;
     free(bytes);
     return same;
@@ -57,7 +58,7 @@ static bool has_content(const char *path, const char *text)
  * still read its contents. */
 static enum status probe_rename(const struct probe_paths *paths)
 {
-    char old[DOCTOR_NAME] = "";
+    char old[DOCTOR_NAME_SIZE] = "";
     enum status status = file_write(paths->file, "old", 3);
     if (status != STATUS_OK)
         return status;
@@ -123,7 +124,7 @@ static void write_probe_files(struct doctor *doctor, const struct probe_paths *p
         status = probe_h5(paths);
     if (status != STATUS_OK)
         snprintf(doctor->directory_error, sizeof doctor->directory_error, "%.*s",
-                 DOCTOR_TEXT - 1, status_message());
+                 DOCTOR_TEXT_SIZE - 1, status_message());
 }
 
 /* Removes only the files that write_trial has created. */
@@ -177,7 +178,7 @@ static void read_h5(struct directory_report *report, const struct probe_paths *p
     if (status == STATUS_OK)
         status = h5_read(file, "value", H5_I64, 1, &one, &value);
     if (status != STATUS_OK)
-        snprintf(report->h5, sizeof report->h5, "%.*s", DOCTOR_TEXT - 1,
+        snprintf(report->h5, sizeof report->h5, "%.*s", DOCTOR_TEXT_SIZE - 1,
                  status_message());
     h5_abandon(file);
 }
@@ -275,7 +276,7 @@ static int mark_failing(const struct doctor *doctor,
 
 static void check_shared(struct doctor *doctor, bool *affected)
 {
-    char list[DOCTOR_TEXT / 2];
+    char list[DOCTOR_TEXT_SIZE / 2];
     double longest = 0;
     int first = mark_failing(doctor, sees_file, affected);
     for (int r = 0; r < doctor->ranks; r++)
@@ -311,7 +312,7 @@ static void check_links(struct doctor *doctor)
  * HDF5_USE_FILE_LOCKING, and other programs take locks. */
 static void check_locks(struct doctor *doctor, bool *affected)
 {
-    char list[DOCTOR_TEXT / 2];
+    char list[DOCTOR_TEXT_SIZE / 2];
     const char *setting = doctor->reports[0].variables[VARIABLE_H5_LOCKING];
     const char *label = setting[0] ? "; HDF5_USE_FILE_LOCKING=" : "";
     const char *remedy = "export HDF5_USE_FILE_LOCKING=FALSE (mpirun -x "

@@ -9,7 +9,7 @@
 void doctor_add(struct doctor *doctor, enum doctor_level level, const char *check,
                 const char *remedy, const char *format, ...)
 {
-    if (doctor->count == DOCTOR_FINDINGS)
+    if (doctor->count == DOCTOR_FINDINGS_MAX)
         return;
     struct finding *finding = &doctor->findings[doctor->count++];
     *finding = (struct finding){.level = level};
@@ -67,7 +67,7 @@ const char *doctor_rank_list(const struct doctor *doctor, const bool *affected,
             continue;
         int last = end_of_range(doctor, affected, r);
         const char *intro = groups++ ? ", " : chosen > 1 ? "ranks " : "rank ";
-        if (used + DOCTOR_NAME + 32 > size) {
+        if (used + DOCTOR_NAME_SIZE + 32 > size) {
             snprintf(text + used, size - used, ", ...");
             return text;
         }

@@ -33,16 +33,17 @@ const char *const doctor_variables[VARIABLES] = {
 };
 
 /* The first "model name" of /proc/cpuinfo; "unknown processor" if there is none. */
-static void find_processor(char name[DOCTOR_NAME])
+static void find_processor(char name[DOCTOR_NAME_SIZE])
 {
     FILE *file = fopen("/proc/cpuinfo", "r");
     char line[256];
-    snprintf(name, DOCTOR_NAME, "unknown processor");
+    snprintf(name, DOCTOR_NAME_SIZE, "unknown processor");
     while (file && fgets(line, sizeof line, file)) {
         const char *colon = strchr(line, ':');
         if (strncmp(line, "model name", strlen("model name")) != 0 || !colon)
             continue;
-        snprintf(name, DOCTOR_NAME, "%.*s", (int)strcspn(colon + 2, "\n"), colon + 2);
+        snprintf(name, DOCTOR_NAME_SIZE, "%.*s", (int)strcspn(colon + 2, "\n"),
+                 colon + 2);
         break;
     }
     if (file)
@@ -70,7 +71,7 @@ void doctor_collect_environment(struct rank_report *report)
     gethostname(report->host, sizeof report->host - 1);
     for (int i = 0; i < VARIABLES; i++) {
         const char *value = getenv(doctor_variables[i]);
-        snprintf(report->variables[i], DOCTOR_NAME, "%s", value ? value : "");
+        snprintf(report->variables[i], DOCTOR_NAME_SIZE, "%s", value ? value : "");
     }
 }
 
@@ -170,7 +171,7 @@ void doctor_check_limits(struct doctor *doctor)
     int found = 0;
     for (size_t i = 0; affected && i < sizeof limits / sizeof *limits; i++) {
         int count = 0;
-        char list[DOCTOR_TEXT / 2];
+        char list[DOCTOR_TEXT_SIZE / 2];
         for (int r = 0; r < doctor->ranks; r++)
             count += affected[r] = limits[i].violated(doctor, &doctor->reports[r]);
         if (count > 0)

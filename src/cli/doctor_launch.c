@@ -28,7 +28,7 @@ static int list_hosts(const struct doctor *doctor, char *text, size_t size)
             continue;
         for (int other = r; other < doctor->ranks; other++)
             count += strcmp(doctor->reports[other].host, doctor->reports[r].host) == 0;
-        if (used + DOCTOR_NAME + 16 < size)
+        if (used + DOCTOR_NAME_SIZE + 16 < size)
             used += (size_t)snprintf(text + used, size - used, "%s%s: %d",
                                      hosts ? ", " : "", doctor->reports[r].host, count);
         hosts++;
@@ -93,7 +93,7 @@ static void check_root(struct doctor *doctor)
 void doctor_check_launch(struct doctor *doctor)
 {
     const struct rank_report *first = &doctor->reports[0];
-    char hosts[DOCTOR_TEXT / 2];
+    char hosts[DOCTOR_TEXT_SIZE / 2];
     if (doctor->launch_error[0]) {
         report_launch_error(doctor);
         return;

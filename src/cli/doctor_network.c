@@ -31,7 +31,7 @@ enum { SEGMENTS_MAX = 512 };
 struct segments {
     int count;
     bool mapped[SEGMENTS_MAX];
-    char names[SEGMENTS_MAX][DOCTOR_NAME];
+    char names[SEGMENTS_MAX][DOCTOR_NAME_SIZE];
     uint64_t bytes[SEGMENTS_MAX];
 };
 
@@ -40,7 +40,7 @@ static bool is_open_mpi_segment(const char *name)
     static const char *const prefixes[] = {"vader_segment.", "osc_sm.", "sm_segment."};
     for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)
         if (strncmp(name, prefixes[i], strlen(prefixes[i])) == 0)
-            return strlen(name) < DOCTOR_NAME;
+            return strlen(name) < DOCTOR_NAME_SIZE;
     return false;
 }
 
@@ -56,8 +56,8 @@ static void list_segments(struct segments *segments)
             fstatat(dirfd(directory), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) != 0 ||
             info.st_uid != geteuid() || time(NULL) - info.st_mtime < min_age)
             continue;
-        snprintf(segments->names[segments->count], DOCTOR_NAME, "%.*s", DOCTOR_NAME - 1,
-                 entry->d_name);
+        snprintf(segments->names[segments->count], DOCTOR_NAME_SIZE, "%.*s",
+                 DOCTOR_NAME_SIZE - 1, entry->d_name);
         segments->bytes[segments->count++] = (uint64_t)info.st_blocks * 512;
     }
     if (directory)
@@ -67,7 +67,7 @@ static void list_segments(struct segments *segments)
 /* Marks the segments that the process `pid` has mapped. */
 static void mark_mapped(struct segments *segments, const char *pid)
 {
-    char name[DOCTOR_NAME], line[1024];
+    char name[DOCTOR_NAME_SIZE], line[1024];
     snprintf(name, sizeof name, "/proc/%.32s/maps", pid);
     FILE *file = fopen(name, "r");
     while (file && fgets(line, sizeof line, file)) {
@@ -302,7 +302,7 @@ static void check_shared_memory(struct doctor *doctor)
 
 static void check_process_vm_readv(struct doctor *doctor, bool *affected)
 {
-    char list[DOCTOR_TEXT / 2];
+    char list[DOCTOR_TEXT_SIZE / 2];
     int count = 0;
     for (int r = 0; r < doctor->ranks; r++)
         count += affected[r] = doctor->reports[r].vm_readv_errno != 0;
@@ -317,7 +317,7 @@ static void check_process_vm_readv(struct doctor *doctor, bool *affected)
 
 static void check_port(struct doctor *doctor, bool *affected)
 {
-    char list[DOCTOR_TEXT / 2];
+    char list[DOCTOR_TEXT_SIZE / 2];
     int count = 0, reason = 0;
     for (int r = 1; r < doctor->ranks; r++) {
         affected[r] = doctor->reports[r].port_errno != 0;

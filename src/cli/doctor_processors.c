@@ -56,7 +56,7 @@ static const char *oldest_core(const struct doctor *doctor)
 
 static bool check_openblas_missing(struct doctor *doctor, bool *affected)
 {
-    char list[DOCTOR_TEXT / 2];
+    char list[DOCTOR_TEXT_SIZE / 2];
     size_t missing = 0;
     for (int r = 0; r < doctor->ranks; r++)
         missing += affected[r] =
@@ -74,7 +74,7 @@ static bool check_openblas_missing(struct doctor *doctor, bool *affected)
 static bool check_openblas(struct doctor *doctor, bool *affected)
 {
     const struct rank_report *first = &doctor->reports[0];
-    char list[DOCTOR_TEXT / 2], remedy[DOCTOR_TEXT];
+    char list[DOCTOR_TEXT_SIZE / 2], remedy[DOCTOR_TEXT_SIZE];
     if (!doctor_uses_openblas(doctor) ||
         mark_different(doctor, offsetof(struct rank_report, openblas_core), affected) ==
             0)
@@ -114,7 +114,7 @@ static void check_old_core(struct doctor *doctor)
 void doctor_check_processors(struct doctor *doctor)
 {
     const struct rank_report *first = &doctor->reports[0];
-    char list[DOCTOR_TEXT / 2];
+    char list[DOCTOR_TEXT_SIZE / 2];
     bool *affected = calloc((size_t)doctor->ranks + 1, sizeof *affected);
     if (!affected)
         return;

@@ -296,13 +296,13 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
         return status;
     struct comm *comm = NULL;
     char message[STATUS_MESSAGE_SIZE];
-    enum status check_status = check_inputs_confined(&args);
+    enum status input_status = check_inputs_confined(&args);
     snprintf(message, sizeof message, "%s", status_message());
     status = cli_open_ranks(STATUS_OK, &comm);
     if (status != STATUS_OK)
         return status;
     status_set_message(message);
-    status = agree_on_rank0_status(comm, check_status);
+    status = agree_on_rank0_status(comm, input_status);
     if (status == STATUS_OK)
         status = evaluate(comm, &args);
     comm_close(comm);

@@ -294,8 +294,9 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
         {.name = NULL},
     };
     static struct cli_request request; /* large; used once per process */
-    request = (struct cli_request){
-        .arguments = arguments, .positional_min = 1, .positional_max = CLI_POSITIONALS};
+    request = (struct cli_request){.arguments = arguments,
+                                   .positional_min = 1,
+                                   .positional_max = CLI_POSITIONALS_MAX};
     enum status status = cli_parse(self, &request, argc, argv);
     if (status != STATUS_OK || request.help_shown)
         return status;

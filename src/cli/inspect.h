@@ -45,8 +45,8 @@ double inspect_partial_epoch_loss(const char *file, const struct checkpoint *che
 void inspect_print_field(const char *label, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* 1234567 as "1 234 567" into text[INSPECT_COUNT]. Returns text. */
-enum { INSPECT_COUNT = 32 };
+/* 1234567 as "1 234 567" into text[INSPECT_COUNT_SIZE]. Returns text. */
+enum { INSPECT_COUNT_SIZE = 32 };
 const char *inspect_count(uint64_t count, char *text);
 
 /* A setting in two configurations. */

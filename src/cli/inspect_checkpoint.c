@@ -61,7 +61,7 @@ static const char *shape_text(const struct param *tensor, char *text, size_t siz
 static void print_model(const struct checkpoint *checkpoint)
 {
     const struct model_shape *shape = &checkpoint->shape;
-    char dense[48] = "no dense layer", count[INSPECT_COUNT];
+    char dense[48] = "no dense layer", count[INSPECT_COUNT_SIZE];
     if (shape->dense)
         snprintf(dense, sizeof dense, "dense layer of %d", shape->dense);
     inspect_print_field("model", "%s, %d layer%s of %d, embedding %d, %s",

@@ -34,7 +34,8 @@ static struct sums sums_of(const struct dataset_shard *counts)
 static void print_split(const char *name, uint64_t pieces, uint64_t notes,
                         uint64_t tokens, double seconds)
 {
-    char one[INSPECT_COUNT], two[INSPECT_COUNT], three[INSPECT_COUNT], four[64];
+    char one[INSPECT_COUNT_SIZE], two[INSPECT_COUNT_SIZE], three[INSPECT_COUNT_SIZE],
+        four[64];
     printf("  %-8s %12s %14s %14s   %s\n", name, inspect_count(pieces, one),
            inspect_count(notes, two), inspect_count(tokens, three),
            duration_text(seconds, four, sizeof four));
@@ -61,7 +62,7 @@ static void print_shards(const struct dataset *dataset)
         most = sums.tokens > most ? sums.tokens : most;
         empty += sums.pieces == 0;
     }
-    char low[INSPECT_COUNT], high[INSPECT_COUNT];
+    char low[INSPECT_COUNT_SIZE], high[INSPECT_COUNT_SIZE];
     inspect_print_field("shards", "%zu, of %s to %s tokens, %zu empty",
                         dataset->shard_count,
                         inspect_count(dataset->shard_count ? least : 0, low),
@@ -71,7 +72,7 @@ static void print_shards(const struct dataset *dataset)
 static void print_files(const struct dataset *dataset,
                         const struct inspect_reasons *reasons)
 {
-    char count[INSPECT_COUNT];
+    char count[INSPECT_COUNT_SIZE];
     inspect_print_field("input files",
                         "%s: %llu ok, %llu repaired, %llu skipped, %llu duplicate",
                         inspect_count(reasons->files, count),
@@ -291,7 +292,7 @@ enum status inspect_dataset(const struct inspect_request *request)
 
 static void print_count_pair(const char *label, uint64_t first, uint64_t second)
 {
-    char one[INSPECT_COUNT], two[INSPECT_COUNT];
+    char one[INSPECT_COUNT_SIZE], two[INSPECT_COUNT_SIZE];
     printf("  %-16s %-18s %s%s\n", label, inspect_count(first, one),
            inspect_count(second, two), first == second ? "" : "  differ");
 }

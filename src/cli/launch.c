@@ -27,7 +27,7 @@
 
 void launch_add(struct launch *launch, const char *word)
 {
-    if (launch->count < LAUNCH_WORDS)
+    if (launch->count < LAUNCH_WORDS_MAX)
         launch->words[launch->count++] = word;
     launch->words[launch->count] = NULL;
 }
@@ -142,7 +142,7 @@ const char *launch_text(const struct launch *launch, char *text)
     text[0] = '\0';
     for (int i = 0; i < launch->count; i++) {
         const char *word = launch->words[i];
-        if (used + 4 * strlen(word) + sizeof more + 4 > LAUNCH_TEXT) {
+        if (used + 4 * strlen(word) + sizeof more + 4 > LAUNCH_TEXT_SIZE) {
             sprintf(text + used, "%s", more);
             break;
         }
@@ -178,10 +178,10 @@ static bool terminate_with_parent(pid_t parent)
     return prctl(PR_SET_PDEATHSIG, SIGTERM) == 0 && getppid() == parent;
 }
 
-/* Executes the program, or sends errno to the pipe `report`. Ctrl-C is left to the
+/* Executes the program, or sends errno to the pipe `error_pipe`. Ctrl-C is left to the
  * program; the parent ignores it and waits. */
 static void execute(char *const *words, const char *output, bool quiet, pid_t parent,
-                    int report)
+                    int error_pipe)
 {
     struct sigaction default_action = {.sa_handler = SIG_DFL};
     sigaction(SIGINT, &default_action, NULL);
@@ -190,18 +190,18 @@ static void execute(char *const *words, const char *output, bool quiet, pid_t pa
     if (redirect(output, quiet))
         execvp(words[0], words);
     int error = errno;
-    (void)!write(report, &error, sizeof error);
+    (void)!write(error_pipe, &error, sizeof error);
     _exit(EXIT_FAILURE);
 }
 
 /* Returns 0 once the program runs, or else the errno of the child, which has been reaped.
  */
-static int wait_for_exec(pid_t pid, int report)
+static int wait_for_exec(pid_t pid, int error_pipe)
 {
     int error = 0;
     ssize_t received;
     do
-        received = read(report, &error, sizeof error);
+        received = read(error_pipe, &error, sizeof error);
     while (received < 0 && errno == EINTR);
     if (received != (ssize_t)sizeof error)
         return 0;
@@ -214,21 +214,21 @@ static int wait_for_exec(pid_t pid, int report)
  * too. Returns 0 or errno. */
 static int spawn(const struct launch *launch, const char *output, bool quiet, pid_t *pid)
 {
-    char *words[LAUNCH_WORDS + 1];
+    char *words[LAUNCH_WORDS_MAX + 1];
     for (int i = 0; i <= launch->count; i++)
         words[i] = (char *)(uintptr_t)launch->words[i]; /* exec does not write to them */
-    int report[2];
+    int error_pipe[2];
     pid_t self = getpid();
-    if (pipe2(report, O_CLOEXEC) != 0)
+    if (pipe2(error_pipe, O_CLOEXEC) != 0)
         return errno;
     *pid = fork();
     int failure = *pid < 0 ? errno : 0;
     if (*pid == 0)
-        execute(words, output, quiet, self, report[1]);
-    close(report[1]);
+        execute(words, output, quiet, self, error_pipe[1]);
+    close(error_pipe[1]);
     if (!failure)
-        failure = wait_for_exec(*pid, report[0]);
-    close(report[0]);
+        failure = wait_for_exec(*pid, error_pipe[0]);
+    close(error_pipe[0]);
     return failure;
 }
 
@@ -249,7 +249,7 @@ static int spawn_and_wait(const struct launch *launch, const char *output, bool 
 
 enum status launch_run(const struct launch *launch, const char *output, int *code)
 {
-    char text[LAUNCH_TEXT];
+    char text[LAUNCH_TEXT_SIZE];
     int wait_status = 0;
     int failure = spawn_and_wait(launch, output, false, &wait_status);
     if (failure)

@@ -83,7 +83,7 @@ static enum status write_list(const struct dataset *dataset, const char *path)
 
 static void print_rates(const struct preprocess_summary *summary, int ranks)
 {
-    char bytes[INSPECT_COUNT], duration[64];
+    char bytes[INSPECT_COUNT_SIZE], duration[64];
     if (summary->seconds < 60)
         snprintf(duration, sizeof duration, "%.2f s", summary->seconds);
     else
@@ -97,7 +97,7 @@ static void print_rates(const struct preprocess_summary *summary, int ranks)
 
 static void print_outcomes(const struct dataset *dataset)
 {
-    char count[INSPECT_COUNT];
+    char count[INSPECT_COUNT_SIZE];
     uint64_t files = 0;
     printf("\n  %-10s %12s\n", "outcome", "files");
     for (int outcome = 0; outcome < FILE_OUTCOMES; outcome++) {
@@ -110,7 +110,8 @@ static void print_outcomes(const struct dataset *dataset)
 
 static void print_splits(const struct dataset *dataset)
 {
-    char pieces[INSPECT_COUNT], notes[INSPECT_COUNT], tokens[INSPECT_COUNT];
+    char pieces[INSPECT_COUNT_SIZE], notes[INSPECT_COUNT_SIZE],
+        tokens[INSPECT_COUNT_SIZE];
     const struct dataset_shard *total = &dataset->total;
     printf("\n  %-10s %12s %14s %14s %10s\n", "split", "pieces", "notes", "tokens",
            "hours");
@@ -134,7 +135,7 @@ static void warn_of_empty_splits(const struct dataset *dataset)
 /* Prints commands that can be pasted as they are, except for CONFIG. */
 static void print_next_commands(const char *dataset)
 {
-    char text[LAUNCH_TEXT];
+    char text[LAUNCH_TEXT_SIZE];
     char *setting = path_format("data.dataset=%s", dataset);
     struct launch inspect = {0}, train = {0};
     launch_add_words(&inspect, launch_self(), "inspect", dataset, NULL);

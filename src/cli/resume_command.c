@@ -23,7 +23,7 @@ static bool split(const char *text, size_t size, struct launch *out)
 {
     out->count = 0;
     for (const char *at = text; at < text + size; at += strlen(at) + 1) {
-        if (out->count == LAUNCH_WORDS)
+        if (out->count == LAUNCH_WORDS_MAX)
             return false;
         launch_add(out, at);
     }
@@ -158,7 +158,7 @@ static void add_requeue(const struct launch *self, char *text, size_t size)
     const char *job = getenv("SLURM_JOB_ID"), *array = getenv("SLURM_ARRAY_JOB_ID");
     const char *task = getenv("SLURM_ARRAY_TASK_ID"), *kind = getenv("ENVIRONMENT");
     size_t used = strlen(text);
-    char id[3 * NUMBER], line[LAUNCH_TEXT];
+    char id[3 * NUMBER], line[LAUNCH_TEXT_SIZE];
     struct launch requeue = {.count = 0};
     if (!job || !kind || strcmp(kind, "BATCH") != 0 || !has_resume_option(self))
         return;
@@ -180,7 +180,7 @@ const char *resume_command_text(const struct resume_command_words *words, int ra
                                 char *text, size_t size)
 {
     struct launch self, parent, launch = {.count = 0};
-    char ranks_text[NUMBER], line[LAUNCH_TEXT];
+    char ranks_text[NUMBER], line[LAUNCH_TEXT_SIZE];
     snprintf(ranks_text, sizeof ranks_text, "%d", ranks);
     bool complete = split(words->self, words->self_size, &self) && self.count > 0;
     if (!split(words->parent, words->parent_size, &parent))
@@ -188,7 +188,7 @@ const char *resume_command_text(const struct resume_command_words *words, int ra
     add_launcher(&launch, &parent, &self, ranks_text, words->is_root);
     add_self(&launch, &self);
     launch_text(&launch, line);
-    if (!complete || launch.count == LAUNCH_WORDS || is_truncated(line))
+    if (!complete || launch.count == LAUNCH_WORDS_MAX || is_truncated(line))
         snprintf(text, size, "the same command with --resume");
     else
         snprintf(text, size, "%s", line);

@@ -24,7 +24,7 @@
 static void log_command(const char *label, const char *command, const char *first,
                         const char *second, const char *third, const char *fourth)
 {
-    char text[LAUNCH_TEXT];
+    char text[LAUNCH_TEXT_SIZE];
     struct launch launch = {.count = 0};
     launch_add_words(&launch, launch_self(), command, first, second, third, fourth, NULL);
     log_info("%s %s", label, launch_text(&launch, text));

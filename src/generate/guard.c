@@ -26,11 +26,11 @@ void guard_accept(struct guard *guard, const struct encoding *encoding, token va
 
 static bool is_cycling(const struct guard *guard, uint64_t period, double seconds)
 {
-    bool often = guard->repeated[period] >= period * (GUARD_REPEATS - 1);
-    bool sounds = guard->last_sound && guard->last_sound + period > guard->count;
+    bool repeats_enough = guard->repeated[period] >= period * (GUARD_REPEATS - 1);
+    bool has_sound = guard->last_sound && guard->last_sound + period > guard->count;
     bool long_enough =
         seconds - guard->repeated_since[period] >= GUARD_SECONDS - time_epsilon;
-    return often && sounds && long_enough;
+    return repeats_enough && has_sound && long_enough;
 }
 
 static void forbid_time_advance(const struct encoding *encoding, bool *allowed)
