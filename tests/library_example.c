@@ -15,7 +15,7 @@ static int failed(const char *what)
     return 1;
 }
 
-static int play(struct tutti *model, const char *output, uint64_t seed)
+static int generate(struct tutti *model, const char *output, uint64_t seed)
 {
     struct tutti_settings settings;
     tutti_defaults(model, &settings);
@@ -23,7 +23,7 @@ static int play(struct tutti *model, const char *output, uint64_t seed)
     settings.seed = seed;
     struct tutti_piece pieces[2];
     if (tutti_sample(model, &settings, 2, pieces) != TUTTI_OK)
-        return failed("play");
+        return failed("generate");
     for (size_t i = 0; i < pieces[1].count && i < 4; i++)
         printf("note %zu: pitch %d at %.3f s for %.3f s\n", i, pieces[1].notes[i].pitch,
                pieces[1].notes[i].start, pieces[1].notes[i].duration);
@@ -32,8 +32,8 @@ static int play(struct tutti *model, const char *output, uint64_t seed)
     return status == TUTTI_OK ? 0 : failed("write");
 }
 
-/* Invalid arguments are refused with a message and leave the model usable. */
-static int refuses_what_is_wrong(struct tutti *model)
+/* Invalid arguments are rejected with a message and leave the model usable. */
+static int rejects_invalid_arguments(struct tutti *model)
 {
     struct tutti *none = NULL;
     struct tutti_settings settings;
@@ -41,16 +41,16 @@ static int refuses_what_is_wrong(struct tutti *model)
     settings.temperature = -1;
     struct tutti_piece piece;
     struct tutti_note high = {.pitch = 200, .velocity = 1};
-    struct tutti_piece wrong = {.notes = &high, .count = 1};
-    int refused = tutti_open("no-such-file", &none) == TUTTI_FAILED && none == NULL &&
-                  tutti_message()[0] != '\0' &&
-                  tutti_sample(model, &settings, 1, &piece) == TUTTI_MISUSE &&
-                  piece.count == 0 &&
-                  tutti_sample(model, &settings, 0, &piece) == TUTTI_MISUSE &&
-                  tutti_write("wrong.mid", &wrong) == TUTTI_MISUSE &&
-                  tutti_prime(model, "no-such-file", 0) == TUTTI_FAILED &&
-                  tutti_prime(model, "no-such-file", -1) == TUTTI_MISUSE;
-    return refused ? 0 : failed("something wrong was not refused");
+    struct tutti_piece invalid = {.notes = &high, .count = 1};
+    int rejected = tutti_open("no-such-file", &none) == TUTTI_FAILED && none == NULL &&
+                   tutti_message()[0] != '\0' &&
+                   tutti_sample(model, &settings, 1, &piece) == TUTTI_MISUSE &&
+                   piece.count == 0 &&
+                   tutti_sample(model, &settings, 0, &piece) == TUTTI_MISUSE &&
+                   tutti_write("wrong.mid", &invalid) == TUTTI_MISUSE &&
+                   tutti_prime(model, "no-such-file", 0) == TUTTI_FAILED &&
+                   tutti_prime(model, "no-such-file", -1) == TUTTI_MISUSE;
+    return rejected ? 0 : failed("an invalid argument was not rejected");
 }
 
 int main(int argc, char **argv)
@@ -70,9 +70,9 @@ int main(int argc, char **argv)
         tutti_prime(model, argv[3], 2) != TUTTI_OK)
         code = failed("prime");
     if (code == 0)
-        code = refuses_what_is_wrong(model);
+        code = rejects_invalid_arguments(model);
     if (code == 0)
-        code = play(model, argv[2], seed);
+        code = generate(model, argv[2], seed);
     tutti_close(model);
     return code;
 }

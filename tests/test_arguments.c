@@ -53,30 +53,30 @@ static enum status parse(const char *line)
     number = 0;
     request = (struct cli_request){.arguments = arguments,
                                    .sections = SECTION_TRAIN | SECTION_SAMPLE,
-                                   .takes_set = true,
+                                   .accepts_set = true,
                                    .options = &options,
                                    .positional_max = 2};
     options_defaults(&options);
     return cli_parse(&command, &request, argc, argv);
 }
 
-static void parsed(const char *line)
+static void assert_parsed(const char *line)
 {
     if (parse(line) != STATUS_OK)
         fail_msg("%s: %s", line, status_message());
 }
 
-static void refused(const char *line, const char *message)
+static void assert_rejected(const char *line, const char *message)
 {
     enum status status = parse(line);
     if (status != STATUS_MISUSE || !strstr(status_message(), message))
         fail_msg("%s gave %d: %s\nnot: %s", line, status, status_message(), message);
 }
 
-static void arguments_are_read(void **state)
+static void parses_arguments(void **state)
 {
     (void)state;
-    parsed("a.mid -o out --flag --count 3 --seconds=-0.5 b.mid");
+    assert_parsed("a.mid -o out --flag --count 3 --seconds=-0.5 b.mid");
     assert_string_equal(text, "out");
     assert_true(flag);
     assert_int_equal(integer, 3);
@@ -84,27 +84,28 @@ static void arguments_are_read(void **state)
     assert_int_equal(request.positional_count, 2);
     assert_string_equal(request.positionals[0], "a.mid");
     assert_string_equal(request.positionals[1], "b.mid");
-    parsed("--seconds -1 - -- --count");
+    assert_parsed("--seconds -1 - -- --count");
     assert_true(number == -1);
     assert_string_equal(request.positionals[0], "-");
     assert_string_equal(request.positionals[1], "--count");
     assert_int_equal(integer, 0);
-    parsed("--each one --flag --each=two");
+    assert_parsed("--each one --flag --each=two");
     assert_string_equal(gathered, "one,two,");
-    refused("--each bad --each three", "bad is bad");
-    refused("--each", "play: --each needs a value: --each TEXT");
+    assert_rejected("--each bad --each three", "bad is bad");
+    assert_rejected("--each", "play: --each needs a value: --each TEXT");
     assert_string_equal(gathered, "one,two,");
-    parsed("-o -");
+    assert_parsed("-o -");
     assert_string_equal(text, "-");
-    parsed("--count 1 --count 2");
+    assert_parsed("--count 1 --count 2");
     assert_int_equal(integer, 2);
 }
 
-static void settings_wait_for_their_file(void **state)
+static void settings_are_applied_after_the_file(void **state)
 {
     (void)state;
-    parsed("--top-k 5 --no-guard --batch=64 --set run.keep_checkpoints=9 --temperature "
-           ".5 --seed 7");
+    assert_parsed(
+        "--top-k 5 --no-guard --batch=64 --set run.keep_checkpoints=9 --temperature "
+        ".5 --seed 7");
     assert_int_equal(options.sample.top_k, 0);
     assert_int_equal(options_read_text(&options, "[sample]\ntop_k = 3\ntop_p = .5", "a"),
                      STATUS_OK);
@@ -116,44 +117,48 @@ static void settings_wait_for_their_file(void **state)
     assert_int_equal(options.run.keep_checkpoints, 9);
     assert_int_equal(options.train.seed, 7); /* [train] precedes [sample] */
     assert_int_equal(options.sample.seed, 1);
-    parsed("--no-guard --guard --allow-mixed-cores");
+    assert_parsed("--no-guard --guard --allow-mixed-cores");
     assert_int_equal(cli_apply_settings(&request), STATUS_OK);
     assert_true(options.sample.guard);
     assert_true(options.train.allow_mixed_cores);
-    parsed("--guard=off --set train.batch=8 --batch 16");
+    assert_parsed("--guard=off --set train.batch=8 --batch 16");
     assert_int_equal(cli_apply_settings(&request), STATUS_OK);
     assert_false(options.sample.guard);
     assert_int_equal(options.train.batch, 16); /* the last one takes effect */
 }
 
-static void errors_are_reported(void **state)
+static void reports_errors(void **state)
 {
     (void)state;
-    refused("--cuont 3",
-            "play: unknown option --cuont; did you mean --count? (see tutti play");
-    refused("--temprature 3", "did you mean --temperature?");
-    refused("--top_kk 3", "did you mean --top-k?");
-    refused("--keep 3", "play: unknown option --keep"); /* no --key for [run] */
-    refused("-x", "play: unknown option -x");
-    refused("--count", "play: --count needs a value: --count N");
-    refused("--count --flag", "play: --count needs a value: --count N, found --flag");
-    refused("-o --flag", "play: -o needs a value: -o FILE, found --flag");
-    refused("--count 0", "play: --count 0: expected a whole number from 1 to 64");
-    refused("--count 1e1", "play: --count 1e1: expected a whole number from 1 to 64");
-    refused("--count 65", "expected a whole number from 1 to 64");
-    refused("--seconds 11", "play: --seconds 11: expected a number from -1 to 10");
-    refused("--seconds nan", "expected a number from -1 to 10");
-    refused("--seconds=", "expected a number from -1 to 10");
-    refused("--flag=yes", "play: --flag takes no value");
-    refused("--no-guard=1", "play: --no-guard takes no value");
-    refused("--no-batch", "play: unknown option --no-batch");
-    refused("--top-k x",
-            "--top-k: sample.top_k = x: expected a whole number from 0 to 65536");
-    refused("--set batch=3", "--set batch=3: expected section.key=value");
-    refused("--set train.btach=3",
-            "--set: unknown key btach in [train]; did you mean batch?");
-    refused("--set", "play: --set needs a value");
-    refused("a b c", "play: unexpected argument c (usage: tutti play FILE...)");
+    assert_rejected(
+        "--cuont 3",
+        "play: unknown option --cuont; did you mean --count? (see tutti play");
+    assert_rejected("--temprature 3", "did you mean --temperature?");
+    assert_rejected("--top_kk 3", "did you mean --top-k?");
+    assert_rejected("--keep 3", "play: unknown option --keep"); /* no --key for [run] */
+    assert_rejected("-x", "play: unknown option -x");
+    assert_rejected("--count", "play: --count needs a value: --count N");
+    assert_rejected("--count --flag",
+                    "play: --count needs a value: --count N, found --flag");
+    assert_rejected("-o --flag", "play: -o needs a value: -o FILE, found --flag");
+    assert_rejected("--count 0", "play: --count 0: expected a whole number from 1 to 64");
+    assert_rejected("--count 1e1",
+                    "play: --count 1e1: expected a whole number from 1 to 64");
+    assert_rejected("--count 65", "expected a whole number from 1 to 64");
+    assert_rejected("--seconds 11",
+                    "play: --seconds 11: expected a number from -1 to 10");
+    assert_rejected("--seconds nan", "expected a number from -1 to 10");
+    assert_rejected("--seconds=", "expected a number from -1 to 10");
+    assert_rejected("--flag=yes", "play: --flag takes no value");
+    assert_rejected("--no-guard=1", "play: --no-guard takes no value");
+    assert_rejected("--no-batch", "play: unknown option --no-batch");
+    assert_rejected("--top-k x",
+                    "--top-k: sample.top_k = x: expected a whole number from 0 to 65536");
+    assert_rejected("--set batch=3", "--set batch=3: expected section.key=value");
+    assert_rejected("--set train.btach=3",
+                    "--set: unknown key btach in [train]; did you mean batch?");
+    assert_rejected("--set", "play: --set needs a value");
+    assert_rejected("a b c", "play: unexpected argument c (usage: tutti play FILE...)");
     assert_int_equal(parse(""), STATUS_OK);
     request.positional_min = 1;
     assert_int_equal(cli_parse(&command, &request, 0, NULL), STATUS_MISUSE);
@@ -185,7 +190,7 @@ static void set_launch(const char *const *variables)
     (set_launch((const char *const[]){__VA_ARGS__, NULL}), cli_is_first_process())
 #define SERVER "PMIX_SERVER_URI41", "1.0;tcp4://127.0.0.1:1"
 
-static void a_rank_counts_with_its_server(void **state)
+static void rank_variable_requires_its_server(void **state)
 {
     (void)state;
     assert_true(IS_FIRST("A", "b"));
@@ -208,7 +213,7 @@ static void a_rank_counts_with_its_server(void **state)
     assert_true(IS_FIRST("PMI_RANK", "3", "PMI_SIZE", "4", "PMI_FD", descriptor));
 }
 
-static void leftover_variables_are_ignored(void **state)
+static void ignores_stale_variables(void **state)
 {
     (void)state;
     assert_true(IS_FIRST("SLURM_PROCID", "3"));
@@ -222,7 +227,7 @@ static void leftover_variables_are_ignored(void **state)
     assert_true(IS_FIRST("PMI_RANK", "3", "PMI_SIZE", "4", "PMI_FD", "99999999999"));
 }
 
-static void the_rank_from_mpi_takes_precedence(void **state)
+static void mpi_rank_overrides_environment(void **state)
 {
     (void)state;
     assert_true(IS_FIRST("A", "b"));
@@ -236,7 +241,7 @@ static void the_rank_from_mpi_takes_precedence(void **state)
     cli_set_rank(-1);
 }
 
-static void the_home_folder_after_an_equals_sign(void **state)
+static void expands_home_after_equals_sign(void **state)
 {
     (void)state;
     request = (struct cli_request){
@@ -256,13 +261,13 @@ static void the_home_folder_after_an_equals_sign(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(arguments_are_read),
-        cmocka_unit_test(settings_wait_for_their_file),
-        cmocka_unit_test(errors_are_reported),
-        cmocka_unit_test(a_rank_counts_with_its_server),
-        cmocka_unit_test(leftover_variables_are_ignored),
-        cmocka_unit_test(the_rank_from_mpi_takes_precedence),
-        cmocka_unit_test(the_home_folder_after_an_equals_sign),
+        cmocka_unit_test(parses_arguments),
+        cmocka_unit_test(settings_are_applied_after_the_file),
+        cmocka_unit_test(reports_errors),
+        cmocka_unit_test(rank_variable_requires_its_server),
+        cmocka_unit_test(ignores_stale_variables),
+        cmocka_unit_test(mpi_rank_overrides_environment),
+        cmocka_unit_test(expands_home_after_equals_sign),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

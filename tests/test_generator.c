@@ -47,7 +47,7 @@ static void expect_found(const char *path, const char *preferred, const char *ex
     free(file);
 }
 
-static void a_path_means_a_checkpoint(void **state)
+static void resolves_a_path_to_a_checkpoint(void **state)
 {
     (void)state;
     touch("run/checkpoints/latest");
@@ -83,10 +83,11 @@ static void write_tune(const char *path)
     notes_free(&notes);
 }
 
-/* Reads the primer cut at `seconds` and checks its number of onsets, the time covered,
- * and whether the third note still sounds. */
-static void expect_cut(const struct checkpoint *checkpoint, const char *tune,
-                       double seconds, size_t onsets, double covered, bool third_sounds)
+/* Reads the primer truncated at `seconds` and checks its number of onsets, the time
+ * covered, and whether the third note still sounds. */
+static void expect_truncated(const struct checkpoint *checkpoint, const char *tune,
+                             double seconds, size_t onsets, double covered,
+                             bool third_sounds)
 {
     struct primer primer = {0};
     assert_int_equal(primer_read(checkpoint, tune, seconds, &primer), STATUS_OK);
@@ -105,7 +106,7 @@ static void expect_cut(const struct checkpoint *checkpoint, const char *tune,
 }
 
 /* A file that needs so many repairs that the list is long. */
-static void every_repair_of_a_primer_is_told(void **state)
+static void reports_every_repair_of_a_primer(void **state)
 {
     (void)state;
     static const uint8_t bytes[] = {
@@ -137,21 +138,21 @@ static void every_repair_of_a_primer_is_told(void **state)
     checkpoint_free(&checkpoint);
 }
 
-static void a_primer_is_cut_in_time(void **state)
+static void truncates_a_primer_at_its_length(void **state)
 {
     (void)state;
     struct checkpoint checkpoint;
     assert_int_equal(tiny_checkpoint(&checkpoint, ENCODING_PERFORMANCE, 1), STATUS_OK);
     char *tune = in_folder("deep/tune.mid"), *gone = in_folder("gone.mid");
     write_tune(tune);
-    expect_cut(&checkpoint, tune, 0, 4, 1.9, false);
-    expect_cut(&checkpoint, tune, 0.5, 1, 0.5,
-               false); /* notes that begin at the cut are dropped */
-    expect_cut(&checkpoint, tune, 1.01, 3, 1.0, true);
-    expect_cut(&checkpoint, tune, 1.4, 3, 1.0,
-               true); /* a shift across the cut is left out */
-    expect_cut(&checkpoint, tune, 1.6, 4, 1.5, true);
-    expect_cut(&checkpoint, tune, 100, 4, 1.9, false);
+    expect_truncated(&checkpoint, tune, 0, 4, 1.9, false);
+    expect_truncated(&checkpoint, tune, 0.5, 1, 0.5,
+                     false); /* notes that begin at the cut are dropped */
+    expect_truncated(&checkpoint, tune, 1.01, 3, 1.0, true);
+    expect_truncated(&checkpoint, tune, 1.4, 3, 1.0,
+                     true); /* a shift across the cut is left out */
+    expect_truncated(&checkpoint, tune, 1.6, 4, 1.5, true);
+    expect_truncated(&checkpoint, tune, 100, 4, 1.9, false);
     struct primer primer = {0};
     assert_int_equal(primer_read(&checkpoint, gone, 0, &primer), STATUS_FAILED);
     assert_non_null(strstr(status_message(), gone));
@@ -195,7 +196,7 @@ static void write_slowing_tune(const char *path, const uint8_t division[2], bool
 }
 
 /* A stray note does not change the primer. */
-static void a_primer_is_cut_as_a_dataset_is(void **state)
+static void prepares_a_primer_like_a_dataset(void **state)
 {
     (void)state;
     static const uint8_t divisions[2][2] = {{0, 96},
@@ -215,7 +216,7 @@ static void a_primer_is_cut_as_a_dataset_is(void **state)
         assert_memory_equal(primer.tokens.items, expected.tokens.items,
                             primer.tokens.count * sizeof *primer.tokens.items);
         assert_int_equal(primer.tempo, expected.tempo);
-        assert_true(fabs(primer.stretch - expected.stretch) < 1e-9);
+        assert_true(fabs(primer.tempo_ratio - expected.tempo_ratio) < 1e-9);
         for (size_t step = 0; expected.step_seconds && step <= expected.steps; step++)
             assert_true(fabs(primer.step_seconds[step] - expected.step_seconds[step]) <
                         1e-6);
@@ -259,7 +260,7 @@ static void expect_no_primer(int encoding, int channel, int pitch, const char *r
     checkpoint_free(&checkpoint);
 }
 
-static void why_a_file_is_no_primer(void **state)
+static void reports_why_a_file_is_not_a_primer(void **state)
 {
     (void)state;
     expect_no_primer(ENCODING_PERFORMANCE, 9, 38,
@@ -313,7 +314,7 @@ static void expect_times(const struct checkpoint *checkpoint, const char *tune,
 
 /* The pianoroll counts beats: seconds follow the primer's tempo, for any kind of grid,
  * and the piece continues at the tempo in effect where the primer ends. */
-static void a_primer_keeps_its_tempo(void **state)
+static void keeps_the_tempo_of_a_primer(void **state)
 {
     (void)state;
     static const char *const grids[] = {"1/4", "24 ticks"};
@@ -369,7 +370,7 @@ static void expect_file_holds(const char *path, const struct tutti_piece *piece)
 }
 
 /* The public interface returns the notes that it writes, equal to the internal ones. */
-static void the_public_face_says_the_same(void **state)
+static void library_matches_internal_results(void **state)
 {
     (void)state;
     for (int encoding = ENCODING_PERFORMANCE; encoding <= ENCODING_PIANOROLL;
@@ -429,13 +430,13 @@ static int remove_folder(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_path_means_a_checkpoint),
-        cmocka_unit_test(a_primer_is_cut_in_time),
-        cmocka_unit_test(a_primer_is_cut_as_a_dataset_is),
-        cmocka_unit_test(why_a_file_is_no_primer),
-        cmocka_unit_test(a_primer_keeps_its_tempo),
-        cmocka_unit_test(every_repair_of_a_primer_is_told),
-        cmocka_unit_test(the_public_face_says_the_same),
+        cmocka_unit_test(resolves_a_path_to_a_checkpoint),
+        cmocka_unit_test(truncates_a_primer_at_its_length),
+        cmocka_unit_test(prepares_a_primer_like_a_dataset),
+        cmocka_unit_test(reports_why_a_file_is_not_a_primer),
+        cmocka_unit_test(keeps_the_tempo_of_a_primer),
+        cmocka_unit_test(reports_every_repair_of_a_primer),
+        cmocka_unit_test(library_matches_internal_results),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

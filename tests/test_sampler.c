@@ -93,7 +93,7 @@ static void any_logits_give_well_formed_pieces(void **state)
     }
 }
 
-static void what_sounds_at_the_end_ends_there(void **state)
+static void truncates_notes_at_the_end(void **state)
 {
     (void)state;
     static const double lengths[] = {0.001, 0.5, 7.123, 20};
@@ -125,7 +125,7 @@ static void what_sounds_at_the_end_ends_there(void **state)
     }
 }
 
-static void a_piece_does_not_end_early(void **state)
+static void piece_reaches_its_full_length(void **state)
 {
     (void)state;
     for (int i = 0; i < 2; i++) {
@@ -156,17 +156,18 @@ static void fill_busy(const struct fake *fake, int row, real *logits)
 }
 
 /* The maximum number of tokens between two tokens that advance time. */
-static size_t most_at_once(const struct run *run, const token *tokens, size_t count)
+static size_t max_tokens_per_instant(const struct run *run, const token *tokens,
+                                     size_t count)
 {
-    size_t most = 0, now = 0;
+    size_t max_tokens = 0, now = 0;
     for (size_t i = 0; i < count; i++) {
         now = run->encoding->token_seconds(run->encoding, tokens[i]) > 0 ? 0 : now + 1;
-        most = now > most ? now : most;
+        max_tokens = now > max_tokens ? now : max_tokens;
     }
-    return most;
+    return max_tokens;
 }
 
-static void the_grammar_lets_time_move_on(void **state)
+static void grammar_forces_time_to_advance(void **state)
 {
     (void)state;
     struct sampler_settings settings = plain;
@@ -177,7 +178,7 @@ static void the_grammar_lets_time_move_on(void **state)
         struct run run = do_run(i ? "pianoroll" : "performance", fill_busy, &settings, 1);
         size_t count = 0;
         const token *tokens = drawn(&run, 0, &count);
-        assert_int_equal(most_at_once(&run, tokens, count), i ? 88 : 3 * 128);
+        assert_int_equal(max_tokens_per_instant(&run, tokens, count), i ? 88 : 3 * 128);
         end_run(&run);
     }
 }
@@ -194,24 +195,25 @@ static void assert_notes_end_by(const struct notes *notes, double end)
     assert_true(fabs(last - end) < 1e-6);
 }
 
-static void assert_cut(const char *encoding, double seconds, const token *begin,
-                       size_t begin_count, size_t most, double unfinished_step)
+static void assert_truncated(const char *encoding, double seconds, const token *begin,
+                             size_t begin_count, size_t max_tokens,
+                             double unfinished_step)
 {
     struct sampler_settings settings = plain;
-    int cut = -1;
+    int truncated = -1;
     settings.temperature = 0;
     settings.guard = false;
     settings.seconds = seconds;
-    settings.cut = &cut;
+    settings.truncated_count = &truncated;
     struct run run;
     assert_int_equal(
         try_run(&run, encoding, fill_busy, &settings, 2, begin, begin_count, true),
         STATUS_OK);
-    assert_int_equal(cut, 2);
+    assert_int_equal(truncated, 2);
     for (int row = 0; row < 2; row++) {
         size_t count = 0;
         const token *tokens = drawn(&run, row, &count);
-        assert_int_equal(count + 1, begin_count + most);
+        assert_int_equal(count + 1, begin_count + max_tokens);
         double length = seconds_of(run.encoding, tokens, count);
         assert_true(length < seconds);
         assert_true(run.pieces[row].count > 80);
@@ -223,12 +225,12 @@ static void assert_cut(const char *encoding, double seconds, const token *begin,
 static const token primer[] = {VELOCITY + 20, 60, SHIFT + 50, OFF + 60, 64, SHIFT + 30};
 enum { PRIMER = sizeof primer / sizeof *primer };
 
-static void a_piece_ends_at_the_limit_of_tokens(void **state)
+static void piece_ends_at_the_token_limit(void **state)
 {
     (void)state;
-    assert_cut("performance", 1, NULL, 0, 1000 + 10 * 1100, 0);
-    assert_cut("performance", 5, primer, PRIMER, 1000 + 10 * 1500, 0);
-    assert_cut("pianoroll", 60, NULL, 0, 1000 + 44 * 560, 0.125);
+    assert_truncated("performance", 1, NULL, 0, 1000 + 10 * 1100, 0);
+    assert_truncated("performance", 5, primer, PRIMER, 1000 + 10 * 1500, 0);
+    assert_truncated("pianoroll", 60, NULL, 0, 1000 + 44 * 560, 0.125);
 }
 
 /* Seven keys struck or released every 10 ms: 800 tokens per second. */
@@ -240,17 +242,17 @@ static void fill_dense(const struct fake *fake, int row, real *logits)
     logits[position == 0 ? VELOCITY : wanted] = 50;
 }
 
-static void dense_music_is_not_cut(void **state)
+static void dense_music_is_not_truncated(void **state)
 {
     (void)state;
     struct sampler_settings settings = plain;
-    int cut = -1;
+    int truncated = -1;
     settings.temperature = 0;
     settings.guard = false;
     settings.seconds = 60;
-    settings.cut = &cut;
+    settings.truncated_count = &truncated;
     struct run run = do_run("performance", fill_dense, &settings, 1);
-    assert_int_equal(cut, 0);
+    assert_int_equal(truncated, 0);
     assert_int_equal(run.pieces[0].count, 60 * 50 * 7);
     assert_notes_end_by(&run.pieces[0], 59.99); /* the last release */
     end_run(&run);
@@ -258,7 +260,7 @@ static void dense_music_is_not_cut(void **state)
 
 /* ---- determinism ---- */
 
-static void a_seed_gives_the_same_pieces_whatever_their_number(void **state)
+static void pieces_do_not_depend_on_batch_size(void **state)
 {
     (void)state;
     for (int i = 0; i < 2; i++) {
@@ -283,7 +285,7 @@ static void a_seed_gives_the_same_pieces_whatever_their_number(void **state)
     }
 }
 
-static void a_model_gives_the_same_pieces_whatever_their_number(void **state)
+static void pieces_of_a_model_do_not_depend_on_batch_size(void **state)
 {
     (void)state;
     const struct model_shape shape = {
@@ -325,7 +327,7 @@ static void a_model_gives_the_same_pieces_whatever_their_number(void **state)
 
 /* ---- sampling ---- */
 
-static void one_candidate_is_the_most_probable(void **state)
+static void single_candidate_is_the_most_probable(void **state)
 {
     (void)state;
     struct sampler_settings greedy = plain;
@@ -356,8 +358,8 @@ static void one_candidate_is_the_most_probable(void **state)
 
 /* The frequencies of the first tokens of many rows must match the given ones within five
  * standard deviations. */
-static void assert_shares(const struct sampler_settings *settings, double key10,
-                          double key20, double step, double key30)
+static void assert_probabilities(const struct sampler_settings *settings, double key10,
+                                 double key20, double step, double key30)
 {
     static const token values[] = {10, 20, STEP, 30};
     double expected[] = {key10, key20, step, key30}, total = key10 + key20 + step + key30;
@@ -374,33 +376,33 @@ static void assert_shares(const struct sampler_settings *settings, double key10,
     end_run(&run);
 }
 
-static void temperature_top_k_and_top_p_shape_the_draw(void **state)
+static void temperature_top_k_and_top_p_shape_the_distribution(void **state)
 {
     (void)state;
     struct sampler_settings settings = plain;
-    assert_shares(&settings, .5, .3, .15, .05);
+    assert_probabilities(&settings, .5, .3, .15, .05);
     settings.temperature = 2;
-    assert_shares(&settings, sqrt(.5), sqrt(.3), sqrt(.15), sqrt(.05));
+    assert_probabilities(&settings, sqrt(.5), sqrt(.3), sqrt(.15), sqrt(.05));
     settings.temperature = 0.25;
-    assert_shares(&settings, pow(.5, 4), pow(.3, 4), pow(.15, 4), pow(.05, 4));
+    assert_probabilities(&settings, pow(.5, 4), pow(.3, 4), pow(.15, 4), pow(.05, 4));
     settings = plain;
     settings.top_k = 3;
-    assert_shares(&settings, .5, .3, .15, 0);
+    assert_probabilities(&settings, .5, .3, .15, 0);
     settings.top_k = 2;
-    assert_shares(&settings, .5, .3, 0, 0);
+    assert_probabilities(&settings, .5, .3, 0, 0);
     settings = plain;
     settings.top_p = 0.9;
-    assert_shares(&settings, .5, .3, .15, 0);
+    assert_probabilities(&settings, .5, .3, .15, 0);
     settings.top_p = 0.75;
-    assert_shares(&settings, .5, .3, 0, 0);
+    assert_probabilities(&settings, .5, .3, 0, 0);
     settings.top_p = 0.4;
-    assert_shares(&settings, .5, 0, 0, 0);
+    assert_probabilities(&settings, .5, 0, 0, 0);
     settings.top_p = 0.6; /* of the two kept by top-k one has .625 */
     settings.top_k = 2;
-    assert_shares(&settings, .5, 0, 0, 0);
+    assert_probabilities(&settings, .5, 0, 0, 0);
 }
 
-static void limits_that_cut_nothing_change_nothing(void **state)
+static void limits_that_exclude_no_token_have_no_effect(void **state)
 {
     (void)state;
     struct sampler_settings wide = plain;
@@ -432,7 +434,7 @@ static void assert_note(const struct note *note, int pitch, double start, double
     assert_true(fabs(note->start + note->duration - end) < 1e-9);
 }
 
-static void a_primer_goes_before(void **state)
+static void pieces_continue_the_primer(void **state)
 {
     (void)state;
     struct sampler_settings settings = plain;
@@ -459,7 +461,7 @@ static void a_primer_goes_before(void **state)
     end_run(&run);
 }
 
-static void a_key_held_from_the_primer_begins_at_zero(void **state)
+static void key_held_from_the_primer_begins_at_zero(void **state)
 {
     (void)state;
     static const token held[] = {40, 44, STEP, 40, 44, STEP};
@@ -482,8 +484,8 @@ static void a_key_held_from_the_primer_begins_at_zero(void **state)
 
 /* ---- errors ---- */
 
-static void assert_refused(const struct sampler_settings *settings, int count,
-                           const char *word)
+static void assert_rejected(const struct sampler_settings *settings, int count,
+                            const char *word)
 {
     struct run run;
     assert_int_equal(
@@ -493,31 +495,31 @@ static void assert_refused(const struct sampler_settings *settings, int count,
     end_run(&run);
 }
 
-static void settings_out_of_range_are_refused(void **state)
+static void rejects_settings_out_of_range(void **state)
 {
     (void)state;
     struct sampler_settings bad = plain;
-    assert_refused(&bad, 0, "0 pieces");
+    assert_rejected(&bad, 0, "0 pieces");
     static const double lengths[] = {0, -1, (double)NAN, HUGE_VAL, 86401};
     for (int i = 0; i < 5; i++) {
         bad.seconds = lengths[i];
-        assert_refused(&bad, 1, "seconds");
+        assert_rejected(&bad, 1, "seconds");
     }
     bad = plain, bad.temperature = -0.1;
-    assert_refused(&bad, 1, "temperature");
+    assert_rejected(&bad, 1, "temperature");
     bad.temperature = (double)NAN;
-    assert_refused(&bad, 1, "temperature");
+    assert_rejected(&bad, 1, "temperature");
     bad = plain, bad.top_k = -1;
-    assert_refused(&bad, 1, "top_k");
+    assert_rejected(&bad, 1, "top_k");
     bad = plain, bad.top_p = 0;
-    assert_refused(&bad, 1, "top_p");
+    assert_rejected(&bad, 1, "top_p");
     bad.top_p = 1.01;
-    assert_refused(&bad, 1, "top_p");
+    assert_rejected(&bad, 1, "top_p");
     bad = plain, bad.max_silence = 0;
-    assert_refused(&bad, 1, "max_silence");
+    assert_rejected(&bad, 1, "max_silence");
 }
 
-static void a_foreign_primer_is_refused(void **state)
+static void rejects_a_primer_outside_the_vocabulary(void **state)
 {
     (void)state;
     static const token foreign[] = {60, 389};
@@ -529,7 +531,7 @@ static void a_foreign_primer_is_refused(void **state)
     end_run(&run);
 }
 
-static void logits_that_are_no_numbers_are_reported(void **state)
+static void reports_nan_logits(void **state)
 {
     (void)state;
     struct run run;
@@ -543,21 +545,21 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(any_logits_give_well_formed_pieces),
-        cmocka_unit_test(what_sounds_at_the_end_ends_there),
-        cmocka_unit_test(a_piece_does_not_end_early),
-        cmocka_unit_test(the_grammar_lets_time_move_on),
-        cmocka_unit_test(a_piece_ends_at_the_limit_of_tokens),
-        cmocka_unit_test(dense_music_is_not_cut),
-        cmocka_unit_test(a_seed_gives_the_same_pieces_whatever_their_number),
-        cmocka_unit_test(a_model_gives_the_same_pieces_whatever_their_number),
-        cmocka_unit_test(one_candidate_is_the_most_probable),
-        cmocka_unit_test(temperature_top_k_and_top_p_shape_the_draw),
-        cmocka_unit_test(limits_that_cut_nothing_change_nothing),
-        cmocka_unit_test(a_primer_goes_before),
-        cmocka_unit_test(a_key_held_from_the_primer_begins_at_zero),
-        cmocka_unit_test(settings_out_of_range_are_refused),
-        cmocka_unit_test(a_foreign_primer_is_refused),
-        cmocka_unit_test(logits_that_are_no_numbers_are_reported),
+        cmocka_unit_test(truncates_notes_at_the_end),
+        cmocka_unit_test(piece_reaches_its_full_length),
+        cmocka_unit_test(grammar_forces_time_to_advance),
+        cmocka_unit_test(piece_ends_at_the_token_limit),
+        cmocka_unit_test(dense_music_is_not_truncated),
+        cmocka_unit_test(pieces_do_not_depend_on_batch_size),
+        cmocka_unit_test(pieces_of_a_model_do_not_depend_on_batch_size),
+        cmocka_unit_test(single_candidate_is_the_most_probable),
+        cmocka_unit_test(temperature_top_k_and_top_p_shape_the_distribution),
+        cmocka_unit_test(limits_that_exclude_no_token_have_no_effect),
+        cmocka_unit_test(pieces_continue_the_primer),
+        cmocka_unit_test(key_held_from_the_primer_begins_at_zero),
+        cmocka_unit_test(rejects_settings_out_of_range),
+        cmocka_unit_test(rejects_a_primer_outside_the_vocabulary),
+        cmocka_unit_test(reports_nan_logits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,7 +12,7 @@
 #include "generate/guard.h"
 
 /* Prefers to repeat one note: on, `shift`, off, `shift`. */
-static void want_one_note(const struct fake *fake, int row, token shift, real *logits)
+static void repeat_one_note(const struct fake *fake, int row, token shift, real *logits)
 {
     token last = last_seen(fake, row);
     fill_random(fake, row, logits);
@@ -30,12 +30,12 @@ static void want_one_note(const struct fake *fake, int row, token shift, real *l
 
 static void fill_one_note(const struct fake *fake, int row, real *logits)
 {
-    want_one_note(fake, row, SHIFT + 25, logits);
+    repeat_one_note(fake, row, SHIFT + 25, logits);
 }
 
 static void fill_one_slow_note(const struct fake *fake, int row, real *logits)
 {
-    want_one_note(fake, row, SHIFT + 100, logits);
+    repeat_one_note(fake, row, SHIFT + 100, logits);
 }
 
 static void fill_mute(const struct fake *fake, int row, real *logits)
@@ -112,7 +112,7 @@ static void assert_guard_breaks(const char *name,
     end_run(&on);
 }
 
-static void the_guard_breaks_endless_repetition(void **state)
+static void breaks_endless_repetition(void **state)
 {
     (void)state;
     assert_guard_breaks("performance", fill_one_note, 4, 4, 5);
@@ -129,7 +129,7 @@ static void fill_two_velocities(const struct fake *fake, int row, real *logits)
     logits[cycle[(fake->seen[row].count - 130) % 10]] = 100;
 }
 
-static void the_guard_gives_way_to_the_grammar(void **state)
+static void grammar_takes_precedence(void **state)
 {
     (void)state;
     token full[1 + 127 + 1]; /* all pitches but 60 sound; a VELOCITY is pending */
@@ -155,7 +155,7 @@ static void the_guard_gives_way_to_the_grammar(void **state)
     end_run(&run);
 }
 
-static void the_guard_hears_the_primer(void **state)
+static void includes_the_primer(void **state)
 {
     (void)state;
     token song[1 + 10 * 4] = {VELOCITY + 20};
@@ -174,7 +174,7 @@ static void the_guard_hears_the_primer(void **state)
     end_run(&run);
 }
 
-static void the_guard_breaks_silence(void **state)
+static void breaks_long_silence(void **state)
 {
     (void)state;
     for (int i = 0; i < 2; i++) {
@@ -215,7 +215,7 @@ static void the_guard_breaks_silence(void **state)
     }
 }
 
-static void a_token_outside_the_vocabulary_is_harmless(void **state)
+static void ignores_tokens_outside_the_vocabulary(void **state)
 {
     (void)state;
     enum { VOCABULARY = 389, UNKNOWN = VOCABULARY + 1 };
@@ -239,11 +239,11 @@ static void a_token_outside_the_vocabulary_is_harmless(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_guard_breaks_endless_repetition),
-        cmocka_unit_test(the_guard_gives_way_to_the_grammar),
-        cmocka_unit_test(the_guard_hears_the_primer),
-        cmocka_unit_test(the_guard_breaks_silence),
-        cmocka_unit_test(a_token_outside_the_vocabulary_is_harmless),
+        cmocka_unit_test(breaks_endless_repetition),
+        cmocka_unit_test(grammar_takes_precedence),
+        cmocka_unit_test(includes_the_primer),
+        cmocka_unit_test(breaks_long_silence),
+        cmocka_unit_test(ignores_tokens_outside_the_vocabulary),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

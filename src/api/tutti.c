@@ -106,23 +106,23 @@ int tutti_prime(struct tutti *model, const char *path, double seconds)
  * are checked here. */
 static enum status check_settings(const struct tutti_settings *settings)
 {
-    const char *wrong = NULL;
+    const char *invalid = NULL;
     if (!(settings->seconds > 0 && isfinite(settings->seconds)))
-        wrong = "seconds (expected more than 0)";
+        invalid = "seconds (expected more than 0)";
     else if (!(settings->temperature >= 0 && isfinite(settings->temperature)))
-        wrong = "temperature (expected 0 or more)";
+        invalid = "temperature (expected 0 or more)";
     else if (settings->top_k < 0)
-        wrong = "top_k (expected 0 or more)";
+        invalid = "top_k (expected 0 or more)";
     else if (!(settings->top_p > 0 && settings->top_p <= 1))
-        wrong = "top_p (expected more than 0, 1 at most)";
+        invalid = "top_p (expected more than 0, 1 at most)";
     else if (settings->guard && !(settings->max_silence > 0))
-        wrong = "max_silence (expected more than 0)";
-    if (wrong)
-        return status_fail(STATUS_MISUSE, "setting out of range: %s", wrong);
+        invalid = "max_silence (expected more than 0)";
+    if (invalid)
+        return status_fail(STATUS_MISUSE, "setting out of range: %s", invalid);
     return STATUS_OK;
 }
 
-static enum status copy_notes_out(const struct notes *from, struct tutti_piece *to)
+static enum status export_notes(const struct notes *from, struct tutti_piece *to)
 {
     to->notes = calloc(from->count + 1, sizeof *to->notes); /* never calloc(0) */
     if (!to->notes)
@@ -143,10 +143,11 @@ static enum status copy_notes_out(const struct notes *from, struct tutti_piece *
     return STATUS_OK;
 }
 
-static enum status play(const struct tutti *model, const struct tutti_settings *settings,
-                        int count, struct notes *played)
+static enum status sample_notes(const struct tutti *model,
+                                const struct tutti_settings *settings, int count,
+                                struct notes *sampled)
 {
-    const struct sampler_settings asked = {
+    const struct sampler_settings sampler = {
         .temperature = settings->temperature,
         .top_k = settings->top_k,
         .top_p = settings->top_p,
@@ -155,8 +156,8 @@ static enum status play(const struct tutti *model, const struct tutti_settings *
         .guard = settings->guard != 0,
         .max_silence = settings->max_silence,
     };
-    return generator_run(&model->checkpoint, &asked, &model->primer,
-                         settings->keep_primer != 0, count, played);
+    return generator_run(&model->checkpoint, &sampler, &model->primer,
+                         settings->keep_primer != 0, count, sampled);
 }
 
 int tutti_sample(struct tutti *model, const struct tutti_settings *settings, int count,
@@ -169,17 +170,17 @@ int tutti_sample(struct tutti *model, const struct tutti_settings *settings, int
     enum status status = check_settings(settings);
     if (status != STATUS_OK)
         return (int)status;
-    struct notes *played = calloc((size_t)count, sizeof *played);
-    if (!played)
+    struct notes *sampled = calloc((size_t)count, sizeof *sampled);
+    if (!sampled)
         return (int)status_fail(STATUS_FAILED, "no memory for %d pieces", count);
-    status = play(model, settings, count, played);
+    status = sample_notes(model, settings, count, sampled);
     for (int i = 0; i < count; i++) {
         if (status == STATUS_OK)
-            status = copy_notes_out(&played[i], &pieces[i]);
+            status = export_notes(&sampled[i], &pieces[i]);
         pieces[i].tempo = generator_tempo(&model->primer);
-        notes_free(&played[i]);
+        notes_free(&sampled[i]);
     }
-    free(played);
+    free(sampled);
     if (status != STATUS_OK)
         tutti_free_pieces(pieces, count);
     return (int)status;
@@ -193,27 +194,27 @@ void tutti_free_pieces(struct tutti_piece *pieces, int count)
     }
 }
 
-static bool in_range(const struct tutti_note *note)
+static bool note_in_range(const struct tutti_note *note)
 {
-    bool key = note->pitch >= 0 && note->pitch <= 127 && note->velocity >= 1 &&
-               note->velocity <= 127;
-    bool part = note->program >= 0 && note->program <= 127 && note->channel >= 0 &&
-                note->channel <= 15;
-    bool time = note->start >= 0 && note->start <= NOTE_SECONDS_MAX &&
-                note->duration >= 0 && note->duration <= NOTE_SECONDS_MAX;
-    return key && part && time;
+    bool pitch_valid = note->pitch >= 0 && note->pitch <= 127 && note->velocity >= 1 &&
+                       note->velocity <= 127;
+    bool channel_valid = note->program >= 0 && note->program <= 127 &&
+                         note->channel >= 0 && note->channel <= 15;
+    bool time_valid = note->start >= 0 && note->start <= NOTE_SECONDS_MAX &&
+                      note->duration >= 0 && note->duration <= NOTE_SECONDS_MAX;
+    return pitch_valid && channel_valid && time_valid;
 }
 
 static enum status append_note(const struct tutti_note *note, struct notes *notes)
 {
-    if (!in_range(note))
+    if (!note_in_range(note))
         return status_fail(
             STATUS_MISUSE,
             "note %zu out of range: start %g, duration %g, pitch %d, velocity "
             "%d, program %d, channel %d",
             notes->count, note->start, note->duration, note->pitch, note->velocity,
             note->program, note->channel);
-    const struct note taken = {
+    const struct note converted = {
         .start = note->start,
         .duration = note->duration,
         .start_tick = (uint32_t)lrint(note->start * TICKS_PER_SECOND),
@@ -224,7 +225,7 @@ static enum status append_note(const struct tutti_note *note, struct notes *note
         .channel = (uint8_t)note->channel,
         .percussion = note->channel == PERCUSSION_CHANNEL,
     };
-    return notes_append(notes, &taken);
+    return notes_append(notes, &converted);
 }
 
 int tutti_write(const char *path, const struct tutti_piece *piece)

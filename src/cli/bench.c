@@ -18,9 +18,9 @@
 
 /* ---- printing ---- */
 
-static void print_row(const struct bench_row *row, const char *group_before)
+static void print_row(const struct bench_row *row, const char *previous_group)
 {
-    printf("%-9s %-42s %11.*f %-9s", strcmp(row->group, group_before) ? row->group : "",
+    printf("%-9s %-42s %11.*f %-9s", strcmp(row->group, previous_group) ? row->group : "",
            row->name, row->value < 100 ? 2 : 0, row->value, row->unit);
     if (row->limit.name)
         printf(" %5.1f %% of %s", 100 * row->value / row->limit.value, row->limit.name);
@@ -81,10 +81,10 @@ static enum status measure(struct bench *bench, bool json)
     if (status == STATUS_OK && prints)
         print_model(bench);
     for (size_t i = 0; status == STATUS_OK && i < sizeof parts / sizeof *parts; i++) {
-        size_t before = bench->count;
+        size_t first_row = bench->count;
         status = parts[i](bench);
-        for (size_t r = before; prints && r < bench->count; r++)
-            print_row(&bench->rows[r], r == before ? "" : bench->rows[r - 1].group);
+        for (size_t r = first_row; prints && r < bench->count; r++)
+            print_row(&bench->rows[r], r == first_row ? "" : bench->rows[r - 1].group);
         fflush(stdout);
     }
     if (status == STATUS_OK && comm_rank(bench->comm) == 0 && json)
@@ -123,7 +123,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
     };
     static struct cli_request request;
     request = (struct cli_request){.arguments = arguments,
-                                   .takes_set = true,
+                                   .accepts_set = true,
                                    .options = &options,
                                    .positional_max = 1};
     options_defaults(&options);
@@ -151,7 +151,7 @@ const struct cli_command command_bench = {
         "Measures this machine's limits, then every kernel, the training step, "
         "generation "
         "and the\n"
-        "MIDI reader relative to them, for the model of CONFIG or the default one. "
+        "MIDI reader relative to them, for the model of CONFIG, or the default model. "
         "Several "
         "ranks\n"
         "measure at the same time; rank 0's results are shown, and the step is compared "

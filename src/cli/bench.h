@@ -11,7 +11,7 @@
 #include "encode/encoding.h"
 #include "kernels/matmul.h"
 
-enum { BENCH_ROWS = 64, BENCH_NAME = 48 };
+enum { BENCH_ROWS_MAX = 64, BENCH_NAME_SIZE = 48 };
 
 struct bench_limit {
     const char *name; /* of the limit that bounds the value; NULL: none measured */
@@ -21,7 +21,7 @@ extern const struct bench_limit bench_unlimited;
 
 struct bench_row {
     const char *group, *unit;
-    char name[BENCH_NAME];
+    char name[BENCH_NAME_SIZE];
     double value;
     struct bench_limit limit;
 };
@@ -32,7 +32,7 @@ struct bench {
     const struct matmul_backend *backend; /* selected by the options */
     struct encoding *encoding;
     double seconds; /* measuring time per row */
-    struct bench_row rows[BENCH_ROWS];
+    struct bench_row rows[BENCH_ROWS_MAX];
     size_t count;
     double flops;  /* peak during the last bench_time, FLOP/s */
     double memory; /* read bandwidth of memory beyond the caches, bytes/s */
@@ -49,7 +49,8 @@ typedef void bench_work(void *context);
  * peaks measured between them. Collective: all ranks run `work` at the same time. */
 double bench_time(struct bench *bench, bench_work *work, void *context);
 
-/* Appends a row with a printf-formatted name. Ignored once there are BENCH_ROWS rows. */
+/* Appends a row with a printf-formatted name. Ignored once there are BENCH_ROWS_MAX rows.
+ */
 void bench_add(struct bench *bench, const char *group, const char *unit, double value,
                struct bench_limit limit, const char *name, ...)
     __attribute__((format(printf, 6, 7)));

@@ -44,7 +44,7 @@ static void softmax(void *context)
 }
 
 /* Lays out the vectors of a step, one after another. */
-static void set_vectors(struct cell_bench *bench)
+static void lay_out_vectors(struct cell_bench *bench)
 {
     struct cell_step *step = &bench->step;
     size_t h = (size_t)step->hidden, g = h * (size_t)bench->cell->gate_count;
@@ -83,17 +83,17 @@ enum status bench_cells(struct bench *bench)
     cell.memory = bench_random(size);
     cell.initial = bench_random(size);
     cell.logits = bench_random((size_t)cell.vocabulary);
-    uint8_t *kept = calloc(h, 1);
-    for (size_t j = 0; kept && j < h; j++)
-        kept[j] = j % 4 != 0;
+    uint8_t *mask = calloc(h, 1);
+    for (size_t j = 0; mask && j < h; j++)
+        mask[j] = j % 4 != 0;
     cell.step.dropout =
-        (struct dropout_mask){bench->options->model.dropout > 0 ? kept : NULL, 1};
+        (struct dropout_mask){bench->options->model.dropout > 0 ? mask : NULL, 1};
     enum status status =
-        comm_agree(bench->comm, cell.memory && cell.initial && cell.logits && kept
+        comm_agree(bench->comm, cell.memory && cell.initial && cell.logits && mask
                                     ? STATUS_OK
                                     : status_fail(STATUS_FAILED, "no memory for a cell"));
     if (status == STATUS_OK) {
-        set_vectors(&cell);
+        lay_out_vectors(&cell);
         add_cell(bench, &cell, cell_forward, (int)h, cell.cell->title, ", forward");
         add_cell(bench, &cell, cell_backward, (int)h, cell.cell->title, ", backward");
         add_cell(bench, &cell, softmax, cell.vocabulary, "softmax and gradient", "");
@@ -101,7 +101,7 @@ enum status bench_cells(struct bench *bench)
     memory_free(cell.memory);
     memory_free(cell.initial);
     memory_free(cell.logits);
-    free(kept);
+    free(mask);
     return status;
 }
 
@@ -120,7 +120,7 @@ static void add_values(void *context)
     exact_sum_add(sum->sum, 0, sum->values, SUM_VALUES);
 }
 
-static void norm_of(void *context)
+static void compute_norm(void *context)
 {
     volatile double squares = exact_sum_squares(((struct sum *)context)->sum, 1e-6);
     (void)squares;
@@ -143,7 +143,7 @@ enum status bench_sums(struct bench *bench)
         bench_add(bench, "sum", "GB/s", 20.0 * SUM_VALUES / seconds / 1e9,
                   (struct bench_limit){bench_bandwidth, bench->memory / 1e9},
                   "convert to fixed point and add");
-        seconds = bench_time(bench, norm_of, &sum);
+        seconds = bench_time(bench, compute_norm, &sum);
         bench_add(bench, "sum", "GB/s", 8.0 * SUM_VALUES / seconds / 1e9,
                   (struct bench_limit){bench_bandwidth, bench->memory / 1e9},
                   "gradient norm");

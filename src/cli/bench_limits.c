@@ -3,9 +3,9 @@
 #include "base/memory.h"
 #include "kernels/kernels.h"
 
-static const size_t beyond_caches = (size_t)1 << 28;
+static const size_t uncached_bytes = (size_t)1 << 28;
 
-static void nothing(void *context)
+static void no_work(void *context)
 {
     (void)context;
 }
@@ -85,12 +85,12 @@ enum status bench_read_rate(struct bench *bench, size_t bytes, double *rate)
 
 enum status bench_limits(struct bench *bench)
 {
-    bench_time(bench, nothing, NULL);
+    bench_time(bench, no_work, NULL);
     bench_add(bench, "limit", "GFLOP/s", bench->flops / 1e9, bench_unlimited,
               "peak, float32 multiply-adds (%s)", kernels()->name);
     enum status status = add_bfloat16(bench);
     if (status == STATUS_OK)
-        status = bench_read_rate(bench, beyond_caches, &bench->memory);
+        status = bench_read_rate(bench, uncached_bytes, &bench->memory);
     if (status == STATUS_OK)
         bench_add(bench, "limit", "GB/s", bench->memory / 1e9, bench_unlimited,
                   "memory bandwidth, reading 256 MiB");

@@ -37,7 +37,8 @@ static void plan(struct matrices *a, const struct matmul_backend *backend)
     a->workspace = matmul_workspace_plan(backend, a->m, k, n * k, arena);
 }
 
-static enum status matrices_make(struct matrices *a, const struct matmul_backend *backend)
+static enum status create_matrices(struct matrices *a,
+                                   const struct matmul_backend *backend)
 {
     size_t n = (size_t)a->n, k = (size_t)a->k, rows = batched_rows(a);
     plan(a, backend);
@@ -66,7 +67,8 @@ static void backward(void *context)
     matmul_batched(&a->transposed, a->m, a->y, a->x, MATMUL_OVERWRITE);
 }
 
-static void ignore(void *context, int microbatch, const struct gradient_block *block)
+static void discard_gradient(void *context, int microbatch,
+                             const struct gradient_block *block)
 {
     (void)context;
     (void)microbatch;
@@ -76,7 +78,7 @@ static void ignore(void *context, int microbatch, const struct gradient_block *b
 static void gradient(void *context)
 {
     struct matrices *a = context;
-    const struct gradient_sink sink = {.write = ignore};
+    const struct gradient_sink sink = {.write = discard_gradient};
     const struct gradient_input input = {a->x, a->k, 0};
     matmul_gradient(a->workspace, a->n, a->y, &input, 1, NO_BIAS, &sink);
 }
@@ -117,19 +119,19 @@ enum status bench_matmuls(struct bench *bench)
 {
     const struct options *options = bench->options;
     int gates = cell_of(options->model.cell)->gate_count;
-    struct microbatches own = microbatches_of_rank(
+    struct microbatches local = microbatches_of_rank(
         (int)options->train.microbatches, comm_rank(bench->comm), comm_size(bench->comm));
     int rows = (int)(options->train.batch / options->train.microbatches);
-    struct matrices a = {.m = {own.count, rows * (int)options->train.sequence_length},
+    struct matrices a = {.m = {local.count, rows * (int)options->train.sequence_length},
                          .n = gates * (int)options->model.hidden,
                          .k = (int)options->model.hidden,
-                         .rows = own.count * rows};
-    double all = (double)a.m.microbatches * a.m.rows;
-    enum status status = comm_agree(bench->comm, matrices_make(&a, bench->backend));
+                         .rows = local.count * rows};
+    double batched = (double)a.m.microbatches * a.m.rows;
+    enum status status = comm_agree(bench->comm, create_matrices(&a, bench->backend));
     if (status == STATUS_OK) {
-        add_matmul(bench, &a, forward, all, "batched over time, forward");
-        add_matmul(bench, &a, backward, all, "batched over time, backward");
-        add_matmul(bench, &a, gradient, all, "batched over time, gradient");
+        add_matmul(bench, &a, forward, batched, "batched over time, forward");
+        add_matmul(bench, &a, backward, batched, "batched over time, backward");
+        add_matmul(bench, &a, gradient, batched, "batched over time, gradient");
         add_matmul(bench, &a, recurrent_forward, a.rows, "recurrent, forward");
         add_matmul(bench, &a, recurrent_backward, a.rows, "recurrent, backward");
     }

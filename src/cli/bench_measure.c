@@ -16,7 +16,7 @@ const struct bench_limit bench_unlimited = {0};
 
 enum { TIMINGS = 7 };
 
-static int compare(const void *a, const void *b)
+static int compare_doubles(const void *a, const void *b)
 {
     const double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
@@ -25,28 +25,28 @@ static int compare(const void *a, const void *b)
 /* Total seconds for `calls` calls. */
 static double time_calls(bench_work *work, void *context, int64_t calls)
 {
-    double began = clock_seconds();
+    double start = clock_seconds();
     for (int64_t i = 0; i < calls; i++)
         work(context);
-    return clock_seconds() - began;
+    return clock_seconds() - start;
 }
 
 /* FLOP/s of multiply-adds on registers, measured for a few milliseconds. */
 static double measure_peak(void)
 {
-    const double enough = 3e-3;
-    double began = clock_seconds(), took = 0, flop = 0;
-    for (; took < enough; took = clock_seconds() - began)
+    const double duration = 3e-3;
+    double start = clock_seconds(), elapsed = 0, flop = 0;
+    for (; elapsed < duration; elapsed = clock_seconds() - start)
         flop += kernels()->peak(10000);
-    return flop / took;
+    return flop / elapsed;
 }
 
 double bench_time(struct bench *bench, bench_work *work, void *context)
 {
     double timings[TIMINGS], flops[TIMINGS];
     work(context);
-    double once = time_calls(work, context, 1), wanted = bench->seconds / TIMINGS;
-    int64_t calls = once < wanted ? (int64_t)(wanted / fmax(once, 1e-9)) : 1;
+    double once = time_calls(work, context, 1), target = bench->seconds / TIMINGS;
+    int64_t calls = once < target ? (int64_t)(target / fmax(once, 1e-9)) : 1;
     calls =
         comm_max_i64(bench->comm, calls); /* equal on all ranks: work may be collective */
     for (int i = 0; i < TIMINGS; i++) {
@@ -54,8 +54,8 @@ double bench_time(struct bench *bench, bench_work *work, void *context)
         timings[i] = time_calls(work, context, calls) / (double)calls;
         flops[i] = measure_peak();
     }
-    qsort(timings, TIMINGS, sizeof *timings, compare);
-    qsort(flops, TIMINGS, sizeof *flops, compare);
+    qsort(timings, TIMINGS, sizeof *timings, compare_doubles);
+    qsort(flops, TIMINGS, sizeof *flops, compare_doubles);
     bench->flops = flops[TIMINGS / 2];
     return timings[TIMINGS / 2];
 }
@@ -63,7 +63,7 @@ double bench_time(struct bench *bench, bench_work *work, void *context)
 void bench_add(struct bench *bench, const char *group, const char *unit, double value,
                struct bench_limit limit, const char *name, ...)
 {
-    if (bench->count == BENCH_ROWS)
+    if (bench->count == BENCH_ROWS_MAX)
         return;
     struct bench_row *row = &bench->rows[bench->count++];
     *row =

@@ -21,8 +21,8 @@ struct corpus {
 };
 
 /* Composes a piece, writes it to `path` and reads back the bytes. */
-static enum status make_piece(const struct composer *composer, const char *path,
-                              uint64_t number, struct corpus *corpus)
+static enum status create_piece(const struct composer *composer, const char *path,
+                                uint64_t number, struct corpus *corpus)
 {
     struct composition piece = {0};
     enum status status = composer_compose(composer, 1, number, &piece);
@@ -35,7 +35,7 @@ static enum status make_piece(const struct composer *composer, const char *path,
     return status;
 }
 
-static enum status make_corpus(struct corpus *corpus)
+static enum status create_corpus(struct corpus *corpus)
 {
     char folder[] = "/tmp/tutti-bench-XXXXXX";
     struct composer *composer = NULL;
@@ -45,7 +45,7 @@ static enum status make_corpus(struct corpus *corpus)
     enum status status =
         path ? composer_create(&composer) : status_fail(STATUS_FAILED, "out of memory");
     for (uint64_t i = 0; status == STATUS_OK && i < PIECES; i++)
-        status = make_piece(composer, path, i, corpus);
+        status = create_piece(composer, path, i, corpus);
     if (path)
         unlink(path);
     rmdir(folder);
@@ -86,7 +86,7 @@ enum status bench_preprocess(struct bench *bench)
 {
     static struct corpus corpus; /* large */
     corpus.encoding = bench->encoding;
-    enum status status = comm_agree(bench->comm, make_corpus(&corpus));
+    enum status status = comm_agree(bench->comm, create_corpus(&corpus));
     if (status == STATUS_OK) {
         double read = bench_time(bench, read_files, &corpus);
         double encode = bench_time(bench, encode_files, &corpus);

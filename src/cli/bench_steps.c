@@ -27,21 +27,21 @@ static enum status add_steps(struct bench *bench, struct comm *comm,
                                             &steps.synthetic_run);
     if (status != STATUS_OK)
         return status;
-    struct bench of_comm = *bench;
-    of_comm.comm = comm;
-    double seconds = bench_time(&of_comm, run_step, &steps);
+    struct bench sub_bench = *bench;
+    sub_bench.comm = comm;
+    double seconds = bench_time(&sub_bench, run_step, &steps);
     *rate = comm_size(comm) * synthetic_run_tokens(steps.synthetic_run) / seconds;
     bench_add(bench, "step", "tokens/s", *rate, bench_unlimited, "%s", name);
     bench_add(bench, "step", "GFLOP/s",
               synthetic_run_flop(steps.synthetic_run) / seconds / 1e9,
-              (struct bench_limit){bench_peak, of_comm.flops / 1e9},
+              (struct bench_limit){bench_peak, sub_bench.flops / 1e9},
               "%s, matmul rate per rank", name);
     synthetic_run_close(steps.synthetic_run);
     return steps.status;
 }
 
 /* The options for a single rank: its part of the batch becomes the whole batch. */
-static struct options options_alone(const struct bench *bench)
+static struct options single_rank_options(const struct bench *bench)
 {
     struct options options = *bench->options;
     struct microbatches own = microbatches_of_rank(
@@ -51,9 +51,9 @@ static struct options options_alone(const struct bench *bench)
     return options;
 }
 
-static enum status add_alone(struct bench *bench, double all)
+static enum status add_single_rank(struct bench *bench, double all)
 {
-    struct options options = options_alone(bench);
+    struct options options = single_rank_options(bench);
     struct comm *self = NULL;
     double rate = 0;
     enum status status = comm_agree(bench->comm, comm_self(bench->comm, &self));
@@ -71,12 +71,12 @@ static enum status add_alone(struct bench *bench, double all)
 enum status bench_steps(struct bench *bench)
 {
     struct options options = *bench->options;
-    double exact = 0, other = 0;
+    double exact = 0, floating = 0;
     enum status status = add_steps(bench, bench->comm, &options, "exact sum", &exact);
     options.train.reduce = REDUCE_FLOAT;
     if (status == STATUS_OK)
-        status = add_steps(bench, bench->comm, &options, "float sum", &other);
+        status = add_steps(bench, bench->comm, &options, "float sum", &floating);
     if (status == STATUS_OK && comm_size(bench->comm) > 1)
-        status = add_alone(bench, exact);
+        status = add_single_rank(bench, exact);
     return status;
 }

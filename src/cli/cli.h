@@ -40,7 +40,7 @@ struct cli_command {
     enum status (*run)(const struct cli_command *self, int argc, char **argv);
 };
 
-enum { CLI_POSITIONALS = 4096, CLI_SETTINGS = 256, CLI_EXPANDED = 32 };
+enum { CLI_POSITIONALS_MAX = 4096, CLI_SETTINGS_MAX = 256, CLI_EXPANSIONS_MAX = 32 };
 
 /* The sections that a command may accept as --key value, in lookup order. */
 enum { CLI_SECTIONS = 5 };
@@ -60,13 +60,14 @@ struct cli_setting {
 struct cli_request {
     const struct cli_argument *arguments; /* ends with name == NULL */
     unsigned sections;       /* SECTION_... whose settings may be given as --key value */
-    bool takes_set;          /* --set section.key=value */
+    bool accepts_set;        /* --set section.key=value */
     struct options *options; /* NULL if sections == 0 and !takes_set */
-    const char *positionals[CLI_POSITIONALS]; /* "-" alone is a positional; "--" ends the
+    const char
+        *positionals[CLI_POSITIONALS_MAX]; /* "-" alone is a positional; "--" ends the
                                                  options */
     size_t positional_count, positional_min, positional_max;
     bool help_shown; /* --help was given and printed: the command returns STATUS_OK */
-    struct cli_setting settings[CLI_SETTINGS]; /* cli_parse -> cli_apply_settings */
+    struct cli_setting settings[CLI_SETTINGS_MAX]; /* cli_parse -> cli_apply_settings */
     size_t setting_count;
 };
 
@@ -86,10 +87,10 @@ enum status cli_apply_settings(struct cli_request *request);
 enum status cli_print_help(const struct cli_command *command,
                            const struct cli_request *request);
 
-/* Starts MPI. All ranks return the first failure among their `so_far`, so that no rank
- * waits for one that has failed. On failure *out is NULL and MPI has been shut down.
+/* Starts MPI. All ranks return the first failure among their `local_status`, so that no
+ * rank waits for one that has failed. On failure *out is NULL and MPI has been shut down.
  * Collective. */
-enum status cli_open_ranks(enum status so_far, struct comm **out);
+enum status cli_open_ranks(enum status local_status, struct comm **out);
 
 /* Merges the settings of a command into request->options: first the configuration `path`
  * (NULL: none), then the command line, then options_check. Only rank 0 reads the file,
@@ -122,7 +123,7 @@ extern const struct cli_command command_preprocess, command_train, command_gener
  * output. If it is standard output, all further messages go to stderr. STATUS_MISUSE if
  * it can't be written, or if its folder is missing and the command does not create
  * folders. Always STATUS_OK on ranks other than 0. */
-enum status cli_check_output(const char *path, bool makes_folders);
+enum status cli_check_output(const char *path, bool creates_folders);
 
 /* Checks that the output `path` (NULL: no output) differs from all `count` inputs, some
  * of which may be NULL or not exist, and, unless is_midi, that it does not replace a MIDI

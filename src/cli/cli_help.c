@@ -14,7 +14,7 @@ static void print_arguments(const struct cli_request *request)
                  argument->placeholder ? argument->placeholder : "");
         printf("  %-*s %s\n", COLUMN, left, argument->help);
     }
-    if (request->takes_set)
+    if (request->accepts_set)
         printf("  %-*s %s\n", COLUMN, "--set SECTION.KEY=VALUE", "change any setting");
     printf("  %-*s %s\n", COLUMN, "--help", "print this help");
 }
@@ -22,16 +22,17 @@ static void print_arguments(const struct cli_request *request)
 static void print_settings(const struct cli_request *request)
 {
     unsigned shown = request->sections;
-    if (!shown && request->takes_set)
+    if (!shown && request->accepts_set)
         shown = SECTION_ALL;
     if (!shown)
         return;
     printf("\nSettings and their defaults");
     if (request->sections) {
-        printf("; also as --key value:");
+        printf(" (also as --key value:");
         for (size_t i = 0; i < CLI_SECTIONS; i++)
             if (request->sections & cli_sections[i].bit)
                 printf(" [%s]", cli_sections[i].name);
+        printf(")");
     }
     printf(":\n");
     options_help(shown, stdout);

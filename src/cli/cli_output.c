@@ -8,7 +8,7 @@
 
 static bool stdout_is_reserved;
 
-enum status cli_check_output(const char *path, bool makes_folders)
+enum status cli_check_output(const char *path, bool creates_folders)
 {
     struct file_output output;
     if (!path)
@@ -18,7 +18,7 @@ enum status cli_check_output(const char *path, bool makes_folders)
         stdout_is_reserved = true;
         status = file_reserve_stdout();
     }
-    if (status == STATUS_OK && output.missing_directory && !makes_folders) {
+    if (status == STATUS_OK && output.missing_directory && !creates_folders) {
         int length = (int)(path_base(path) - path - 1);
         status =
             status_fail(STATUS_MISUSE, "%s: there is no folder %.*s", path, length, path);

@@ -6,7 +6,7 @@
 #include "cli.h"
 
 /* Open MPI sets HOME if it is unset, but "~" must follow the user's environment. */
-static enum status open_ranks_at_home(struct comm **out)
+static enum status open_ranks_preserving_home(struct comm **out)
 {
     bool had_home = getenv("HOME") != NULL;
     enum status status = comm_open(NULL, NULL, out);
@@ -15,19 +15,19 @@ static enum status open_ranks_at_home(struct comm **out)
     return status;
 }
 
-enum status cli_open_ranks(enum status so_far, struct comm **out)
+enum status cli_open_ranks(enum status local_status, struct comm **out)
 {
     char message[STATUS_MESSAGE_SIZE];
     snprintf(message, sizeof message, "%s", status_message());
-    enum status status = open_ranks_at_home(out);
-    if (status != STATUS_OK && so_far != STATUS_OK) { /* report the first failure */
+    enum status status = open_ranks_preserving_home(out);
+    if (status != STATUS_OK && local_status != STATUS_OK) { /* report the first failure */
         status_set_message(message);
-        return so_far;
+        return local_status;
     }
     if (status != STATUS_OK)
         return status;
     cli_set_rank(comm_rank(*out));
-    status = comm_agree(*out, so_far);
+    status = comm_agree(*out, local_status);
     if (status != STATUS_OK) {
         comm_close(*out);
         *out = NULL;
@@ -36,32 +36,32 @@ enum status cli_open_ranks(enum status so_far, struct comm **out)
 }
 
 /* The result of loading the file on rank 0. */
-struct loaded {
+struct load_result {
     int32_t status;
     char message[STATUS_MESSAGE_SIZE];
     uint64_t size;
 };
 
 /* Rank 0 reads the file, which may be a pipe or exist only on its host. Collective. */
-static enum status load_on_first(struct comm *comm, const char *path, char **text,
-                                 size_t *size)
+static enum status load_and_broadcast(struct comm *comm, const char *path, char **text,
+                                      size_t *size)
 {
-    struct loaded loaded = {.status = STATUS_OK};
+    struct load_result load_result = {.status = STATUS_OK};
     if (comm_rank(comm) == 0) {
-        loaded.status = (int32_t)options_load_file(path, text, size);
-        snprintf(loaded.message, sizeof loaded.message, "%s", status_message());
-        loaded.size = *size;
+        load_result.status = (int32_t)options_load_file(path, text, size);
+        snprintf(load_result.message, sizeof load_result.message, "%s", status_message());
+        load_result.size = *size;
     }
-    enum status status = comm_broadcast(comm, &loaded, sizeof loaded);
+    enum status status = comm_broadcast(comm, &load_result, sizeof load_result);
     if (status != STATUS_OK)
         return status;
-    if (loaded.status != STATUS_OK) {
-        status_set_message(loaded.message);
-        return (enum status)loaded.status;
+    if (load_result.status != STATUS_OK) {
+        status_set_message(load_result.message);
+        return (enum status)load_result.status;
     }
-    if (comm_rank(comm) != 0 && !(*text = malloc(loaded.size + 1)))
+    if (comm_rank(comm) != 0 && !(*text = malloc(load_result.size + 1)))
         status = status_fail(STATUS_FAILED, "%s: out of memory", path);
-    *size = loaded.size;
+    *size = load_result.size;
     status = comm_agree(comm, status);
     return status == STATUS_OK ? comm_broadcast(comm, *text, *size) : status;
 }
@@ -73,7 +73,7 @@ enum status cli_read_settings(struct comm *comm, const char *path,
     size_t size = 0;
     enum status status = STATUS_OK;
     if (path)
-        status = comm ? load_on_first(comm, path, &text, &size)
+        status = comm ? load_and_broadcast(comm, path, &text, &size)
                       : options_load_file(path, &text, &size);
     if (status == STATUS_OK && path)
         status = options_read_user_text(request->options, text, size, path);

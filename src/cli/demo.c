@@ -20,9 +20,9 @@
 enum { DEFAULT_PIECES = 200, DEFAULT_EPOCHS = 20 };
 
 /* The command with its redirection in shell syntax; the caller frees it. */
-static char *shown_command(const struct launch *launch, const char *output)
+static char *command_text(const struct launch *launch, const char *output)
 {
-    char text[LAUNCH_TEXT], file[LAUNCH_TEXT];
+    char text[LAUNCH_TEXT_SIZE], file[LAUNCH_TEXT_SIZE];
     struct launch target = {0};
     launch_text(launch, text);
     if (!output)
@@ -32,11 +32,11 @@ static char *shown_command(const struct launch *launch, const char *output)
 }
 
 /* Prints and runs a command. If it fails, the demo fails with the same status. */
-static enum status run_shown(struct demo *demo, const struct launch *launch,
-                             const char *output)
+static enum status run_command(struct demo *demo, const struct launch *launch,
+                               const char *output)
 {
     int code = 0;
-    char *text = shown_command(launch, output);
+    char *text = command_text(launch, output);
     if (!text)
         return status_fail(STATUS_FAILED, "demo: out of memory");
     demo->commands[demo->command_count++] = text;
@@ -94,7 +94,7 @@ static enum status preprocess(struct demo *demo)
                      "--encoding", DEMO_ENCODING, "--grid", DEMO_GRID, "--split-file",
                      split, NULL);
     enum status status = folder && split && dataset
-                             ? run_shown(demo, &launch, NULL)
+                             ? run_command(demo, &launch, NULL)
                              : status_fail(STATUS_FAILED, "demo: out of memory");
     free(folder);
     free(split);
@@ -108,10 +108,10 @@ static enum status train_model(struct demo *demo)
     char *settings = demo_path(demo, "train.conf");
     launch_add_mpirun(&launch, (int)demo->ranks, demo->ranks_text);
     launch_add_words(&launch, launch_self(), "train", settings, NULL);
-    enum status status = settings ? run_shown(demo, &launch, NULL)
+    enum status status = settings ? run_command(demo, &launch, NULL)
                                   : status_fail(STATUS_FAILED, "demo: out of memory");
     free(settings);
-    return status ? status : demo_note_trained(demo);
+    return status ? status : demo_mark_trained(demo);
 }
 
 static enum status generate(struct demo *demo)
@@ -121,7 +121,7 @@ static enum status generate(struct demo *demo)
     launch_add_words(&launch, launch_self(), "generate", model, "-o", music, "--seconds",
                      "60", "--count", "3", NULL);
     enum status status = model && music
-                             ? run_shown(demo, &launch, NULL)
+                             ? run_command(demo, &launch, NULL)
                              : status_fail(STATUS_FAILED, "demo: out of memory");
     free(model);
     free(music);
@@ -137,7 +137,7 @@ static enum status evaluate(struct demo *demo)
     launch_add_words(&launch, launch_self(), "evaluate", model, dataset, "--split",
                      "valid", "--json", NULL);
     if (model && dataset && result)
-        status = run_shown(demo, &launch, result);
+        status = run_command(demo, &launch, result);
     else
         status_fail(STATUS_FAILED, "demo: out of memory");
     if (!status)
@@ -152,7 +152,7 @@ static enum status run_demo(struct demo *demo)
 {
     static enum status (*const steps[])(struct demo *) = {
         compose, preprocess, train_model, generate, evaluate};
-    demo->started = clock_seconds();
+    demo->start_seconds = clock_seconds();
     enum status status = demo_prepare_directory(demo);
     if (!status)
         status = demo_write_settings(demo);
@@ -179,7 +179,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
         {.name = "-o",
          .placeholder = "DIR",
          .text = &demo.directory,
-         .help = "output folder; an earlier demo there is replaced (default: runs/demo)"},
+         .help = "output folder; replaces an earlier demo there (default: runs/demo)"},
         {.name = "--ranks",
          .placeholder = "N",
          .integer = &demo.ranks,
@@ -191,7 +191,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
          .integer = &demo.pieces,
          .low = 80,
          .high = 9999,
-         .help = "number of pieces to compose, a tenth of them held out (default: 200)"},
+         .help = "number of pieces to compose; a tenth is held out (default: 200)"},
         {.name = "--epochs",
          .placeholder = "N",
          .integer = &demo.epochs,
@@ -223,7 +223,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
 
 const struct cli_command command_demo = {
     .name = "demo",
-    .summary = "compose a small corpus, then preprocess, train and generate on it",
+    .summary = "compose a small corpus, preprocess it, train a model and generate music",
     .usage = "demo [-o DIR] [options]",
     .examples =
         "The corpus is drawn from a probabilistic rule whose entropy is known; the "

@@ -8,7 +8,7 @@
 #include "base/owned_directory.h"
 #include "base/status.h"
 
-enum { DEMO_MICROBATCHES = 8, DEMO_COMMANDS = 8 };
+enum { DEMO_MICROBATCHES = 8, DEMO_COMMANDS_MAX = 8 };
 
 struct demo {
     const char *directory;
@@ -16,12 +16,12 @@ struct demo {
     int64_t pieces, seed, epochs;
     int64_t ranks; /* 0: as many as cores */
     char ranks_text[16];
-    double started; /* clock_seconds */
+    double start_seconds; /* clock_seconds */
     struct demo_corpus corpus;
-    char *commands[DEMO_COMMANDS]; /* as run; owned */
+    char *commands[DEMO_COMMANDS_MAX]; /* as run; owned */
     int command_count;
-    double model, bigram; /* nats per token on the validation pieces */
-    double tokens;        /* number of evaluated tokens */
+    double model_loss, bigram_loss; /* nats per token on the validation pieces */
+    double tokens;                  /* number of evaluated tokens */
 };
 
 /* DIRECTORY/name; the caller frees it. NULL if out of memory. */
@@ -31,10 +31,10 @@ char *demo_path(const struct demo *demo, const char *name);
  * Files that a demo does not create are never deleted: STATUS_MISUSE with a message that
  * names them. */
 enum status demo_prepare_directory(struct demo *demo);
-/* Must be called after training. A training run that was not stopped leaves no
- * checkpoints within an epoch: from then on, files with such names do not belong to the
- * demo. */
-enum status demo_note_trained(struct demo *demo);
+/* Called after training: removes the checkpoints within an epoch from the list of the
+ * demo's files. A training run that was not stopped leaves none, so later files with such
+ * names do not belong to the demo. */
+enum status demo_mark_trained(struct demo *demo);
 /* Writes train.conf. */
 enum status demo_write_settings(const struct demo *demo);
 

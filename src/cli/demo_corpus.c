@@ -47,7 +47,7 @@ static enum status count_valid(struct corpus_writer *writer, struct demo_corpus 
         writer->encoding->encode(writer->encoding, &writer->piece.notes, &writer->tokens);
     corpus->valid_pieces++;
     corpus->valid_tokens += writer->tokens.count + 1;
-    corpus->valid_information -= writer->piece.log_probability;
+    corpus->valid_nll -= writer->piece.log_probability;
     return status;
 }
 
@@ -78,9 +78,9 @@ static enum status write_corpus(struct corpus_writer *writer, const char *split_
     if (!writer->split)
         return status_fail_errno("%s: can't be written", split_path);
     status = write_pieces(writer, corpus);
-    bool broken = ferror(writer->split) != 0;
-    broken |= fclose(writer->split) != 0;
-    if (broken && !status)
+    bool failed = ferror(writer->split) != 0;
+    failed |= fclose(writer->split) != 0;
+    if (failed && !status)
         status = status_fail_errno("%s: can't be written", split_path);
     return status;
 }

@@ -11,9 +11,9 @@
 
 struct demo_corpus {
     int64_t pieces, valid_pieces;
-    double seconds;           /* of music */
-    uint64_t valid_tokens;    /* of the validation pieces, END included */
-    double valid_information; /* -log p of these pieces, nats */
+    double seconds;        /* of music */
+    uint64_t valid_tokens; /* of the validation pieces, END included */
+    double valid_nll;      /* -log p of these pieces, nats */
 };
 
 /* Composes `pieces` pieces with the seed `seed` into folder/piece-0001.mid ..., and

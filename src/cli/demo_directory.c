@@ -68,20 +68,20 @@ static const char names_format[] =
     "run/samples/epoch/\nrun/samples/epoch/epoch-{0001..%04lld}-1.mid\n";
 
 /* Checkpoints within an epoch, left by a training run that was stopped. */
-static const char stopped_format[] = "run/checkpoints/step-{00000001..%08lld}.h5\n";
+static const char step_names_format[] = "run/checkpoints/step-{00000001..%08lld}.h5\n";
 
 /* The list; the caller frees it. */
 static char *demo_names(const struct demo *demo, bool trained)
 {
     long long steps = (long long)(demo->epochs * demo->pieces * STEPS_PER_PIECE);
-    char *stopped = trained ? strdup("") : path_format(stopped_format, steps);
+    char *step_names = trained ? strdup("") : path_format(step_names_format, steps);
     char *names = path_format(names_format, (long long)demo->pieces,
                               DEMO_MICROBATCHES - 1, (long long)demo->epochs,
                               (long long)demo->epochs, (long long)demo->epochs);
-    char *all = names && stopped ? path_format("%s%s", names, stopped) : NULL;
+    char *list = names && step_names ? path_format("%s%s", names, step_names) : NULL;
     free(names);
-    free(stopped);
-    return all;
+    free(step_names);
+    return list;
 }
 
 /* The text of train.conf; the caller frees it. */
@@ -92,18 +92,18 @@ static char *settings_text(const struct demo *demo)
 }
 
 /* True if train.conf and split.tsv can represent the directory's name. */
-static bool can_be_configured(const struct demo *demo)
+static bool is_representable(const struct demo *demo)
 {
     static struct options options;
     char *text = settings_text(demo), *dataset = demo_path(demo, "dataset");
     options_defaults(&options);
-    bool can = text && dataset && demo->directory[0] != '~' &&
-               !strpbrk(demo->directory, "\t\r\n") &&
-               options_read_text(&options, text, "train.conf") == STATUS_OK &&
-               strcmp(options.data.dataset, dataset) == 0;
+    bool representable = text && dataset && demo->directory[0] != '~' &&
+                         !strpbrk(demo->directory, "\t\r\n") &&
+                         options_read_text(&options, text, "train.conf") == STATUS_OK &&
+                         strcmp(options.data.dataset, dataset) == 0;
     free(text);
     free(dataset);
-    return can;
+    return representable;
 }
 
 /* Rejects names such as "new/.", for which folders would be created and left behind. */
@@ -119,7 +119,7 @@ static enum status check_name(const struct demo *demo)
             "%s: no folder of this name can be made (expected a name such as "
             "runs/demo)",
             demo->directory);
-    if (!can_be_configured(demo))
+    if (!is_representable(demo))
         return status_fail(STATUS_MISUSE,
                            "%s: can't be written in a configuration, so it can't be the "
                            "name of a demo's folder (expected a name such as runs/demo)",
@@ -144,7 +144,7 @@ enum status demo_prepare_directory(struct demo *demo)
     return status;
 }
 
-enum status demo_note_trained(struct demo *demo)
+enum status demo_mark_trained(struct demo *demo)
 {
     char *names = demo_names(demo, true);
     enum status status = names ? owned_directory_write_manifest(&demo->owned, names)

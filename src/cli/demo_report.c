@@ -29,16 +29,16 @@ enum status demo_read_evaluation(struct demo *demo, const char *path)
     char *text = status ? NULL : calloc(size + 1, 1);
     if (text) {
         memcpy(text, bytes, size);
-        demo->model = json_find(text, "nats_per_token");
-        demo->bigram = json_find(text, "bigram_baseline");
+        demo->model_loss = json_find(text, "nats_per_token");
+        demo->bigram_loss = json_find(text, "bigram_baseline");
         demo->tokens = json_find(text, "tokens");
     } else if (!status) {
         status = status_fail(STATUS_FAILED, "demo: out of memory");
     }
     free(text);
     free(bytes);
-    if (!status && !(isfinite(demo->model) && isfinite(demo->bigram)))
-        status = status_fail(STATUS_FAILED, "%s: holds no evaluation", path);
+    if (!status && !(isfinite(demo->model_loss) && isfinite(demo->bigram_loss)))
+        status = status_fail(STATUS_FAILED, "%s: contains no evaluation", path);
     if (!status && fabs(demo->tokens - (double)demo->corpus.valid_tokens) > 0.5)
         status = status_fail(STATUS_FAILED,
                              "%s: %.0f validation tokens, but %llu were composed", path,
@@ -49,8 +49,8 @@ enum status demo_read_evaluation(struct demo *demo, const char *path)
 static void print_report(const struct demo *demo, FILE *out)
 {
     const char *directory = demo->directory;
-    double entropy = demo->corpus.valid_information / (double)demo->corpus.valid_tokens;
-    char took[32];
+    double entropy = demo->corpus.valid_nll / (double)demo->corpus.valid_tokens;
+    char elapsed[32];
     fprintf(out, "Commands:\n");
     for (int i = 0; i < demo->command_count; i++)
         printable_line(out, "  %s", demo->commands[i]);
@@ -66,12 +66,13 @@ static void print_report(const struct demo *demo, FILE *out)
             (long long)demo->corpus.valid_pieces,
             (unsigned long long)demo->corpus.valid_tokens);
     fprintf(out, "  %.4f   true entropy of the composer's rule\n", entropy);
-    fprintf(out, "  %.4f   model: %.3f times the true entropy\n", demo->model,
-            demo->model / entropy);
-    fprintf(out, "  %.4f   bigram baseline\n", demo->bigram);
-    fprintf(out, "\n%lld rank%s, %s in total.\n", (long long)demo->ranks,
-            demo->ranks == 1 ? "" : "s",
-            duration_text(clock_seconds() - demo->started, took, sizeof took));
+    fprintf(out, "  %.4f   model: %.3f times the true entropy\n", demo->model_loss,
+            demo->model_loss / entropy);
+    fprintf(out, "  %.4f   bigram baseline\n", demo->bigram_loss);
+    fprintf(
+        out, "\n%lld rank%s, %s in total.\n", (long long)demo->ranks,
+        demo->ranks == 1 ? "" : "s",
+        duration_text(clock_seconds() - demo->start_seconds, elapsed, sizeof elapsed));
 }
 
 enum status demo_report(const struct demo *demo)

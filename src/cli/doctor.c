@@ -26,8 +26,8 @@ static void print_findings(const struct doctor *doctor, const int counts[DOCTOR_
         const struct finding *finding = &doctor->findings[i];
         printable_line(stdout, "%-8s %-14s %s", level_names[finding->level],
                        finding->check, finding->text);
-        if (finding->cure[0])
-            printable_line(stdout, "%-8s %-14s -> %s", "", "", finding->cure);
+        if (finding->remedy[0])
+            printable_line(stdout, "%-8s %-14s -> %s", "", "", finding->remedy);
     }
     printf("\n%d ok", counts[DOCTOR_OK]);
     for (int level = DOCTOR_NOTE; level < DOCTOR_LEVELS; level++)
@@ -55,7 +55,7 @@ static enum status write_json(const struct doctor *doctor,
         json_string(&json, "check", finding->check);
         json_string(&json, "level", level_names[finding->level]);
         json_string(&json, "found", finding->text);
-        json_string(&json, "cure", finding->cure[0] ? finding->cure : NULL);
+        json_string(&json, "cure", finding->remedy[0] ? finding->remedy : NULL);
         json_close(&json);
     }
     json_close(&json);
@@ -98,7 +98,7 @@ static enum status final_status(const struct doctor *doctor, enum status status)
 /* ---- collecting and checking ---- */
 
 /* Determines the model's size, for checks that depend on the size of the gradient. */
-static enum status measure_model(struct doctor *doctor)
+static enum status count_parameters(struct doctor *doctor)
 {
     struct encoding *encoding = NULL;
     struct params *params = malloc(sizeof *params); /* large */
@@ -111,9 +111,9 @@ static enum status measure_model(struct doctor *doctor)
     }
     for (size_t i = 0; status == STATUS_OK && i < params->count; i++) {
         const struct param *param = &params->list[i];
-        bool looked_up = strncmp(param->name, "embedding", strlen("embedding")) == 0;
+        bool is_embedding = strncmp(param->name, "embedding", strlen("embedding")) == 0;
         doctor->parameters += param->count;
-        doctor->matmul_parameters += param->is_vector || looked_up ? 0 : param->count;
+        doctor->matmul_parameters += param->is_vector || is_embedding ? 0 : param->count;
     }
     encoding_free(encoding);
     free(params);
@@ -129,11 +129,11 @@ static enum status gather(struct doctor *doctor)
         doctor->reports = malloc(sizeof *doctor->reports);
         if (!doctor->reports)
             return status_fail(STATUS_FAILED, "out of memory");
-        doctor->reports[0] = doctor->own;
+        doctor->reports[0] = doctor->local;
         return STATUS_OK;
     }
     enum status status =
-        comm_gather(doctor->comm, &doctor->own, sizeof doctor->own, &all, &sizes);
+        comm_gather(doctor->comm, &doctor->local, sizeof doctor->local, &all, &sizes);
     free(sizes);
     doctor->reports = (struct rank_report *)(void *)all;
     return comm_agree(doctor->comm, status);
@@ -168,14 +168,14 @@ static enum status collect(struct doctor *doctor)
 static enum status open_ranks(struct doctor *doctor)
 {
     doctor->ranks = 1;
-    if (doctor_lacks_pmi(&doctor->own)) {
-        snprintf(doctor->launch_fault, sizeof doctor->launch_fault, "no PMI");
-        cli_set_rank(atoi(doctor->own.variables[VARIABLE_SLURM_TASK])); /* one report */
+    if (doctor_lacks_pmi(&doctor->local)) {
+        snprintf(doctor->launch_error, sizeof doctor->launch_error, "no PMI");
+        cli_set_rank(atoi(doctor->local.variables[VARIABLE_SLURM_TASK])); /* one report */
         return STATUS_OK;
     }
     enum status status = cli_open_ranks(STATUS_OK, &doctor->comm);
     if (status != STATUS_OK && !doctor->comm) {
-        snprintf(doctor->launch_fault, sizeof doctor->launch_fault, "%s",
+        snprintf(doctor->launch_error, sizeof doctor->launch_error, "%s",
                  status_message());
         return STATUS_OK;
     }
@@ -187,14 +187,14 @@ static enum status open_ranks(struct doctor *doctor)
 }
 
 /* --run-dir, or else run.dir or its nearest existing parent folder. */
-static enum status choose_directory(struct doctor *doctor, const char *given,
+static enum status choose_directory(struct doctor *doctor, const char *run_dir,
                                     bool configured)
 {
     snprintf(doctor->directory, sizeof doctor->directory, "%s",
-             given        ? given
+             run_dir      ? run_dir
              : configured ? doctor->options.run.dir
                           : ".");
-    while (!given && !file_exists(doctor->directory)) {
+    while (!run_dir && !file_exists(doctor->directory)) {
         char *parent = path_directory(doctor->directory);
         if (!parent)
             return status_fail(STATUS_FAILED, "out of memory");
@@ -211,7 +211,7 @@ static enum status configure(struct doctor *doctor, struct cli_request *request,
     const char *config = configured ? request->positionals[0] : NULL;
     enum status status = cli_read_settings(doctor->comm, config, request);
     if (status == STATUS_OK)
-        status = measure_model(doctor);
+        status = count_parameters(doctor);
     if (status == STATUS_OK)
         status = choose_directory(doctor, directory, configured);
     return doctor->comm ? comm_agree(doctor->comm, status) : status;
@@ -220,7 +220,7 @@ static enum status configure(struct doctor *doctor, struct cli_request *request,
 static enum status diagnose(struct doctor *doctor, struct cli_request *request,
                             const char *directory, bool as_json)
 {
-    doctor_collect_environment(&doctor->own);
+    doctor_collect_environment(&doctor->local);
     enum status status = open_ranks(doctor);
     if (status != STATUS_OK)
         return status;
@@ -245,7 +245,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
         {.name = "--run-dir",
          .placeholder = "DIR",
          .text = &directory,
-         .help = "directory to test (default: run.dir of CONFIG, else the working "
+         .help = "directory to check (default: run.dir of CONFIG, else the working "
                  "directory)"},
         {.name = "--json", .flag = &as_json, .help = "print JSON instead of a table"},
         {.name = NULL},
@@ -254,7 +254,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
     options_defaults(&doctor.options);
     static struct cli_request request;
     request = (struct cli_request){.arguments = arguments,
-                                   .takes_set = true,
+                                   .accepts_set = true,
                                    .options = &doctor.options,
                                    .positional_max = 1};
     enum status status = cli_parse(self, &request, argc, argv);
@@ -266,14 +266,14 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
 const struct cli_command command_doctor = {
     .name = "doctor",
     .summary =
-        "check launch, cores, files and network for what slows a run down or breaks it",
+        "check launch, cores, files and network for problems that slow or break a run",
     .usage = "doctor [CONFIG] [--run-dir DIR] [--json] [--set SECTION.KEY=VALUE]...",
     .examples =
-        "Start it exactly as the training will be started. It checks launch, cores, "
+        "Launch it in the same way as the training run. It checks launch, cores, "
         "processors,\n"
         "limits, shared memory, the run's directory, clocks and network. Each finding is "
         "ok, a\n"
-        "note, a warning or a fault, with its cure. Exit code 1 if there is a fault.\n"
+        "note, a warning or a fault, with a remedy. Exit code 1 if there is a fault.\n"
         "\n"
         "  tutti doctor\n"
         "  mpirun -n 4 tutti doctor run.conf\n"

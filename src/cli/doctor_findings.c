@@ -7,14 +7,14 @@
 #include <string.h>
 
 void doctor_add(struct doctor *doctor, enum doctor_level level, const char *check,
-                const char *cure, const char *format, ...)
+                const char *remedy, const char *format, ...)
 {
-    if (doctor->count == DOCTOR_FINDINGS)
+    if (doctor->count == DOCTOR_FINDINGS_MAX)
         return;
     struct finding *finding = &doctor->findings[doctor->count++];
     *finding = (struct finding){.level = level};
     snprintf(finding->check, sizeof finding->check, "%s", check);
-    snprintf(finding->cure, sizeof finding->cure, "%s", cure ? cure : "");
+    snprintf(finding->remedy, sizeof finding->remedy, "%s", remedy ? remedy : "");
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(finding->text, sizeof finding->text, format, arguments);
@@ -28,8 +28,8 @@ bool doctor_same_host(const struct doctor *doctor, int a, int b)
 
 bool doctor_first_of_host(const struct doctor *doctor, int r)
 {
-    for (int before = 0; before < r; before++)
-        if (doctor_same_host(doctor, before, r))
+    for (int earlier = 0; earlier < r; earlier++)
+        if (doctor_same_host(doctor, earlier, r))
             return false;
     return true;
 }
@@ -41,33 +41,33 @@ const char *doctor_plural(int count)
 
 /* The last rank in the run of consecutive marked ranks on one host that starts at
  * `first`. */
-static int end_of_range(const struct doctor *doctor, const bool *which, int first)
+static int end_of_range(const struct doctor *doctor, const bool *affected, int first)
 {
     int last = first;
-    while (last + 1 < doctor->ranks && which[last + 1] &&
+    while (last + 1 < doctor->ranks && affected[last + 1] &&
            doctor_same_host(doctor, first, last + 1))
         last++;
     return last;
 }
 
-const char *doctor_rank_list(const struct doctor *doctor, const bool *which, char *text,
-                             size_t size)
+const char *doctor_rank_list(const struct doctor *doctor, const bool *affected,
+                             char *text, size_t size)
 {
     int chosen = 0, groups = 0;
     size_t used = 0;
     for (int r = 0; r < doctor->ranks; r++)
-        chosen += which[r];
+        chosen += affected[r];
     if (chosen == doctor->ranks && chosen > 1) {
         snprintf(text, size, "all ranks");
         return text;
     }
     text[0] = '\0';
     for (int r = 0; r < doctor->ranks; r++) {
-        if (!which[r])
+        if (!affected[r])
             continue;
-        int last = end_of_range(doctor, which, r);
+        int last = end_of_range(doctor, affected, r);
         const char *intro = groups++ ? ", " : chosen > 1 ? "ranks " : "rank ";
-        if (used + DOCTOR_NAME + 32 > size) {
+        if (used + DOCTOR_NAME_SIZE + 32 > size) {
             snprintf(text + used, size - used, ", ...");
             return text;
         }

@@ -1,4 +1,4 @@
-/* doctor_host: facts about a rank's process and host, and the limits they impose. */
+/* doctor_host: properties of a rank's process and host, and the limits they impose. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@
 #include "kernels/kernels.h"
 #include "kernels/matmul.h"
 
-/* ---- facts ---- */
+/* ---- properties ---- */
 
 const char *const doctor_variables[VARIABLES] = {
     [VARIABLE_OMPI_SIZE] = "OMPI_COMM_WORLD_SIZE",
@@ -33,26 +33,27 @@ const char *const doctor_variables[VARIABLES] = {
 };
 
 /* The first "model name" of /proc/cpuinfo; "unknown processor" if there is none. */
-static void find_processor(char name[DOCTOR_NAME])
+static void find_processor(char name[DOCTOR_NAME_SIZE])
 {
     FILE *file = fopen("/proc/cpuinfo", "r");
     char line[256];
-    snprintf(name, DOCTOR_NAME, "unknown processor");
+    snprintf(name, DOCTOR_NAME_SIZE, "unknown processor");
     while (file && fgets(line, sizeof line, file)) {
         const char *colon = strchr(line, ':');
         if (strncmp(line, "model name", strlen("model name")) != 0 || !colon)
             continue;
-        snprintf(name, DOCTOR_NAME, "%.*s", (int)strcspn(colon + 2, "\n"), colon + 2);
+        snprintf(name, DOCTOR_NAME_SIZE, "%.*s", (int)strcspn(colon + 2, "\n"),
+                 colon + 2);
         break;
     }
     if (file)
         fclose(file);
 }
 
-static uint64_t soft_limit(__rlimit_resource_t which)
+static uint64_t soft_limit(__rlimit_resource_t resource)
 {
     struct rlimit limit;
-    if (getrlimit(which, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+    if (getrlimit(resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
         return UINT64_MAX;
     return limit.rlim_cur;
 }
@@ -70,30 +71,32 @@ void doctor_collect_environment(struct rank_report *report)
     gethostname(report->host, sizeof report->host - 1);
     for (int i = 0; i < VARIABLES; i++) {
         const char *value = getenv(doctor_variables[i]);
-        snprintf(report->variables[i], DOCTOR_NAME, "%s", value ? value : "");
+        snprintf(report->variables[i], DOCTOR_NAME_SIZE, "%s", value ? value : "");
     }
 }
 
 void doctor_collect_host(struct doctor *doctor)
 {
-    struct rank_report *report = &doctor->own;
+    struct rank_report *report = &doctor->local;
     report->rank = doctor->rank;
     if (doctor->comm)
         snprintf(report->host, sizeof report->host, "%s", comm_host(doctor->comm));
     if (sched_getaffinity(0, sizeof report->cores, &report->cores) != 0)
         CPU_ZERO(&report->cores);
     report->host_cores = (int)sysconf(_SC_NPROCESSORS_ONLN);
-    int share = launch_cores();
-    report->share = share < CPU_COUNT(&report->cores) ? share : 0;
+    int cores = launch_cores();
+    report->cpu_quota = cores < CPU_COUNT(&report->cores) ? cores : 0;
     const struct matmul_backend *openblas;
     if (doctor_uses_openblas(doctor) &&
         matmul_backend_select(BACKEND_OPENBLAS, (int)doctor->options.train.threads,
                               &openblas) == STATUS_OK)
-        snprintf(report->core, sizeof report->core, "%s", openblas->numerics());
+        snprintf(report->openblas_core, sizeof report->openblas_core, "%s",
+                 openblas->numerics());
     snprintf(report->kernels, sizeof report->kernels, "%s", kernels()->name);
-    snprintf(report->library, sizeof report->library, "%s", comm_library_version());
+    snprintf(report->mpi_library, sizeof report->mpi_library, "%s",
+             comm_library_version());
     find_processor(report->processor);
-    report->copies = probe_process_vm_readv();
+    report->vm_readv_errno = probe_process_vm_readv();
     report->open_files = soft_limit(RLIMIT_NOFILE);
     report->locked_memory = soft_limit(RLIMIT_MEMLOCK);
     report->file_size = soft_limit(RLIMIT_FSIZE);
@@ -128,52 +131,54 @@ static uint64_t files_needed(const struct doctor *doctor)
     return own + 2 * (uint64_t)doctor->ranks;
 }
 
-static bool few_files(const struct doctor *doctor, const struct rank_report *report)
+static bool open_files_low(const struct doctor *doctor, const struct rank_report *report)
 {
     return report->open_files < files_needed(doctor);
 }
 
-static bool small_files(const struct doctor *doctor, const struct rank_report *report)
+static bool file_size_limited(const struct doctor *doctor,
+                              const struct rank_report *report)
 {
     (void)doctor;
     return report->file_size != UINT64_MAX;
 }
 
-static bool little_locked(const struct doctor *doctor, const struct rank_report *report)
+static bool locked_memory_low(const struct doctor *doctor,
+                              const struct rank_report *report)
 {
     (void)doctor;
     return report->infiniband && report->locked_memory < (uint64_t)1 << 30;
 }
 
 struct limit {
-    bool (*broken)(const struct doctor *doctor, const struct rank_report *report);
+    bool (*violated)(const struct doctor *doctor, const struct rank_report *report);
     enum doctor_level level;
-    const char *found, *cure;
+    const char *found, *remedy;
 };
 
 static const struct limit limits[] = {
-    {few_files, DOCTOR_WARNING, "the limit of open files is too low (ulimit -n)",
+    {open_files_low, DOCTOR_WARNING, "the limit of open files is too low (ulimit -n)",
      "ulimit -n 4096 in the job script, or LimitNOFILE of slurmd"},
-    {small_files, DOCTOR_WARNING, "the size of files is limited (ulimit -f)",
+    {file_size_limited, DOCTOR_WARNING, "the size of files is limited (ulimit -f)",
      "ulimit -f unlimited: a truncated checkpoint is lost"},
-    {little_locked, DOCTOR_WARNING,
+    {locked_memory_low, DOCTOR_WARNING,
      "InfiniBand, but the limit of locked memory is low (ulimit -l)",
      "ulimit -l unlimited; under Slurm LimitMEMLOCK=infinity of slurmd"},
 };
 
 void doctor_check_limits(struct doctor *doctor)
 {
-    bool *which = calloc((size_t)doctor->ranks + 1, sizeof *which);
+    bool *affected = calloc((size_t)doctor->ranks + 1, sizeof *affected);
     int found = 0;
-    for (size_t i = 0; which && i < sizeof limits / sizeof *limits; i++) {
+    for (size_t i = 0; affected && i < sizeof limits / sizeof *limits; i++) {
         int count = 0;
-        char list[DOCTOR_TEXT / 2];
+        char list[DOCTOR_TEXT_SIZE / 2];
         for (int r = 0; r < doctor->ranks; r++)
-            count += which[r] = limits[i].broken(doctor, &doctor->reports[r]);
+            count += affected[r] = limits[i].violated(doctor, &doctor->reports[r]);
         if (count > 0)
-            doctor_add(doctor, limits[i].level, "limits", limits[i].cure, "%s: %s",
+            doctor_add(doctor, limits[i].level, "limits", limits[i].remedy, "%s: %s",
                        limits[i].found,
-                       doctor_rank_list(doctor, which, list, sizeof list));
+                       doctor_rank_list(doctor, affected, list, sizeof list));
         found += count > 0;
     }
     if (found == 0)
@@ -181,5 +186,5 @@ void doctor_check_limits(struct doctor *doctor)
                    "%llu open files, files of any size, core files %s",
                    (unsigned long long)doctor->reports[0].open_files,
                    doctor->reports[0].core_file ? "on" : "off");
-    free(which);
+    free(affected);
 }

@@ -9,7 +9,7 @@
 
 #define ROOT_CONFIRM "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"
 
-bool doctor_by_mpirun(const struct rank_report *report)
+bool doctor_launched_by_mpirun(const struct rank_report *report)
 {
     return doctor_is_set(report, VARIABLE_OMPI_SIZE) ||
            doctor_is_set(report, VARIABLE_HYDRA_RANKS);
@@ -23,14 +23,14 @@ static int list_hosts(const struct doctor *doctor, char *text, size_t size)
     size_t used = 0;
     text[0] = '\0';
     for (int r = 0; r < doctor->ranks; r++) {
-        int there = 0;
+        int count = 0;
         if (!doctor_first_of_host(doctor, r))
             continue;
         for (int other = r; other < doctor->ranks; other++)
-            there += strcmp(doctor->reports[other].host, doctor->reports[r].host) == 0;
-        if (used + DOCTOR_NAME + 16 < size)
+            count += strcmp(doctor->reports[other].host, doctor->reports[r].host) == 0;
+        if (used + DOCTOR_NAME_SIZE + 16 < size)
             used += (size_t)snprintf(text + used, size - used, "%s%s: %d",
-                                     hosts ? ", " : "", doctor->reports[r].host, there);
+                                     hosts ? ", " : "", doctor->reports[r].host, count);
         hosts++;
     }
     return hosts;
@@ -38,7 +38,7 @@ static int list_hosts(const struct doctor *doctor, char *text, size_t size)
 
 static const char *launcher(const struct rank_report *report)
 {
-    if (doctor_by_mpirun(report))
+    if (doctor_launched_by_mpirun(report))
         return "started by mpirun";
     if (!doctor_is_set(report, VARIABLE_SLURM_TASK))
         return "without a launcher";
@@ -51,21 +51,21 @@ static const char *launcher(const struct rank_report *report)
 static void check_versions(struct doctor *doctor)
 {
     for (int r = 1; r < doctor->ranks; r++)
-        if (strcmp(doctor->reports[r].library, doctor->reports[0].library) != 0) {
+        if (strcmp(doctor->reports[r].mpi_library, doctor->reports[0].mpi_library) != 0) {
             doctor_add(doctor, DOCTOR_FAULT, "launch",
                        "use the same MPI library on all hosts",
                        "rank 0 (%s) has %s, rank %d (%s) has %s", doctor->reports[0].host,
-                       doctor->reports[0].library, r, doctor->reports[r].host,
-                       doctor->reports[r].library);
+                       doctor->reports[0].mpi_library, r, doctor->reports[r].host,
+                       doctor->reports[r].mpi_library);
             return;
         }
 }
 
-static void check_refused(struct doctor *doctor)
+static void report_launch_error(struct doctor *doctor)
 {
     int tasks = atoi(doctor->reports[0].variables[VARIABLE_SLURM_STEP_TASKS]);
     if (tasks == 0)
-        doctor_add(doctor, DOCTOR_FAULT, "launch", NULL, "%.400s", doctor->launch_fault);
+        doctor_add(doctor, DOCTOR_FAULT, "launch", NULL, "%.400s", doctor->launch_error);
     else
         doctor_add(doctor, DOCTOR_FAULT, "launch",
                    "srun --mpi=pmix (srun --mpi=list shows the plugins), or mpirun "
@@ -82,7 +82,7 @@ static void check_root(struct doctor *doctor)
     const struct rank_report *first = &doctor->reports[0];
     bool allowed = getenv("OMPI_ALLOW_RUN_AS_ROOT") && getenv(ROOT_CONFIRM);
     if (geteuid() != 0 || allowed || doctor_is_set(first, VARIABLE_OMPI_SIZE) ||
-        strncmp(first->library, "Open MPI", strlen("Open MPI")) != 0)
+        strncmp(first->mpi_library, "Open MPI", strlen("Open MPI")) != 0)
         return;
     doctor_add(doctor, DOCTOR_NOTE, "root",
                "export OMPI_ALLOW_RUN_AS_ROOT=1 " ROOT_CONFIRM "=1, or mpirun "
@@ -93,15 +93,15 @@ static void check_root(struct doctor *doctor)
 void doctor_check_launch(struct doctor *doctor)
 {
     const struct rank_report *first = &doctor->reports[0];
-    char hosts[DOCTOR_TEXT / 2];
-    if (doctor->launch_fault[0]) {
-        check_refused(doctor);
+    char hosts[DOCTOR_TEXT_SIZE / 2];
+    if (doctor->launch_error[0]) {
+        report_launch_error(doctor);
         return;
     }
     int count = list_hosts(doctor, hosts, sizeof hosts);
     doctor_add(doctor, DOCTOR_OK, "launch", NULL, "%d rank%s on %d host%s (%s), %s; %s",
                doctor->ranks, doctor_plural(doctor->ranks), count, doctor_plural(count),
-               hosts, launcher(first), first->library);
+               hosts, launcher(first), first->mpi_library);
     check_root(doctor);
     check_versions(doctor);
     if (doctor_is_set(first, VARIABLE_SLURM_JOB) && slurm_end_time_passed(NULL))

@@ -25,78 +25,78 @@ static const char shared_memory[] = "/dev/shm";
 
 /* ---- shared memory ---- */
 
-enum { LEFTOVERS_MAX = 512 };
+enum { SEGMENTS_MAX = 512 };
 
 /* Open MPI's files in shared memory; some may belong to runs that have ended. */
-struct leftovers {
+struct segments {
     int count;
-    bool mapped[LEFTOVERS_MAX];
-    char names[LEFTOVERS_MAX][DOCTOR_NAME];
-    uint64_t bytes[LEFTOVERS_MAX];
+    bool mapped[SEGMENTS_MAX];
+    char names[SEGMENTS_MAX][DOCTOR_NAME_SIZE];
+    uint64_t bytes[SEGMENTS_MAX];
 };
 
-static bool is_of_open_mpi(const char *name)
+static bool is_open_mpi_segment(const char *name)
 {
-    static const char *const beginnings[] = {"vader_segment.", "osc_sm.", "sm_segment."};
-    for (size_t i = 0; i < sizeof beginnings / sizeof *beginnings; i++)
-        if (strncmp(name, beginnings[i], strlen(beginnings[i])) == 0)
-            return strlen(name) < DOCTOR_NAME;
+    static const char *const prefixes[] = {"vader_segment.", "osc_sm.", "sm_segment."};
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)
+        if (strncmp(name, prefixes[i], strlen(prefixes[i])) == 0)
+            return strlen(name) < DOCTOR_NAME_SIZE;
     return false;
 }
 
 /* Lists the segments of this user, which no other user can remove. A segment younger than
  * a minute may belong to a run that is still starting. */
-static void list_segments(struct leftovers *leftovers)
+static void list_segments(struct segments *segments)
 {
-    const time_t young = 60;
+    const time_t min_age = 60;
     DIR *directory = opendir(shared_memory);
-    for (struct dirent *at; directory && (at = readdir(directory));) {
-        struct stat facts;
-        if (leftovers->count == LEFTOVERS_MAX || !is_of_open_mpi(at->d_name) ||
-            fstatat(dirfd(directory), at->d_name, &facts, AT_SYMLINK_NOFOLLOW) != 0 ||
-            facts.st_uid != geteuid() || time(NULL) - facts.st_mtime < young)
+    for (struct dirent *entry; directory && (entry = readdir(directory));) {
+        struct stat info;
+        if (segments->count == SEGMENTS_MAX || !is_open_mpi_segment(entry->d_name) ||
+            fstatat(dirfd(directory), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) != 0 ||
+            info.st_uid != geteuid() || time(NULL) - info.st_mtime < min_age)
             continue;
-        snprintf(leftovers->names[leftovers->count], DOCTOR_NAME, "%.*s", DOCTOR_NAME - 1,
-                 at->d_name);
-        leftovers->bytes[leftovers->count++] = (uint64_t)facts.st_blocks * 512;
+        snprintf(segments->names[segments->count], DOCTOR_NAME_SIZE, "%.*s",
+                 DOCTOR_NAME_SIZE - 1, entry->d_name);
+        segments->bytes[segments->count++] = (uint64_t)info.st_blocks * 512;
     }
     if (directory)
         closedir(directory);
 }
 
 /* Marks the segments that the process `pid` has mapped. */
-static void mark_mapped(struct leftovers *leftovers, const char *pid)
+static void mark_mapped(struct segments *segments, const char *pid)
 {
-    char name[DOCTOR_NAME], line[1024];
+    char name[DOCTOR_NAME_SIZE], line[1024];
     snprintf(name, sizeof name, "/proc/%.32s/maps", pid);
     FILE *file = fopen(name, "r");
     while (file && fgets(line, sizeof line, file)) {
         if (!strstr(line, shared_memory))
             continue;
-        for (int i = 0; i < leftovers->count; i++)
-            leftovers->mapped[i] |= strstr(line, leftovers->names[i]) != NULL;
+        for (int i = 0; i < segments->count; i++)
+            segments->mapped[i] |= strstr(line, segments->names[i]) != NULL;
     }
     if (file)
         fclose(file);
 }
 
-static void count_leftovers(struct rank_report *report)
+static void count_stale_segments(struct rank_report *report)
 {
-    struct leftovers *leftovers = calloc(1, sizeof *leftovers);
-    if (!leftovers)
+    struct segments *segments = calloc(1, sizeof *segments);
+    if (!segments)
         return;
-    list_segments(leftovers);
-    DIR *processes = leftovers->count ? opendir("/proc") : NULL;
-    for (struct dirent *at; processes && (at = readdir(processes));)
-        if (at->d_name[0] >= '0' && at->d_name[0] <= '9')
-            mark_mapped(leftovers, at->d_name);
-    for (int i = 0; processes && i < leftovers->count; i++) {
-        report->leftover_files += !leftovers->mapped[i];
-        report->leftover_bytes += leftovers->mapped[i] ? 0 : leftovers->bytes[i];
+    list_segments(segments);
+    DIR *processes = segments->count ? opendir("/proc") : NULL;
+    for (struct dirent *entry; processes && (entry = readdir(processes));)
+        if (entry->d_name[0] >= '0' && entry->d_name[0] <= '9')
+            mark_mapped(segments, entry->d_name);
+    for (int i = 0; processes && i < segments->count; i++) {
+        report->stale_segments += !segments->mapped[i];
+        report->stale_bytes += segments->mapped[i] ? 0 : segments->bytes[i];
     }
     if (processes)
         closedir(processes);
-    free(leftovers);
+    free(segments);
 }
 
 static void measure_shared_memory(struct rank_report *report)
@@ -104,9 +104,9 @@ static void measure_shared_memory(struct rank_report *report)
     struct statvfs space;
     if (statvfs(shared_memory, &space) != 0)
         return;
-    report->shared_total = (uint64_t)space.f_blocks * space.f_frsize;
-    report->shared_free = (uint64_t)space.f_bavail * space.f_frsize;
-    count_leftovers(report);
+    report->shm_total = (uint64_t)space.f_blocks * space.f_frsize;
+    report->shm_free = (uint64_t)space.f_bavail * space.f_frsize;
+    count_stale_segments(report);
 }
 
 /* ---- the port ---- */
@@ -114,15 +114,16 @@ static void measure_shared_memory(struct rank_report *report)
 /* Listens and connects in the same way as the watchdog of a run. Collective. */
 static enum status probe_port(struct doctor *doctor)
 {
-    return watchdog_probe(doctor->comm, doctor->options.run.interface, &doctor->own.port,
-                          doctor->addresses, sizeof doctor->addresses);
+    return watchdog_probe(doctor->comm, doctor->options.run.interface,
+                          &doctor->local.port_errno, doctor->addresses,
+                          sizeof doctor->addresses);
 }
 
 /* ---- the allreduce ---- */
 
-enum { SUM_ROUNDS = 4 };
+enum { ALLREDUCE_REPEATS = 4 };
 
-static double slowest(struct doctor *doctor, double seconds)
+static double max_over_ranks(struct doctor *doctor, double seconds)
 {
     const double nanosecond = 1e-9;
     return nanosecond *
@@ -131,36 +132,37 @@ static double slowest(struct doctor *doctor, double seconds)
 
 /* Times the fastest of SUM_ROUNDS - 1 allreduces of a complete gradient, after one
  * warm-up. */
-static enum status time_sums(struct doctor *doctor, struct comm_allreduce *sum)
+static enum status time_allreduce(struct doctor *doctor, struct comm_allreduce *allreduce)
 {
     enum status status = STATUS_OK;
-    for (int round = 0; round < SUM_ROUNDS && status == STATUS_OK; round++) {
+    for (int round = 0; round < ALLREDUCE_REPEATS && status == STATUS_OK; round++) {
         comm_barrier(doctor->comm);
-        double began = clock_seconds();
-        status = comm_allreduce_start(sum);
+        double start = clock_seconds();
+        status = comm_allreduce_start(allreduce);
         if (status == STATUS_OK)
-            status = comm_allreduce_wait(sum);
-        double took = slowest(doctor, clock_seconds() - began);
-        if (round == 1 || (round > 1 && took < doctor->sum_seconds))
-            doctor->sum_seconds = took;
+            status = comm_allreduce_wait(allreduce);
+        double elapsed = max_over_ranks(doctor, clock_seconds() - start);
+        if (round == 1 || (round > 1 && elapsed < doctor->allreduce_seconds))
+            doctor->allreduce_seconds = elapsed;
     }
     return status;
 }
 
-static enum status probe_sum(struct doctor *doctor)
+static enum status probe_allreduce(struct doctor *doctor)
 {
-    struct comm_allreduce *sum = NULL;
+    struct comm_allreduce *allreduce = NULL;
     struct comm_memory *memory = NULL;
     enum status status =
         comm_agree(doctor->comm,
                    comm_memory_create(doctor->comm, doctor->parameters * sizeof(int64_t),
                                       1, &memory));
     if (status == STATUS_OK)
-        status = comm_allreduce_init(doctor->comm, memory, COMM_I64,
-                                     comm_memory_block(memory), doctor->parameters, &sum);
+        status =
+            comm_allreduce_init(doctor->comm, memory, COMM_I64, comm_memory_block(memory),
+                                doctor->parameters, &allreduce);
     if (status == STATUS_OK)
-        status = time_sums(doctor, sum);
-    comm_allreduce_free(sum);
+        status = time_allreduce(doctor, allreduce);
+    comm_allreduce_free(allreduce);
     comm_memory_free(memory);
     return status;
 }
@@ -170,7 +172,7 @@ static enum status probe_sum(struct doctor *doctor)
 enum { ROWS = 8, OUTPUTS = 2048, INPUTS = 512, COPIED = 1 << 22 /* floats */ };
 static const double speed_seconds = 0.1;
 
-static double time_products(const struct matmul_weights *packed, float *x, float *y)
+static double measure_flops(const struct matmul_weights *packed, float *x, float *y)
 {
     const float *from[ROWS];
     float *to[ROWS];
@@ -178,24 +180,24 @@ static double time_products(const struct matmul_weights *packed, float *x, float
         from[i] = x + (size_t)i * INPUTS;
         to[i] = y + (size_t)i * OUTPUTS;
     }
-    double began = clock_seconds(), took = 0, flops = 0;
-    for (; took < speed_seconds; took = clock_seconds() - began) {
+    double start = clock_seconds(), elapsed = 0, flops = 0;
+    for (; elapsed < speed_seconds; elapsed = clock_seconds() - start) {
         matmul(packed, ROWS, from, to, MATMUL_ACCUMULATE, false);
         flops += 2.0 * ROWS * OUTPUTS * INPUTS;
     }
-    return flops / took;
+    return flops / elapsed;
 }
 
 /* Bytes/s read and written by copying buffers that exceed every cache. */
-static double time_copies(float *from, float *to)
+static double measure_copy_rate(float *from, float *to)
 {
-    double began = clock_seconds(), took = 0, bytes = 0;
-    for (; took < speed_seconds; took = clock_seconds() - began) {
+    double start = clock_seconds(), elapsed = 0, bytes = 0;
+    for (; elapsed < speed_seconds; elapsed = clock_seconds() - start) {
         memcpy(to, from, COPIED * sizeof *to);
         bytes += 2.0 * COPIED * sizeof *to;
         from[(size_t)bytes % COPIED] += 1; /* so that no copy is optimised away */
     }
-    return bytes / took;
+    return bytes / elapsed;
 }
 
 /* Memory for probe_speed: two halves of COPIED floats, and packed weights. */
@@ -220,8 +222,9 @@ static enum status probe_speed(struct doctor *doctor)
         matmul_weights_pack(&packed, block);
         if (doctor->comm)
             comm_barrier(doctor->comm);
-        doctor->own.flops = time_products(&packed, block, block + (size_t)ROWS * INPUTS);
-        doctor->own.copied = time_copies(block, block + COPIED);
+        doctor->local.flops =
+            measure_flops(&packed, block, block + (size_t)ROWS * INPUTS);
+        doctor->local.copy_rate = measure_copy_rate(block, block + COPIED);
     }
     arena_free(&arena);
     return status;
@@ -238,17 +241,17 @@ static double time_of_day(void)
 
 enum status doctor_probe_network(struct doctor *doctor)
 {
-    struct rank_report *here = &doctor->own;
+    struct rank_report *report = &doctor->local;
     enum status status = STATUS_OK;
-    measure_shared_memory(here);
+    measure_shared_memory(report);
     if (doctor->comm && doctor->ranks > 1) {
-        status =
-            comm_agree(doctor->comm, comm_clock_offset(doctor->comm, time_of_day,
-                                                       &here->clock, &here->clock_error));
+        status = comm_agree(doctor->comm, comm_clock_offset(doctor->comm, time_of_day,
+                                                            &report->clock_offset,
+                                                            &report->clock_uncertainty));
         if (status == STATUS_OK)
             status = probe_port(doctor);
         if (status == STATUS_OK)
-            status = probe_sum(doctor);
+            status = probe_allreduce(doctor);
     }
     return status == STATUS_OK ? probe_speed(doctor) : status;
 }
@@ -261,7 +264,7 @@ static const double segment_bytes = 4 << 20, megabyte = 1e6;
 
 static void check_shared_memory(struct doctor *doctor)
 {
-    bool fine = true;
+    bool sufficient = true;
     for (int host = 0; host < doctor->ranks; host++) {
         const struct rank_report *report = &doctor->reports[host];
         int ranks = 0;
@@ -271,64 +274,63 @@ static void check_shared_memory(struct doctor *doctor)
             ranks += strcmp(doctor->reports[r].host, report->host) == 0;
         /* one process: assume one rank per core */
         double need = segment_bytes * (doctor->ranks == 1 ? report->host_cores : ranks);
-        if ((double)report->shared_total < need) {
-            fine = false;
+        if ((double)report->shm_total < need) {
+            sufficient = false;
             doctor_add(doctor, doctor->ranks == 1 ? DOCTOR_NOTE : DOCTOR_WARNING,
                        "shared memory",
                        "mount -o remount,size=1G /dev/shm; docker --shm-size=1g; or "
                        "OMPI_MCA_btl_vader_backing_directory=/tmp (Open MPI 5: btl_sm)",
                        "%s on %s has %.0f MB, %.0f MB free; Open MPI needs %.0f MB for "
                        "%.0f ranks",
-                       shared_memory, report->host,
-                       (double)report->shared_total / megabyte,
-                       (double)report->shared_free / megabyte, need / megabyte,
+                       shared_memory, report->host, (double)report->shm_total / megabyte,
+                       (double)report->shm_free / megabyte, need / megabyte,
                        need / segment_bytes);
         }
-        if (report->leftover_files > 0)
+        if (report->stale_segments > 0)
             doctor_add(doctor, DOCTOR_NOTE, "shared memory",
                        "rm /dev/shm/vader_segment.* /dev/shm/sm_segment.* "
                        "/dev/shm/osc_sm.*, while no run of yours is on that host",
                        "%d files (%.0f MB) in %s on %s are left over from killed runs",
-                       report->leftover_files, (double)report->leftover_bytes / megabyte,
+                       report->stale_segments, (double)report->stale_bytes / megabyte,
                        shared_memory, report->host);
     }
-    if (fine)
+    if (sufficient)
         doctor_add(doctor, DOCTOR_OK, "shared memory", NULL, "%s: %.0f MB free of %.0f",
-                   shared_memory, (double)doctor->reports[0].shared_free / megabyte,
-                   (double)doctor->reports[0].shared_total / megabyte);
+                   shared_memory, (double)doctor->reports[0].shm_free / megabyte,
+                   (double)doctor->reports[0].shm_total / megabyte);
 }
 
-static void check_copies(struct doctor *doctor, bool *which)
+static void check_process_vm_readv(struct doctor *doctor, bool *affected)
 {
-    char list[DOCTOR_TEXT / 2];
+    char list[DOCTOR_TEXT_SIZE / 2];
     int count = 0;
     for (int r = 0; r < doctor->ranks; r++)
-        count += which[r] = doctor->reports[r].copies != 0;
+        count += affected[r] = doctor->reports[r].vm_readv_errno != 0;
     if (count > 0)
         doctor_add(doctor, DOCTOR_NOTE, "shared memory",
                    "docker --cap-add=SYS_PTRACE, or a seccomp profile that allows "
                    "process_vm_readv",
                    "%s can't read another process's memory (process_vm_readv): messages "
                    "on a host are copied twice",
-                   doctor_rank_list(doctor, which, list, sizeof list));
+                   doctor_rank_list(doctor, affected, list, sizeof list));
 }
 
-static void check_port(struct doctor *doctor, bool *which)
+static void check_port(struct doctor *doctor, bool *affected)
 {
-    char list[DOCTOR_TEXT / 2];
+    char list[DOCTOR_TEXT_SIZE / 2];
     int count = 0, reason = 0;
     for (int r = 1; r < doctor->ranks; r++) {
-        which[r] = doctor->reports[r].port != 0;
-        count += which[r];
-        reason = which[r] ? doctor->reports[r].port : reason;
+        affected[r] = doctor->reports[r].port_errno != 0;
+        count += affected[r];
+        reason = affected[r] ? doctor->reports[r].port_errno : reason;
     }
-    which[0] = false;
+    affected[0] = false;
     if (count > 0)
         doctor_add(doctor, DOCTOR_WARNING, "ports",
                    "allow TCP connections between the hosts of a job (firewall)",
                    "%s can't connect to a port of rank 0 (%s): %s; a dead or hung rank "
                    "would not be detected",
-                   doctor_rank_list(doctor, which, list, sizeof list),
+                   doctor_rank_list(doctor, affected, list, sizeof list),
                    doctor->reports[0].host, strerror(reason));
     else
         doctor_add(doctor, DOCTOR_OK, "ports", NULL,
@@ -339,28 +341,28 @@ static void check_clocks(struct doctor *doctor)
 {
     int worst = 0;
     const double tolerance = 1;
-    double apart = 0, at_most = 0;
+    double max_offset = 0, upper_bound = 0;
     for (int r = 1; r < doctor->ranks; r++) {
-        double offset = fabs(doctor->reports[r].clock);
-        worst = offset > apart ? r : worst;
-        apart = fmax(apart, offset);
-        at_most = fmax(at_most, offset + doctor->reports[r].clock_error);
+        double offset = fabs(doctor->reports[r].clock_offset);
+        worst = offset > max_offset ? r : worst;
+        max_offset = fmax(max_offset, offset);
+        upper_bound = fmax(upper_bound, offset + doctor->reports[r].clock_uncertainty);
     }
     const struct rank_report *report = &doctor->reports[worst];
-    if (apart - report->clock_error > tolerance)
+    if (max_offset - report->clock_uncertainty > tolerance)
         doctor_add(
             doctor, DOCTOR_WARNING, "clocks",
             "synchronise them (chrony, ntpd): times in logs and of files are wrong",
-            "rank %d (%s) is %.1f s %s rank 0 (%s)", worst, report->host, apart,
-            report->clock < 0 ? "ahead of" : "behind", doctor->reports[0].host);
+            "rank %d (%s) is %.1f s %s rank 0 (%s)", worst, report->host, max_offset,
+            report->clock_offset < 0 ? "ahead of" : "behind", doctor->reports[0].host);
     else
         doctor_add(doctor, DOCTOR_OK, "clocks", NULL, "at most %.2g ms apart",
-                   1e3 * at_most);
+                   1e3 * upper_bound);
 }
 
-static int by_value(const void *leftovers, const void *right)
+static int compare_doubles(const void *left, const void *right)
 {
-    double a = *(const double *)leftovers, b = *(const double *)right;
+    double a = *(const double *)left, b = *(const double *)right;
     return (a > b) - (a < b);
 }
 
@@ -371,7 +373,7 @@ static double median_flops(const struct doctor *doctor)
         return doctor->reports[0].flops;
     for (int r = 0; r < doctor->ranks; r++)
         sorted[r] = doctor->reports[r].flops;
-    qsort(sorted, (size_t)doctor->ranks, sizeof *sorted, by_value);
+    qsort(sorted, (size_t)doctor->ranks, sizeof *sorted, compare_doubles);
     double median = sorted[doctor->ranks / 2];
     free(sorted);
     return median;
@@ -380,28 +382,28 @@ static double median_flops(const struct doctor *doctor)
 static void check_speed(struct doctor *doctor, double median)
 {
     const double giga = 1e9, slow = 0.75;
-    int last = 0;
+    int slowest = 0;
     for (int r = 1; r < doctor->ranks; r++)
-        if (doctor->reports[r].flops < doctor->reports[last].flops)
-            last = r;
-    const struct rank_report *report = &doctor->reports[last];
+        if (doctor->reports[r].flops < doctor->reports[slowest].flops)
+            slowest = r;
+    const struct rank_report *report = &doctor->reports[slowest];
     if (report->flops < slow * median)
         doctor_add(doctor, DOCTOR_WARNING, "speed",
                    "all ranks wait for the slowest: check what else runs there (top), or "
                    "exclude the host (sbatch --exclude)",
-                   "rank %d (%s) computes %.0f GFLOP/s, the median is %.0f", last,
+                   "rank %d (%s) computes %.0f GFLOP/s, the median is %.0f", slowest,
                    report->host, report->flops / giga, median / giga);
     else
         doctor_add(doctor, DOCTOR_OK, "speed", NULL,
                    "%.0f GFLOP/s per rank while all compute (slowest: rank %d, %.0f), "
                    "memory copies %.1f GB/s per rank",
-                   median / giga, last, report->flops / giga,
-                   doctor->reports[0].copied / giga);
+                   median / giga, slowest, report->flops / giga,
+                   doctor->reports[0].copy_rate / giga);
 }
 
 /* Compares the time of a step's allreduce with its compute time (6 FLOP per matmul weight
  * and token). The two overlap, so the longer one determines the step time. */
-static void check_sum(struct doctor *doctor, double median)
+static void check_allreduce(struct doctor *doctor, double median)
 {
     const struct options *options = &doctor->options;
     const double limit = 0.5;
@@ -409,28 +411,29 @@ static void check_sum(struct doctor *doctor, double median)
     double tokens =
         (double)(options->train.batch * options->train.sequence_length) / doctor->ranks;
     double compute = 6 * (double)doctor->matmul_parameters * tokens / median;
-    double part = doctor->sum_seconds / compute;
-    bool dominates = part > limit && doctor->sum_seconds > 1e-3;
-    doctor_add(doctor, dominates ? DOCTOR_NOTE : DOCTOR_OK, "sum",
-               dominates ? "a larger train.batch, fewer ranks or a faster network" : NULL,
+    double fraction = doctor->allreduce_seconds / compute;
+    bool is_bottleneck = fraction > limit && doctor->allreduce_seconds > 1e-3;
+    doctor_add(doctor, is_bottleneck ? DOCTOR_NOTE : DOCTOR_OK, "sum",
+               is_bottleneck ? "a larger train.batch, fewer ranks or a faster network"
+                             : NULL,
                "allreduce of a gradient of %.1f MB in %.2f ms (%.0f MB/s): %.0f %% of a "
                "step's computation, with which it overlaps",
-               bytes / megabyte, 1e3 * doctor->sum_seconds,
-               bytes / megabyte / doctor->sum_seconds, 100 * part);
+               bytes / megabyte, 1e3 * doctor->allreduce_seconds,
+               bytes / megabyte / doctor->allreduce_seconds, 100 * fraction);
 }
 
 void doctor_check_network(struct doctor *doctor)
 {
-    bool *which = calloc((size_t)doctor->ranks + 1, sizeof *which);
+    bool *affected = calloc((size_t)doctor->ranks + 1, sizeof *affected);
     double median = median_flops(doctor);
     check_shared_memory(doctor);
-    if (which)
-        check_copies(doctor, which);
-    if (which && doctor->ranks > 1) {
+    if (affected)
+        check_process_vm_readv(doctor, affected);
+    if (affected && doctor->ranks > 1) {
         check_clocks(doctor);
-        check_port(doctor, which);
-        check_sum(doctor, median);
+        check_port(doctor, affected);
+        check_allreduce(doctor, median);
     }
     check_speed(doctor, median);
-    free(which);
+    free(affected);
 }

@@ -8,22 +8,22 @@
 #include "doctor.h"
 
 /* Marks the ranks whose text at `offset` differs from rank 0's; returns their number. */
-static int mark_different(const struct doctor *doctor, size_t offset, bool *which)
+static int mark_different(const struct doctor *doctor, size_t offset, bool *affected)
 {
     int count = 0;
     const char *first = (const char *)&doctor->reports[0] + offset;
     for (int r = 0; r < doctor->ranks; r++) {
         const char *mine = (const char *)&doctor->reports[r] + offset;
-        which[r] = strcmp(mine, first) != 0;
-        count += which[r];
+        affected[r] = strcmp(mine, first) != 0;
+        count += affected[r];
     }
     return count;
 }
 
-static int first_marked(const bool *which)
+static int first_marked(const bool *affected)
 {
     int r = 0;
-    while (!which[r])
+    while (!affected[r])
         r++;
     return r;
 }
@@ -47,86 +47,92 @@ static size_t core_index(const char *core)
 /* The oldest type that any rank has. */
 static const char *oldest_core(const struct doctor *doctor)
 {
-    const char *oldest = doctor->reports[0].core;
+    const char *oldest = doctor->reports[0].openblas_core;
     for (int r = 1; r < doctor->ranks; r++)
-        if (core_index(doctor->reports[r].core) < core_index(oldest))
-            oldest = doctor->reports[r].core;
+        if (core_index(doctor->reports[r].openblas_core) < core_index(oldest))
+            oldest = doctor->reports[r].openblas_core;
     return oldest;
 }
 
-static bool check_openblas_missing(struct doctor *doctor, bool *which)
+static bool check_openblas_missing(struct doctor *doctor, bool *affected)
 {
-    char list[DOCTOR_TEXT / 2];
+    char list[DOCTOR_TEXT_SIZE / 2];
     size_t missing = 0;
     for (int r = 0; r < doctor->ranks; r++)
-        missing += which[r] = doctor_uses_openblas(doctor) && !doctor->reports[r].core[0];
+        missing += affected[r] =
+            doctor_uses_openblas(doctor) && !doctor->reports[r].openblas_core[0];
     if (missing == 0)
         return false;
     doctor_add(doctor, DOCTOR_FAULT, "processors",
                "install its shared library on every host (Debian: libopenblas0), or set "
                "train.matmul = packed",
                "OpenBLAS can't be loaded on %s",
-               doctor_rank_list(doctor, which, list, sizeof list));
+               doctor_rank_list(doctor, affected, list, sizeof list));
     return true;
 }
 
-static bool check_openblas(struct doctor *doctor, bool *which)
+static bool check_openblas(struct doctor *doctor, bool *affected)
 {
     const struct rank_report *first = &doctor->reports[0];
-    char list[DOCTOR_TEXT / 2], cure[DOCTOR_TEXT];
+    char list[DOCTOR_TEXT_SIZE / 2], remedy[DOCTOR_TEXT_SIZE];
     if (!doctor_uses_openblas(doctor) ||
-        mark_different(doctor, offsetof(struct rank_report, core), which) == 0)
+        mark_different(doctor, offsetof(struct rank_report, openblas_core), affected) ==
+            0)
         return false;
-    snprintf(cure, sizeof cure,
+    snprintf(remedy, sizeof remedy,
              "train.matmul = packed; or OPENBLAS_CORETYPE=%s on all hosts; or "
              "train.allow_mixed_cores = yes, with results that are not reproducible",
              oldest_core(doctor));
     doctor_add(
         doctor, doctor->options.train.allow_mixed_cores ? DOCTOR_WARNING : DOCTOR_FAULT,
-        "processors", cure,
+        "processors", remedy,
         "OpenBLAS uses its %s kernels on rank 0 (%s), but %s on %s: results would depend "
         "on the assignment of microbatches to ranks, so train refuses",
-        first->core, first->host, doctor->reports[first_marked(which)].core,
-        doctor_rank_list(doctor, which, list, sizeof list));
+        first->openblas_core, first->host,
+        doctor->reports[first_marked(affected)].openblas_core,
+        doctor_rank_list(doctor, affected, list, sizeof list));
     return true;
 }
 
 /* On a processor that it does not know, OpenBLAS uses the kernels of an older one. */
-static void check_weak_core(struct doctor *doctor)
+static void check_old_core(struct doctor *doctor)
 {
     const struct rank_report *report = &doctor->reports[0];
-    bool chosen = doctor_is_set(report, VARIABLE_OPENBLAS_CORE);
+    bool is_overridden = doctor_is_set(report, VARIABLE_OPENBLAS_CORE);
     if (doctor_uses_openblas(doctor) && strcmp(report->kernels, "avx512") == 0 &&
-        core_index(report->core) < core_index("SkylakeX"))
-        doctor_add(doctor, DOCTOR_NOTE, "processors",
-                   chosen ? "unset OPENBLAS_CORETYPE on all hosts; a run resumes only "
+        core_index(report->openblas_core) < core_index("SkylakeX"))
+        doctor_add(
+            doctor, DOCTOR_NOTE, "processors",
+            is_overridden ? "unset OPENBLAS_CORETYPE on all hosts; a run resumes only "
                             "with the core type that it started with"
                           : "OPENBLAS_CORETYPE=SkylakeX on all hosts; a run resumes "
                             "only with the core type that it started with",
-                   "the processor has AVX-512, but OpenBLAS uses its %s kernels%s",
-                   report->core, chosen ? ", set by OPENBLAS_CORETYPE" : "");
+            "the processor has AVX-512, but OpenBLAS uses its %s kernels%s",
+            report->openblas_core, is_overridden ? ", set by OPENBLAS_CORETYPE" : "");
 }
 
 void doctor_check_processors(struct doctor *doctor)
 {
     const struct rank_report *first = &doctor->reports[0];
-    char list[DOCTOR_TEXT / 2];
-    bool *which = calloc((size_t)doctor->ranks + 1, sizeof *which);
-    if (!which)
+    char list[DOCTOR_TEXT_SIZE / 2];
+    bool *affected = calloc((size_t)doctor->ranks + 1, sizeof *affected);
+    if (!affected)
         return;
-    bool mixed = check_openblas_missing(doctor, which) || check_openblas(doctor, which);
-    if (mark_different(doctor, offsetof(struct rank_report, processor), which) > 0)
+    bool mixed =
+        check_openblas_missing(doctor, affected) || check_openblas(doctor, affected);
+    if (mark_different(doctor, offsetof(struct rank_report, processor), affected) > 0)
         doctor_add(doctor, DOCTOR_NOTE, "processors",
                    "the slowest rank determines the speed: sbatch --constraint selects "
                    "one type",
                    "%s on rank 0, but %s on %s", first->processor,
-                   doctor->reports[first_marked(which)].processor,
-                   doctor_rank_list(doctor, which, list, sizeof list));
+                   doctor->reports[first_marked(affected)].processor,
+                   doctor_rank_list(doctor, affected, list, sizeof list));
     else if (!mixed)
         doctor_add(doctor, DOCTOR_OK, "processors", NULL, "%s; kernels %s%s%s",
                    first->processor, first->kernels,
-                   doctor_uses_openblas(doctor) ? ", OpenBLAS core " : "", first->core);
+                   doctor_uses_openblas(doctor) ? ", OpenBLAS core " : "",
+                   first->openblas_core);
     if (!mixed)
-        check_weak_core(doctor);
-    free(which);
+        check_old_core(doctor);
+    free(affected);
 }

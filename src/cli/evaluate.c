@@ -21,7 +21,7 @@ struct evaluate_arguments {
 };
 
 /* Checks that need no computation. */
-static enum status check(const struct evaluate_arguments *given,
+static enum status check(const struct evaluate_arguments *args,
                          const struct evaluate_results *results, int ranks)
 {
     const struct options *options = &results->checkpoint->options;
@@ -36,21 +36,21 @@ static enum status check(const struct evaluate_arguments *given,
                            " ranks can evaluate it (found: %d)",
                            results->path, options->train.microbatches,
                            options->train.microbatches, ranks);
-    if (given->batch % options->train.microbatches != 0)
+    if (args->batch % options->train.microbatches != 0)
         return status_fail(STATUS_MISUSE,
                            "--batch %" PRId64
                            ": must be a multiple of the checkpoint's %" PRId64
                            " microbatches",
-                           given->batch, options->train.microbatches);
-    if (results->dataset->total.pieces[given->split] == 0)
+                           args->batch, options->train.microbatches);
+    if (results->dataset->total.pieces[args->split] == 0)
         return status_fail(STATUS_MISUSE,
                            "%s: the %s split has no pieces; choose another, for example "
                            "--split train",
-                           results->dataset->path, split_name(given->split));
+                           results->dataset->path, split_name(args->split));
     return STATUS_OK;
 }
 
-static uint64_t smaller(uint64_t a, uint64_t b)
+static uint64_t min_u64(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
 }
@@ -64,51 +64,52 @@ struct window {
  * larger would only be padding. A checkpoint may contain any batch size, so a pass is
  * limited to POSITIONS; longer sequences take several passes. The results do not depend
  * on the shape, except for the last bits with OpenBLAS. */
-static struct window choose_window(const struct evaluate_arguments *given,
+static struct window choose_window(const struct evaluate_arguments *args,
                                    const struct evaluate_results *results)
 {
-    enum { POSITIONS = 1 << 14 }; /* in all microbatches: 4 default batches */
+    enum { POSITIONS_MAX = 1 << 14 }; /* in all microbatches: 4 default batches */
     const struct split_counts *total = &results->dataset->total;
     const struct options *options = &results->checkpoint->options;
     uint64_t pieces = total->pieces[results->split];
     uint64_t tokens = total->tokens[results->split] + pieces;
-    uint64_t rows = (uint64_t)((given->batch ? given->batch : options->train.batch) /
+    uint64_t rows = (uint64_t)((args->batch ? args->batch : options->train.batch) /
                                options->train.microbatches);
-    rows = smaller(rows, pieces);
-    uint64_t steps = smaller((uint64_t)options->train.sequence_length, tokens);
+    rows = min_u64(rows, pieces);
+    uint64_t steps = min_u64((uint64_t)options->train.sequence_length, tokens);
     uint64_t all_rows = rows * (uint64_t)options->train.microbatches;
-    if (all_rows * steps > POSITIONS)
-        steps = POSITIONS / all_rows + 1;
+    if (all_rows * steps > POSITIONS_MAX)
+        steps = POSITIONS_MAX / all_rows + 1;
     return (struct window){(int)rows, (int)steps};
 }
 
-static enum status make_model(const struct evaluate_results *results, struct comm *comm,
-                              struct window window, struct model **model)
+static enum status create_model(const struct evaluate_results *results, struct comm *comm,
+                                struct window window, struct model **model)
 {
     const struct checkpoint *checkpoint = results->checkpoint;
     const struct options *options = &checkpoint->options;
     int microbatches = (int)options->train.microbatches;
-    int own = microbatches_of_rank(microbatches, comm_rank(comm), comm_size(comm)).count;
+    int local_microbatches =
+        microbatches_of_rank(microbatches, comm_rank(comm), comm_size(comm)).count;
     const struct matmul_backend *backend;
     enum status status = model_matmul_backend(options, &backend);
     if (status == STATUS_OK)
-        status =
-            checkpoint_model(checkpoint, backend, own, window.rows, window.steps, model);
+        status = checkpoint_model(checkpoint, backend, local_microbatches, window.rows,
+                                  window.steps, model);
     return status;
 }
 
 /* Baselines are computed from the counts of the checkpoint's training split, whichever
  * dataset is evaluated. If the checkpoint has no counts, they are taken from the
  * evaluated dataset, provided that the checkpoint was trained on it. Collective. */
-static enum status find_baselines(struct comm *comm, enum split split,
-                                  struct evaluate_results *results)
+static enum status compute_baselines(struct comm *comm, enum split split,
+                                     struct evaluate_results *results)
 {
     const struct checkpoint *checkpoint = results->checkpoint;
     const struct dataset *dataset = results->dataset;
-    int64_t *counted = NULL;
+    int64_t *counts = NULL;
     results->baselines = (struct baselines){(double)NAN, (double)NAN};
     if (!checkpoint->pairs && checkpoint->dataset_hash != dataset->dataset_hash) {
-        snprintf(results->no_baselines, sizeof results->no_baselines,
+        snprintf(results->baselines_unknown, sizeof results->baselines_unknown,
                  "the checkpoint, written by an older tutti, has no counts of training "
                  "tokens, "
                  "and this is not the dataset that it was trained on");
@@ -116,39 +117,39 @@ static enum status find_baselines(struct comm *comm, enum split split,
     }
     enum status status = STATUS_OK;
     if (!checkpoint->pairs)
-        status = baselines_count(comm, dataset, SPLIT_TRAIN, &counted);
+        status = baselines_count(comm, dataset, SPLIT_TRAIN, &counts);
     if (status == STATUS_OK)
-        status = baselines_evaluate(comm, dataset, split,
-                                    counted ? counted : checkpoint->pairs,
-                                    &results->baselines);
-    free(counted);
+        status =
+            baselines_evaluate(comm, dataset, split, counts ? counts : checkpoint->pairs,
+                               &results->baselines);
+    free(counts);
     return status;
 }
 
 /* Collective. */
-static enum status compute(struct comm *comm, const struct evaluate_arguments *given,
+static enum status compute(struct comm *comm, const struct evaluate_arguments *args,
                            struct evaluate_results *results)
 {
     const struct options *options = &results->checkpoint->options;
     struct model *model = NULL;
     struct window window = {0};
-    enum status status = check(given, results, comm_size(comm));
+    enum status status = check(args, results, comm_size(comm));
     if (status == STATUS_OK) {
-        window = choose_window(given, results);
-        status = make_model(results, comm, window, &model);
+        window = choose_window(args, results);
+        status = create_model(results, comm, window, &model);
     }
     status = comm_agree(comm, status);
     const struct evaluation_request request = {
         .dataset = results->dataset,
-        .split = given->split,
+        .split = args->split,
         .microbatches = (int)options->train.microbatches,
         .rows = window.rows,
         .steps = window.steps,
-        .memory = (uint64_t)given->memory * 1000000};
+        .memory = (uint64_t)args->memory * 1000000};
     if (status == STATUS_OK)
         status = evaluate_split(comm, &request, model, &results->model);
     if (status == STATUS_OK)
-        status = find_baselines(comm, given->split, results);
+        status = compute_baselines(comm, args->split, results);
     model_free(model);
     return status;
 }
@@ -168,17 +169,16 @@ static void free_inputs(struct inputs *inputs)
 }
 
 /* Reads and checks the checkpoint and the dataset; reads only this rank's shards. */
-static enum status read_inputs(const struct evaluate_arguments *given,
+static enum status read_inputs(const struct evaluate_arguments *args,
                                enum dataset_check check, int rank, int ranks,
                                struct inputs *inputs)
 {
-    enum status status =
-        checkpoint_path_resolve(given->checkpoint, "best", &inputs->path);
+    enum status status = checkpoint_path_resolve(args->checkpoint, "best", &inputs->path);
     if (status == STATUS_OK)
         status =
             checkpoint_read(inputs->path, CHECKPOINT_TO_PREDICT, &inputs->checkpoint);
     if (status == STATUS_OK)
-        status = dataset_open(given->dataset, &inputs->dataset);
+        status = dataset_open(args->dataset, &inputs->dataset);
     if (status == STATUS_OK)
         status = dataset_check_part(inputs->dataset, check, rank, ranks);
     return status;
@@ -186,7 +186,7 @@ static enum status read_inputs(const struct evaluate_arguments *given,
 
 /* Runs in the sandboxed child. Reads all shards, including the parts that ranks read
  * later. */
-static enum status try_to_read(void *context, FILE *reply)
+static enum status read_sandboxed(void *context, FILE *reply)
 {
     struct inputs inputs = {0};
     (void)reply;
@@ -196,48 +196,48 @@ static enum status try_to_read(void *context, FILE *reply)
 }
 
 /* Reads the inputs in the sandboxed child, in the first process only. Not collective. */
-static enum status try_inputs(struct evaluate_arguments *given)
+static enum status check_inputs_sandboxed(struct evaluate_arguments *args)
 {
-    const char *const paths[] = {given->checkpoint, given->dataset};
+    const char *const paths[] = {args->checkpoint, args->dataset};
     const struct sandbox_inputs inputs = {.paths = paths, .count = 2};
     if (!cli_is_first_process())
         return STATUS_OK;
-    return sandbox_run(&inputs, try_to_read, given, NULL);
+    return sandbox_run(&inputs, read_sandboxed, args, NULL);
 }
 
 /* All ranks return rank 0's failure, if any. Collective. */
-static enum status share_outcome(struct comm *comm, enum status mine)
+static enum status agree_on_rank0_status(struct comm *comm, enum status local_status)
 {
     struct {
         enum status status;
         char message[STATUS_MESSAGE_SIZE];
-    } first = {.status = mine};
-    snprintf(first.message, sizeof first.message, "%s", status_message());
-    enum status status = comm_broadcast(comm, &first, sizeof first);
-    if (status == STATUS_OK && first.status != STATUS_OK) {
-        status = first.status;
-        status_set_message(first.message);
+    } root = {.status = local_status};
+    snprintf(root.message, sizeof root.message, "%s", status_message());
+    enum status status = comm_broadcast(comm, &root, sizeof root);
+    if (status == STATUS_OK && root.status != STATUS_OK) {
+        status = root.status;
+        status_set_message(root.message);
     } else if (status == STATUS_OK) {
-        status = mine;
+        status = local_status;
     }
     return comm_agree(comm, status);
 }
 
 /* Collective. */
-static enum status evaluate(struct comm *comm, const struct evaluate_arguments *given)
+static enum status evaluate(struct comm *comm, const struct evaluate_arguments *args)
 {
     struct inputs inputs = {0};
-    enum dataset_check check = given->memory > 0 ? CHECK_PIECES : CHECK_ALL;
+    enum dataset_check check = args->memory > 0 ? CHECK_PIECES : CHECK_ALL;
     enum status status =
-        read_inputs(given, check, comm_rank(comm), comm_size(comm), &inputs);
+        read_inputs(args, check, comm_rank(comm), comm_size(comm), &inputs);
     status = comm_agree(comm, status);
     if (status == STATUS_OK) {
         struct evaluate_results results = {.path = inputs.path,
                                            .checkpoint = &inputs.checkpoint,
                                            .dataset = inputs.dataset,
-                                           .split = given->split};
-        status = compute(comm, given, &results);
-        if (status == STATUS_OK && comm_rank(comm) == 0 && given->json)
+                                           .split = args->split};
+        status = compute(comm, args, &results);
+        if (status == STATUS_OK && comm_rank(comm) == 0 && args->json)
             status = evaluate_print_json(&results);
         else if (status == STATUS_OK && comm_rank(comm) == 0)
             evaluate_print_table(&results);
@@ -258,7 +258,7 @@ static enum status parse_split(const char *text, enum split *split)
 
 static enum status run(const struct cli_command *self, int argc, char **argv)
 {
-    struct evaluate_arguments given = {0};
+    struct evaluate_arguments args = {0};
     const char *split = "valid";
     const struct cli_argument arguments[] = {
         {.name = "--split",
@@ -267,19 +267,20 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
          .help = "train, valid or test (default: valid)"},
         {.name = "--batch",
          .placeholder = "N",
-         .integer = &given.batch,
+         .integer = &args.batch,
          .low = 1,
          .high = 1000000,
-         .help = "rows of a batch (default: the checkpoint's train.batch)"},
+         .help =
+             "global batch size, over all ranks (default: the checkpoint's train.batch)"},
         {.name = "--memory",
          .placeholder = "MB",
-         .integer = &given.memory,
+         .integer = &args.memory,
          .low = 1,
          .high = 1000000000,
          .help =
-             "memory of a rank for tokens; the rest is streamed from disk (default: no "
+             "memory per rank for tokens; the rest is streamed from disk (default: no "
              "limit)"},
-        {.name = "--json", .flag = &given.json, .help = "print JSON instead of a table"},
+        {.name = "--json", .flag = &args.json, .help = "print JSON instead of a table"},
         {.name = NULL},
     };
     static struct cli_request request;
@@ -288,22 +289,22 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
     enum status status = cli_parse(self, &request, argc, argv);
     if (status != STATUS_OK || request.help_shown)
         return status;
-    given.checkpoint = request.positionals[0];
-    given.dataset = request.positionals[1];
-    status = parse_split(split, &given.split);
+    args.checkpoint = request.positionals[0];
+    args.dataset = request.positionals[1];
+    status = parse_split(split, &args.split);
     if (status != STATUS_OK)
         return status;
     struct comm *comm = NULL;
     char message[STATUS_MESSAGE_SIZE];
-    enum status tried = try_inputs(&given);
+    enum status input_status = check_inputs_sandboxed(&args);
     snprintf(message, sizeof message, "%s", status_message());
     status = cli_open_ranks(STATUS_OK, &comm);
     if (status != STATUS_OK)
         return status;
     status_set_message(message);
-    status = share_outcome(comm, tried);
+    status = agree_on_rank0_status(comm, input_status);
     if (status == STATUS_OK)
-        status = evaluate(comm, &given);
+        status = evaluate(comm, &args);
     comm_close(comm);
     return status;
 }
@@ -315,10 +316,10 @@ const struct cli_command command_evaluate = {
     .examples =
         "CHECKPOINT is a file or a run's directory (its best checkpoint, or the latest\n"
         "if none is marked). Every piece is scored from its start to END. Notes are\n"
-        "counted from the tokens, so without percussion and merged notes.\n"
-        "The baselines are the losses of unigram and bigram models of the checkpoint's "
-        "training\n"
-        "split.\n"
+        "counted from the tokens, which exclude percussion and merged notes.\n"
+        "The baselines are the losses of unigram and bigram models of the training split "
+        "of\n"
+        "the checkpoint.\n"
         "\n"
         "  tutti evaluate runs/first data/mine\n"
         "  mpirun -n 4 tutti evaluate runs/first data/mine --split test --json",

@@ -14,9 +14,9 @@ static void print_line(const char *name, double value, const char *unit)
 
 static void print_baselines(const struct evaluate_results *results)
 {
-    if (results->no_baselines[0]) {
+    if (results->baselines_unknown[0]) {
         printable_line(stdout, "  %-18s %12s  %s", "baselines", "unknown",
-                       results->no_baselines);
+                       results->baselines_unknown);
         return;
     }
     print_line("unigram baseline", results->baselines.unigram, "nats per token");
@@ -79,8 +79,8 @@ enum status evaluate_print_json(const struct evaluate_results *results)
     json_number(&json, "accuracy", model->accuracy);
     json_number(&json, "unigram_baseline", results->baselines.unigram);
     json_number(&json, "bigram_baseline", results->baselines.bigram);
-    if (results->no_baselines[0])
-        json_string(&json, "baselines_unknown", results->no_baselines);
+    if (results->baselines_unknown[0])
+        json_string(&json, "baselines_unknown", results->baselines_unknown);
     json_number(&json, "nats_per_note", model->per_note);
     json_number(&json, "nats_per_second", model->per_second);
     json_number(&json, "nats_per_piece", model->per_piece);

@@ -14,8 +14,8 @@ struct evaluate_results {
     const struct dataset *dataset;
     enum split split;
     struct evaluation model;
-    struct baselines baselines;             /* NAN if unknown */
-    char no_baselines[STATUS_MESSAGE_SIZE]; /* why unknown; "" otherwise */
+    struct baselines baselines;                  /* NAN if unknown */
+    char baselines_unknown[STATUS_MESSAGE_SIZE]; /* why unknown; "" otherwise */
 };
 
 /* Prints to stdout. */

@@ -50,7 +50,7 @@ struct generation {
     const struct generate_arguments *arguments;
 };
 
-static struct samples_request files_wanted(const struct generate_arguments *arguments)
+static struct samples_request output_request(const struct generate_arguments *arguments)
 {
     return (struct samples_request){
         .keep_primer = arguments->keep_primer,
@@ -94,10 +94,10 @@ static enum status sample_after_primer(const struct checkpoint *checkpoint,
  * start hours of work. */
 enum { CONFIGURED_SECONDS_MAX = 600 };
 
-static enum status make(const struct checkpoint *checkpoint,
-                        const struct generate_arguments *arguments, FILE *reply)
+static enum status sample(const struct checkpoint *checkpoint,
+                          const struct generate_arguments *arguments, FILE *reply)
 {
-    struct samples_request request = files_wanted(arguments);
+    struct samples_request request = output_request(arguments);
     request.settings = generator_settings(&checkpoint->options);
     if (arguments->seconds >= 0) {
         request.settings.seconds = arguments->seconds;
@@ -119,7 +119,7 @@ static enum status make(const struct checkpoint *checkpoint,
 
 /* True if the extension (with its dot) belongs to another format. An unknown extension is
  * treated as part of the name: "take.2". */
-static bool is_other_format(const char *extension)
+static bool is_foreign_extension(const char *extension)
 {
     static const char formats[] =
         /* sound and film */
@@ -140,7 +140,7 @@ static bool is_other_format(const char *extension)
     return length < (int)sizeof word && strcasestr(formats, word);
 }
 
-static enum status check_name(const char *path)
+static enum status check_output_name(const char *path)
 {
     if (!path)
         return status_fail(STATUS_MISUSE,
@@ -152,7 +152,7 @@ static enum status check_name(const char *path)
                            "for example -o %s/music.mid",
                            path, path);
     const char *dot = strrchr(path_base(path), '.');
-    if (!dot || !is_other_format(dot))
+    if (!dot || !is_foreign_extension(dot))
         return STATUS_OK;
     return status_fail(STATUS_MISUSE,
                        "%s: generate writes MIDI files, not %s; name the output %.*s.mid",
@@ -160,8 +160,8 @@ static enum status check_name(const char *path)
 }
 
 /* Checks the output path of every piece, as any of them may already exist. */
-static enum status check_pieces(const struct generate_arguments *arguments,
-                                const char *checkpoint)
+static enum status check_paths(const struct generate_arguments *arguments,
+                               const char *checkpoint)
 {
     const struct samples_request request = {.path = arguments->output,
                                             .count = (int)arguments->count};
@@ -194,12 +194,12 @@ static enum status check_output(const struct generate_arguments *arguments,
     struct file_output output;
     if (arguments->count == 1) {
         enum status status = cli_check_output(arguments->output, true);
-        return status == STATUS_OK ? check_pieces(arguments, checkpoint) : status;
+        return status == STATUS_OK ? check_paths(arguments, checkpoint) : status;
     }
     if (file_check_output(arguments->output, &output) != STATUS_OK)
         return STATUS_MISUSE;
     if (output.is_regular)
-        return check_pieces(arguments, checkpoint);
+        return check_paths(arguments, checkpoint);
     return status_fail(
         STATUS_MISUSE,
         "%s: not a file, but --count %lld writes numbered files; use a file name, or "
@@ -210,7 +210,7 @@ static enum status check_output(const struct generate_arguments *arguments,
 static enum status check_arguments(const struct generate_arguments *arguments,
                                    const char *checkpoint)
 {
-    enum status status = check_name(arguments->output);
+    enum status status = check_output_name(arguments->output);
     if (status != STATUS_OK)
         return status;
     if (!arguments->prime && (arguments->keep_primer || arguments->prime_seconds > 0))
@@ -234,28 +234,28 @@ static enum status read_and_sample(void *context, FILE *reply)
     status = cli_apply_settings(request);
     if (status == STATUS_OK) {
         checkpoint.options = *request->options;
-        status = make(&checkpoint, generation->arguments, reply);
+        status = sample(&checkpoint, generation->arguments, reply);
     }
     checkpoint_free(&checkpoint);
     return status == STATUS_OK ? cli_flush_output() : status;
 }
 
-static enum status save(const struct generate_arguments *arguments,
-                        const struct sandbox_reply *reply)
+static enum status write_files(const struct generate_arguments *arguments,
+                               const struct sandbox_reply *reply)
 {
-    const struct samples_request request = files_wanted(arguments);
+    const struct samples_request request = output_request(arguments);
     struct samples_pieces pieces;
-    struct samples_totals made;
+    struct samples_totals totals;
     enum status status =
         samples_receive(reply->bytes, reply->size, request.count, &pieces);
     if (status == STATUS_OK)
-        status = samples_save(&request, &pieces, report_file, &made);
+        status = samples_write_files(&request, &pieces, report_file, &totals);
     samples_free(&pieces);
     return status == STATUS_OK ? cli_flush_output() : status;
 }
 
-static enum status generate_from(const char *path, struct cli_request *request,
-                                 const struct generate_arguments *arguments)
+static enum status generate(const char *path, struct cli_request *request,
+                            const struct generate_arguments *arguments)
 {
     struct generation generation = {path, request, arguments};
     const char *const paths[] = {path, arguments->prime};
@@ -265,45 +265,46 @@ static enum status generate_from(const char *path, struct cli_request *request,
     standard_streams_ignore_sigpipe();
     enum status status = sandbox_run(&inputs, read_and_sample, &generation, &reply);
     if (status == STATUS_OK)
-        status = save(arguments, &reply);
+        status = write_files(arguments, &reply);
     free(reply.bytes);
     return status;
 }
 
 static enum status run(const struct cli_command *self, int argc, char **argv)
 {
-    struct generate_arguments given = {.seconds = -1, .count = 1};
+    struct generate_arguments args = {.seconds = -1, .count = 1};
     const struct cli_argument arguments[] = {
         {.name = "-o",
          .placeholder = "FILE.mid",
-         .text = &given.output,
+         .text = &args.output,
          .help = "MIDI file to write (-: stdout); with --count N, FILE-1.mid to "
                  "FILE-N.mid"},
         {.name = "--seconds",
          .placeholder = "N",
-         .number = &given.seconds,
+         .number = &args.seconds,
          .low = 0.01,
          .high = SAMPLER_SECONDS_MAX,
-         .help = "length after the primer (default: run.sample_seconds, limited to 600)"},
+         .help = "seconds to generate after the primer (default: run.sample_seconds, at "
+                 "most 600)"},
         {.name = "--prime",
          .placeholder = "FILE.mid",
-         .text = &given.prime,
-         .help = "primer: continue this MIDI file (-: stdin); pianoroll: at its tempo"},
+         .text = &args.prime,
+         .help = "continue this MIDI file (-: stdin); with pianoroll, at its tempo"},
         {.name = "--prime-seconds",
          .placeholder = "N",
-         .number = &given.prime_seconds,
+         .number = &args.prime_seconds,
          .low = 0.01,
          .high = SAMPLER_SECONDS_MAX,
-         .help = "length of the primer's beginning to use (default: all)"},
+         .help = "use only the first N seconds of the primer (default: all)"},
         {.name = "--keep-primer",
-         .flag = &given.keep_primer,
+         .flag = &args.keep_primer,
          .help = "write the primer at the beginning of each piece"},
         {.name = "--count",
          .placeholder = "N",
-         .integer = &given.count,
+         .integer = &args.count,
          .low = 1,
          .high = GENERATOR_PIECES_MAX,
-         .help = "number of pieces, sampled as one batch (default: 1)"},
+         .help = "number of pieces to sample as one batch (default: 1)"},
         {.name = NULL},
     };
     static struct options options; /* large; used once per process */
@@ -317,8 +318,8 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
     enum status status = cli_parse(self, &request, argc, argv);
     if (status != STATUS_OK || request.help_shown)
         return status;
-    status = check_arguments(&given, request.positionals[0]);
-    return status == STATUS_OK ? generate_from(request.positionals[0], &request, &given)
+    status = check_arguments(&args, request.positionals[0]);
+    return status == STATUS_OK ? generate(request.positionals[0], &request, &args)
                                : status;
 }
 

@@ -40,7 +40,7 @@ static bool has_member(const char *directory, const char *name)
     return has;
 }
 
-static enum status recognise_directory(const char *path, struct target *target)
+static enum status detect_directory(const char *path, struct target *target)
 {
     /* dataset_open reports an interrupted preprocess */
     if (has_member(path, "index.h5") || has_member(path, "UNFINISHED")) {
@@ -49,7 +49,7 @@ static enum status recognise_directory(const char *path, struct target *target)
         return target->path ? STATUS_OK : no_memory(path);
     }
     if (access(path, R_OK | X_OK) != 0)
-        return status_fail_errno("%s: can't list it", path);
+        return status_fail_errno("%s: can't list the directory", path);
     if (has_member(path, "shard-0000.h5"))
         return status_fail(
             STATUS_FAILED,
@@ -67,8 +67,8 @@ static enum status recognise_directory(const char *path, struct target *target)
 }
 
 /* A file of a dataset selects the dataset in its directory. */
-static enum status recognise_member(const char *path, bool is_index,
-                                    struct target *target)
+static enum status detect_dataset_file(const char *path, bool is_index,
+                                       struct target *target)
 {
     target->kind = KIND_DATASET;
     target->path = path_directory(path);
@@ -86,7 +86,7 @@ static enum status recognise_member(const char *path, bool is_index,
     return target->shard ? STATUS_OK : no_memory(path);
 }
 
-static enum status recognise_h5(const char *path, struct target *target)
+static enum status detect_h5(const char *path, struct target *target)
 {
     struct h5_file *file = NULL;
     enum status status = h5_open(path, &file);
@@ -97,7 +97,7 @@ static enum status recognise_h5(const char *path, struct target *target)
     bool shard = h5_has(file, "/pieces") && h5_has(file, "/tokens");
     h5_abandon(file);
     if (index || shard)
-        return recognise_member(path, index, target);
+        return detect_dataset_file(path, index, target);
     if (!checkpoint)
         return status_fail(STATUS_FAILED,
                            "%s: an HDF5 file, but neither a checkpoint (no /model) nor "
@@ -108,14 +108,14 @@ static enum status recognise_h5(const char *path, struct target *target)
     return target->path ? STATUS_OK : no_memory(path);
 }
 
-static bool begins_as_midi(const unsigned char *first)
+static bool has_midi_signature(const unsigned char *first)
 {
     return memcmp(first, "MThd", 4) == 0 || memcmp(first, "RIFF", 4) == 0;
 }
 
 /* `first` has at least four bytes, padded with zeros. */
-static enum status refuse_unknown(const char *path, const unsigned char *first,
-                                  size_t size)
+static enum status report_unknown_format(const char *path, const unsigned char *first,
+                                         size_t size)
 {
     if (size == 0)
         return status_fail(STATUS_FAILED,
@@ -129,41 +129,41 @@ static enum status refuse_unknown(const char *path, const unsigned char *first,
 
 /* A file named like a MIDI file is treated as one, even if it is damaged: the reader then
  * reports the damage. */
-static enum status recognise_file(const char *path, struct target *target)
+static enum status detect_file(const char *path, struct target *target)
 {
     unsigned char first[8] = {0};
     FILE *file = fopen(path, "rb");
     if (!file)
         return status_fail_errno("%s: can't open", path);
-    size_t got = fread(first, 1, sizeof first, file);
+    size_t count = fread(first, 1, sizeof first, file);
     fclose(file);
-    if (got == sizeof first && memcmp(first, h5_signature, sizeof first) == 0)
-        return recognise_h5(path, target);
-    if (begins_as_midi(first) || midi_has_extension(path)) {
+    if (count == sizeof first && memcmp(first, h5_signature, sizeof first) == 0)
+        return detect_h5(path, target);
+    if (has_midi_signature(first) || midi_has_extension(path)) {
         target->kind = KIND_MIDI;
         target->path = strdup(path);
         return target->path ? STATUS_OK : no_memory(path);
     }
-    return refuse_unknown(path, first, got);
+    return report_unknown_format(path, first, count);
 }
 
-static enum status recognise(const char *path, struct target *target)
+static enum status detect_kind(const char *path, struct target *target)
 {
-    struct stat facts;
+    struct stat info;
     *target = (struct target){0};
-    char *followed = checkpoint_path_follow(path);
-    if (followed) {
-        enum status status = recognise_file(followed, target);
-        free(followed);
+    char *resolved = checkpoint_path_follow(path);
+    if (resolved) {
+        enum status status = detect_file(resolved, target);
+        free(resolved);
         return status;
     }
-    if (stat(path, &facts) != 0)
+    if (stat(path, &info) != 0)
         return status_fail_errno("%s: can't inspect", path);
-    if (S_ISDIR(facts.st_mode))
-        return recognise_directory(path, target);
-    if (!S_ISREG(facts.st_mode))
+    if (S_ISDIR(info.st_mode))
+        return detect_directory(path, target);
+    if (!S_ISREG(info.st_mode))
         return status_fail(STATUS_FAILED, "%s: neither a file nor a directory", path);
-    return recognise_file(path, target);
+    return detect_file(path, target);
 }
 
 static void free_target(struct target *target)
@@ -220,10 +220,10 @@ static enum status inspect_stream(const char *path, struct inspect_request *requ
                         "%s: an HDF5 file can't be read from a stream; give its name "
                         "instead",
                         request->path);
-    else if (begins_as_midi(first))
+    else if (has_midi_signature(first))
         status = inspect_midi_bytes(request, bytes, size);
     else
-        status = refuse_unknown(request->path, first, size);
+        status = report_unknown_format(request->path, first, size);
     free(bytes);
     return status == STATUS_OK ? cli_flush_output() : status;
 }
@@ -234,9 +234,9 @@ static enum status inspect(const char *path, const char *other,
     if (file_is_stream(path) && !other)
         return inspect_stream(path, request);
     struct target first, second = {0};
-    enum status status = recognise(path, &first);
+    enum status status = detect_kind(path, &first);
     if (status == STATUS_OK && other)
-        status = recognise(other, &second);
+        status = detect_kind(other, &second);
     request->path = first.path;
     request->shard = first.shard;
     if (status == STATUS_OK)
@@ -249,7 +249,7 @@ static enum status inspect(const char *path, const char *other,
 
 struct inspection {
     const struct cli_request *request;
-    struct inspect_request *show_as;
+    struct inspect_request *display;
     const char *other;
 };
 
@@ -260,16 +260,16 @@ static enum status read_and_print(void *context, FILE *reply)
     const struct cli_request *request = inspection->request;
     (void)reply;
     if (request->positional_count == 1)
-        return inspect(request->positionals[0], inspection->other, inspection->show_as);
+        return inspect(request->positionals[0], inspection->other, inspection->display);
     enum status status = inspect_runs(request->positionals, request->positional_count,
-                                      inspection->show_as->json);
+                                      inspection->display->json);
     return status == STATUS_OK ? cli_flush_output() : status;
 }
 
 static enum status inspect_sandboxed(struct cli_request *request, const char *other,
-                                     struct inspect_request *show_as)
+                                     struct inspect_request *display)
 {
-    struct inspection inspection = {request, show_as, other};
+    struct inspection inspection = {request, display, other};
     const char *two[] = {request->positionals[0], other};
     const struct sandbox_inputs inputs = {.paths = other ? two : request->positionals,
                                           .count = other ? 2 : request->positional_count};
@@ -278,14 +278,14 @@ static enum status inspect_sandboxed(struct cli_request *request, const char *ot
 
 static enum status run(const struct cli_command *self, int argc, char **argv)
 {
-    struct inspect_request show_as = {0};
+    struct inspect_request display = {0};
     const char *other = NULL;
     const struct cli_argument arguments[] = {
         {.name = "--json",
-         .flag = &show_as.json,
+         .flag = &display.json,
          .help = "print JSON instead of a table"},
         {.name = "--verify",
-         .flag = &show_as.verify,
+         .flag = &display.verify,
          .help = "read and check everything; exit code 1 on damage"},
         {.name = "--diff",
          .placeholder = "OTHER",
@@ -294,21 +294,22 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
         {.name = NULL},
     };
     static struct cli_request request; /* large; used once per process */
-    request = (struct cli_request){
-        .arguments = arguments, .positional_min = 1, .positional_max = CLI_POSITIONALS};
+    request = (struct cli_request){.arguments = arguments,
+                                   .positional_min = 1,
+                                   .positional_max = CLI_POSITIONALS_MAX};
     enum status status = cli_parse(self, &request, argc, argv);
     if (status != STATUS_OK || request.help_shown)
         return status;
-    if (other && show_as.verify)
+    if (other && display.verify)
         return status_fail(STATUS_MISUSE,
-                           "inspect: --verify and --diff exclude each other; leave one "
-                           "out");
-    if (request.positional_count > 1 && (other || show_as.verify))
+                           "inspect: --verify and --diff are mutually exclusive; use "
+                           "one of them");
+    if (request.positional_count > 1 && (other || display.verify))
         return status_fail(STATUS_MISUSE,
                            "inspect: %s takes one path (several paths print a table of "
                            "runs)",
                            other ? "--diff" : "--verify");
-    return inspect_sandboxed(&request, other, &show_as);
+    return inspect_sandboxed(&request, other, &display);
 }
 
 const struct cli_command command_inspect = {
@@ -321,7 +322,7 @@ const struct cli_command command_inspect = {
         "(its latest checkpoint) or a MIDI file (-: stdin). Several runs are shown in "
         "one "
         "table,\n"
-        "by validation loss, with the settings that differ.\n"
+        "sorted by validation loss, with the settings that differ.\n"
         "\n"
         "  tutti inspect runs/first\n"
         "  tutti inspect corpus --verify\n"

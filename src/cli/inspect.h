@@ -39,20 +39,20 @@ enum status inspect_runs(const char *const *paths, size_t count, bool json);
  * ended there. It is computed after the checkpoint is written, so it is read from
  * metrics.jsonl in the folder above that of `file`, from the last line with the same
  * weights hash. NAN if there is none. */
-double inspect_valid_within_epoch(const char *file, const struct checkpoint *checkpoint);
+double inspect_partial_epoch_loss(const char *file, const struct checkpoint *checkpoint);
 
-/* Prints "  label            text\n", a line of a table of facts. */
-void inspect_fact(const char *label, const char *format, ...)
+/* Prints "  label            text\n", one line of a table. */
+void inspect_print_field(const char *label, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* 1234567 as "1 234 567" into text[INSPECT_COUNT]. Returns text. */
-enum { INSPECT_COUNT = 32 };
+/* 1234567 as "1 234 567" into text[INSPECT_COUNT_SIZE]. Returns text. */
+enum { INSPECT_COUNT_SIZE = 32 };
 const char *inspect_count(uint64_t count, char *text);
 
 /* A setting in two configurations. */
 struct inspect_setting {
     char *section, *key;
-    char *before, *after; /* the values */
+    char *first, *second; /* the values */
 };
 struct inspect_settings {
     struct inspect_setting *items;
@@ -62,12 +62,12 @@ struct inspect_settings {
 /* Lists the settings in `sections` (SECTION_...) with both values, in the order of the
  * table of options; with only_different, lists only settings that differ. Free *out with
  * inspect_settings_free. */
-enum status inspect_settings_compare(const struct options *before,
-                                     const struct options *after, unsigned sections,
+enum status inspect_settings_compare(const struct options *first,
+                                     const struct options *second, unsigned sections,
                                      bool only_different, struct inspect_settings *out);
 void inspect_settings_free(struct inspect_settings *settings);
 
-/* Writes the value `before` as a member "section.key": text, number or boolean. */
+/* Writes the value `first` as a member "section.key": text, number or boolean. */
 void inspect_setting_json(struct json *json, const struct inspect_setting *setting);
 
 /* Prints the settings that differ from their defaults. */

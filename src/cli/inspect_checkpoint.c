@@ -1,4 +1,4 @@
-/* inspect, checkpoints: facts, statistics of each tensor, the history; differences. */
+/* inspect, checkpoints: summary, statistics of each tensor, the history; differences. */
 #include "inspect.h"
 
 #include <inttypes.h>
@@ -13,39 +13,39 @@
 #include "train/checkpoint.h"
 
 /* Statistics of one tensor, over the elements that are not NaN. */
-struct figures {
-    double mean, deviation, least, greatest; /* population standard deviation */
+struct tensor_stats {
+    double mean, deviation, min, max; /* population standard deviation */
     size_t nan_count;
 };
 
-static struct figures figures_of(const float *values, size_t count)
+static struct tensor_stats compute_stats(const float *values, size_t count)
 {
-    struct figures figures = {.least = HUGE_VAL, .greatest = -HUGE_VAL};
+    struct tensor_stats tensor_stats = {.min = HUGE_VAL, .max = -HUGE_VAL};
     double sum = 0;
     for (size_t i = 0; i < count; i++) {
         double value = (double)values[i];
         if (isnan(value)) {
-            figures.nan_count++;
+            tensor_stats.nan_count++;
             continue;
         }
         sum += value;
-        figures.least = fmin(figures.least, value);
-        figures.greatest = fmax(figures.greatest, value);
+        tensor_stats.min = fmin(tensor_stats.min, value);
+        tensor_stats.max = fmax(tensor_stats.max, value);
     }
-    size_t counted = count - figures.nan_count;
+    size_t counted = count - tensor_stats.nan_count;
     if (counted == 0) {
         double none = (double)NAN;
-        return (struct figures){none, none, none, none, figures.nan_count};
+        return (struct tensor_stats){none, none, none, none, tensor_stats.nan_count};
     }
-    figures.mean = sum / (double)counted;
+    tensor_stats.mean = sum / (double)counted;
     double squares = 0; /* a second pass avoids cancellation */
     for (size_t i = 0; i < count; i++) {
-        double away = (double)values[i] - figures.mean;
-        if (!isnan(away))
-            squares += away * away;
+        double difference = (double)values[i] - tensor_stats.mean;
+        if (!isnan(difference))
+            squares += difference * difference;
     }
-    figures.deviation = sqrt(squares / (double)counted);
-    return figures;
+    tensor_stats.deviation = sqrt(squares / (double)counted);
+    return tensor_stats;
 }
 
 /* "1024 x 256" or "1024". */
@@ -61,48 +61,52 @@ static const char *shape_text(const struct param *tensor, char *text, size_t siz
 static void print_model(const struct checkpoint *checkpoint)
 {
     const struct model_shape *shape = &checkpoint->shape;
-    char dense[48] = "no dense layer", count[INSPECT_COUNT];
+    char dense[48] = "no dense layer", count[INSPECT_COUNT_SIZE];
     if (shape->dense)
         snprintf(dense, sizeof dense, "dense layer of %d", shape->dense);
-    inspect_fact("model", "%s, %d layer%s of %d, embedding %d, %s",
-                 cell_of(shape->cell)->title, shape->layers,
-                 shape->layers == 1 ? "" : "s", shape->hidden, shape->embedding, dense);
-    inspect_fact("parameters", "%s in %zu tensors",
-                 inspect_count(checkpoint->params.total, count),
-                 checkpoint->params.count);
+    inspect_print_field("model", "%s, %d layer%s of %d, embedding %d, %s",
+                        cell_of(shape->cell)->title, shape->layers,
+                        shape->layers == 1 ? "" : "s", shape->hidden, shape->embedding,
+                        dense);
+    inspect_print_field("parameters", "%s in %zu tensors",
+                        inspect_count(checkpoint->params.total, count),
+                        checkpoint->params.count);
 }
 
 static void print_best(const struct checkpoint *checkpoint)
 {
     if (isfinite(checkpoint->state.schedule.best_valid))
-        inspect_fact("best so far", "validation loss %.4f in epoch %" PRId64,
-                     checkpoint->state.schedule.best_valid,
-                     checkpoint->state.schedule.best_epoch);
+        inspect_print_field("best so far", "validation loss %.4f in epoch %" PRId64,
+                            checkpoint->state.schedule.best_valid,
+                            checkpoint->state.schedule.best_epoch);
 }
 
-static void print_facts(const struct inspect_request *request,
-                        const struct checkpoint *checkpoint)
+static void print_summary(const struct inspect_request *request,
+                          const struct checkpoint *checkpoint)
 {
     char text[HASH64_TEXT];
     printable_line(stdout, "checkpoint %s", request->path);
-    inspect_fact("weights hash", "%s", hash64_text(checkpoint->weights_hash, text));
-    inspect_fact("epoch", "%" PRId64 " of %" PRId64, checkpoint->state.epoch,
-                 checkpoint->options.train.epochs);
-    inspect_fact("step", "%" PRId64 " (%" PRId64 " in the current epoch)",
-                 checkpoint->state.step, checkpoint->state.epoch_step);
+    inspect_print_field("weights hash", "%s",
+                        hash64_text(checkpoint->weights_hash, text));
+    inspect_print_field("epoch", "%" PRId64 " of %" PRId64, checkpoint->state.epoch,
+                        checkpoint->options.train.epochs);
+    inspect_print_field("step", "%" PRId64 " (%" PRId64 " in the current epoch)",
+                        checkpoint->state.step, checkpoint->state.epoch_step);
     print_best(checkpoint);
-    double valid = inspect_valid_within_epoch(request->path, checkpoint);
+    double valid = inspect_partial_epoch_loss(request->path, checkpoint);
     if (isfinite(valid))
-        inspect_fact("at this step", "validation loss %.4f", valid);
+        inspect_print_field("at this step", "validation loss %.4f", valid);
     print_model(checkpoint);
-    inspect_fact("encoding", "%s, %zu tokens", checkpoint->encoding->name,
-                 checkpoint->encoding->vocabulary);
-    inspect_fact("vocabulary hash", "%s", hash64_text(checkpoint->vocabulary_hash, text));
-    inspect_fact("dataset hash", "%s", hash64_text(checkpoint->dataset_hash, text));
-    inspect_fact("written by", "%s, %" PRId64 " rank%s, numerics %s",
-                 checkpoint->provenance.host, checkpoint->provenance.ranks,
-                 checkpoint->provenance.ranks == 1 ? "" : "s",
-                 checkpoint->provenance.numerics);
+    inspect_print_field("encoding", "%s, %zu tokens", checkpoint->encoding->name,
+                        checkpoint->encoding->vocabulary);
+    inspect_print_field("vocabulary hash", "%s",
+                        hash64_text(checkpoint->vocabulary_hash, text));
+    inspect_print_field("dataset hash", "%s",
+                        hash64_text(checkpoint->dataset_hash, text));
+    inspect_print_field("written by", "%s, %" PRId64 " rank%s, numerics %s",
+                        checkpoint->provenance.host, checkpoint->provenance.ranks,
+                        checkpoint->provenance.ranks == 1 ? "" : "s",
+                        checkpoint->provenance.numerics);
 }
 
 static void print_tensors(const struct checkpoint *checkpoint)
@@ -111,12 +115,13 @@ static void print_tensors(const struct checkpoint *checkpoint)
            "deviation", "min", "max", "NaN");
     for (size_t i = 0; i < checkpoint->params.count; i++) {
         const struct param *tensor = &checkpoint->params.list[i];
-        struct figures figures =
-            figures_of(checkpoint->weights + tensor->offset, tensor->count);
+        struct tensor_stats tensor_stats =
+            compute_stats(checkpoint->weights + tensor->offset, tensor->count);
         char shape[48];
         printf("  %-22s %-14s %11.3e %11.3e %11.3e %11.3e %6zu\n", tensor->name,
-               shape_text(tensor, shape, sizeof shape), figures.mean, figures.deviation,
-               figures.least, figures.greatest, figures.nan_count);
+               shape_text(tensor, shape, sizeof shape), tensor_stats.mean,
+               tensor_stats.deviation, tensor_stats.min, tensor_stats.max,
+               tensor_stats.nan_count);
     }
 }
 
@@ -142,14 +147,14 @@ static void print_history(const struct checkpoint *checkpoint)
 static enum status print_checkpoint(const struct inspect_request *request,
                                     const struct checkpoint *checkpoint)
 {
-    print_facts(request, checkpoint);
+    print_summary(request, checkpoint);
     print_tensors(checkpoint);
     print_history(checkpoint);
     return inspect_settings_print(&checkpoint->options, SECTION_ALL);
 }
 
-static void facts_json(struct json *json, const struct inspect_request *request,
-                       const struct checkpoint *checkpoint)
+static void summary_json(struct json *json, const struct inspect_request *request,
+                         const struct checkpoint *checkpoint)
 {
     json_string(json, "kind", "checkpoint");
     json_string(json, "path", request->path);
@@ -160,7 +165,7 @@ static void facts_json(struct json *json, const struct inspect_request *request,
     json_integer(json, "parameters", (int64_t)checkpoint->params.total);
     json_number(json, "best_valid_loss", checkpoint->state.schedule.best_valid);
     json_integer(json, "best_epoch", checkpoint->state.schedule.best_epoch);
-    double valid = inspect_valid_within_epoch(request->path, checkpoint);
+    double valid = inspect_partial_epoch_loss(request->path, checkpoint);
     if (isfinite(valid))
         json_number(json, "valid_loss", valid);
     json_string(json, "encoding", checkpoint->encoding->name);
@@ -175,8 +180,8 @@ static void facts_json(struct json *json, const struct inspect_request *request,
 static void tensor_json(struct json *json, const struct checkpoint *checkpoint,
                         const struct param *tensor)
 {
-    struct figures figures =
-        figures_of(checkpoint->weights + tensor->offset, tensor->count);
+    struct tensor_stats tensor_stats =
+        compute_stats(checkpoint->weights + tensor->offset, tensor->count);
     json_object(json, NULL);
     json_string(json, "name", tensor->name);
     json_array(json, "shape");
@@ -184,11 +189,11 @@ static void tensor_json(struct json *json, const struct checkpoint *checkpoint,
     if (!tensor->is_vector)
         json_integer(json, NULL, (int64_t)tensor->columns);
     json_close(json);
-    json_number(json, "mean", figures.mean);
-    json_number(json, "deviation", figures.deviation);
-    json_number(json, "min", figures.least);
-    json_number(json, "max", figures.greatest);
-    json_integer(json, "nan", (int64_t)figures.nan_count);
+    json_number(json, "mean", tensor_stats.mean);
+    json_number(json, "deviation", tensor_stats.deviation);
+    json_number(json, "min", tensor_stats.min);
+    json_number(json, "max", tensor_stats.max);
+    json_integer(json, "nan", (int64_t)tensor_stats.nan_count);
     json_close(json);
 }
 
@@ -214,7 +219,7 @@ static enum status checkpoint_json(const struct inspect_request *request,
     struct json json;
     json_begin(&json, stdout, true);
     json_object(&json, NULL);
-    facts_json(&json, request, checkpoint);
+    summary_json(&json, request, checkpoint);
     if (request->verify)
         json_boolean(&json, "verified", true);
     json_array(&json, "tensors");
@@ -261,44 +266,45 @@ enum status inspect_checkpoint(const struct inspect_request *request)
 }
 
 /* Difference between two tensors of the same shape. */
-struct distance {
-    double greatest; /* largest absolute difference; NaN if any element is NaN */
-    double root_mean_square;
+struct tensor_difference {
+    double max; /* largest absolute difference; NaN if any element is NaN */
+    double rms;
     size_t different; /* elements whose bits differ */
 };
 
-static struct distance distance_of(const float *first, const float *second, size_t count)
+static struct tensor_difference compute_difference(const float *first,
+                                                   const float *second, size_t count)
 {
-    struct distance distance = {0};
+    struct tensor_difference tensor_difference = {0};
     double squares = 0;
     for (size_t i = 0; i < count; i++) {
-        double apart = fabs((double)first[i] - (double)second[i]);
-        distance.different += memcmp(&first[i], &second[i], sizeof *first) != 0;
-        if (apart > distance.greatest || isnan(apart))
-            distance.greatest = apart;
-        squares += apart * apart;
+        double difference = fabs((double)first[i] - (double)second[i]);
+        tensor_difference.different += memcmp(&first[i], &second[i], sizeof *first) != 0;
+        if (difference > tensor_difference.max || isnan(difference))
+            tensor_difference.max = difference;
+        squares += difference * difference;
     }
-    distance.root_mean_square = count ? sqrt(squares / (double)count) : 0;
+    tensor_difference.rms = count ? sqrt(squares / (double)count) : 0;
     if (isnan(squares))
-        distance.greatest = (double)NAN;
-    return distance;
+        tensor_difference.max = (double)NAN;
+    return tensor_difference;
 }
 
-static void print_distance(const struct param *tensor, const char *shape,
-                           const struct distance *distance)
+static void print_difference(const struct param *tensor, const char *shape,
+                             const struct tensor_difference *tensor_difference)
 {
-    printf("  %-22s %-14s %11.3e %11.3e %12zu\n", tensor->name, shape, distance->greatest,
-           distance->root_mean_square, distance->different);
+    printf("  %-22s %-14s %11.3e %11.3e %12zu\n", tensor->name, shape,
+           tensor_difference->max, tensor_difference->rms, tensor_difference->different);
 }
 
-static void distance_json(struct json *json, const struct param *tensor,
-                          const struct distance *distance)
+static void difference_json(struct json *json, const struct param *tensor,
+                            const struct tensor_difference *tensor_difference)
 {
     json_object(json, NULL);
     json_string(json, "name", tensor->name);
-    json_number(json, "max_abs_difference", distance->greatest);
-    json_number(json, "rms_difference", distance->root_mean_square);
-    json_integer(json, "different", (int64_t)distance->different);
+    json_number(json, "max_abs_difference", tensor_difference->max);
+    json_number(json, "rms_difference", tensor_difference->rms);
+    json_integer(json, "different", (int64_t)tensor_difference->different);
     json_close(json);
 }
 
@@ -333,12 +339,13 @@ static void compare_tensor(struct json *json, const struct checkpoint *first,
         return;
     }
     char shape[48];
-    struct distance distance = distance_of(
+    struct tensor_difference tensor_difference = compute_difference(
         first->weights + tensor->offset, second->weights + other->offset, tensor->count);
     if (json)
-        distance_json(json, tensor, &distance);
+        difference_json(json, tensor, &tensor_difference);
     else
-        print_distance(tensor, shape_text(tensor, shape, sizeof shape), &distance);
+        print_difference(tensor, shape_text(tensor, shape, sizeof shape),
+                         &tensor_difference);
 }
 
 static void compare_tensors(struct json *json, const struct checkpoint *first,
@@ -384,10 +391,10 @@ static void pair_json(struct json *json, const struct inspect_request *request,
     json_string(json, "kind", "checkpoint difference");
     json_boolean(json, "weights_equal", first->weights_hash == second->weights_hash);
     json_object(json, "first");
-    facts_json(json, request, first);
+    summary_json(json, request, first);
     json_close(json);
     json_object(json, "second");
-    facts_json(json, &other, second);
+    summary_json(json, &other, second);
     json_close(json);
 }
 

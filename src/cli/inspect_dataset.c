@@ -34,7 +34,8 @@ static struct sums sums_of(const struct split_counts *counts)
 static void print_split(const char *name, uint64_t pieces, uint64_t notes,
                         uint64_t tokens, double seconds)
 {
-    char one[INSPECT_COUNT], two[INSPECT_COUNT], three[INSPECT_COUNT], four[64];
+    char one[INSPECT_COUNT_SIZE], two[INSPECT_COUNT_SIZE], three[INSPECT_COUNT_SIZE],
+        four[64];
     printf("  %-8s %12s %14s %14s   %s\n", name, inspect_count(pieces, one),
            inspect_count(notes, two), inspect_count(tokens, three),
            duration_text(seconds, four, sizeof four));
@@ -61,23 +62,24 @@ static void print_shards(const struct dataset *dataset)
         most = sums.tokens > most ? sums.tokens : most;
         empty += sums.pieces == 0;
     }
-    char low[INSPECT_COUNT], high[INSPECT_COUNT];
-    inspect_fact("shards", "%zu, of %s to %s tokens, %zu empty", dataset->shard_count,
-                 inspect_count(dataset->shard_count ? least : 0, low),
-                 inspect_count(most, high), empty);
+    char low[INSPECT_COUNT_SIZE], high[INSPECT_COUNT_SIZE];
+    inspect_print_field("shards", "%zu, of %s to %s tokens, %zu empty",
+                        dataset->shard_count,
+                        inspect_count(dataset->shard_count ? least : 0, low),
+                        inspect_count(most, high), empty);
 }
 
 static void print_files(const struct dataset *dataset,
                         const struct inspect_reasons *reasons)
 {
-    char count[INSPECT_COUNT];
-    inspect_fact("input files",
-                 "%s: %llu ok, %llu repaired, %llu skipped, %llu duplicate",
-                 inspect_count(reasons->files, count),
-                 (unsigned long long)dataset->outcomes[FILE_OK],
-                 (unsigned long long)dataset->outcomes[FILE_REPAIRED],
-                 (unsigned long long)dataset->outcomes[FILE_SKIPPED],
-                 (unsigned long long)dataset->outcomes[FILE_DUPLICATE]);
+    char count[INSPECT_COUNT_SIZE];
+    inspect_print_field("input files",
+                        "%s: %llu ok, %llu repaired, %llu skipped, %llu duplicate",
+                        inspect_count(reasons->files, count),
+                        (unsigned long long)dataset->outcomes[FILE_OK],
+                        (unsigned long long)dataset->outcomes[FILE_REPAIRED],
+                        (unsigned long long)dataset->outcomes[FILE_SKIPPED],
+                        (unsigned long long)dataset->outcomes[FILE_DUPLICATE]);
 }
 
 static enum status print_dataset(const struct dataset *dataset,
@@ -86,10 +88,11 @@ static enum status print_dataset(const struct dataset *dataset,
     static struct options options; /* large */
     char text[HASH64_TEXT];
     printable_line(stdout, "dataset %s", dataset->path);
-    inspect_fact("dataset hash", "%s", hash64_text(dataset->dataset_hash, text));
-    inspect_fact("encoding", "%s, %zu tokens", dataset->encoding->name,
-                 dataset->encoding->vocabulary);
-    inspect_fact("vocabulary hash", "%s", hash64_text(dataset->vocabulary_hash, text));
+    inspect_print_field("dataset hash", "%s", hash64_text(dataset->dataset_hash, text));
+    inspect_print_field("encoding", "%s, %zu tokens", dataset->encoding->name,
+                        dataset->encoding->vocabulary);
+    inspect_print_field("vocabulary hash", "%s",
+                        hash64_text(dataset->vocabulary_hash, text));
     print_shards(dataset);
     print_files(dataset, reasons);
     print_splits(&dataset->total);
@@ -122,7 +125,7 @@ static void splits_json(struct json *json, const struct split_counts *counts)
     json_close(json);
 }
 
-static void facts_json(struct json *json, const struct dataset *dataset)
+static void summary_json(struct json *json, const struct dataset *dataset)
 {
     json_string(json, "kind", "dataset");
     json_string(json, "path", dataset->path);
@@ -154,7 +157,7 @@ static enum status dataset_json(const struct inspect_request *request,
     struct json json;
     json_begin(&json, stdout, true);
     json_object(&json, NULL);
-    facts_json(&json, dataset);
+    summary_json(&json, dataset);
     if (request->verify)
         json_boolean(&json, "verified", true);
     json_object(&json, "reasons");
@@ -289,7 +292,7 @@ enum status inspect_dataset(const struct inspect_request *request)
 
 static void print_count_pair(const char *label, uint64_t first, uint64_t second)
 {
-    char one[INSPECT_COUNT], two[INSPECT_COUNT];
+    char one[INSPECT_COUNT_SIZE], two[INSPECT_COUNT_SIZE];
     printf("  %-16s %-18s %s%s\n", label, inspect_count(first, one),
            inspect_count(second, two), first == second ? "" : "  differ");
 }
@@ -335,10 +338,10 @@ static void pair_json(struct json *json, const struct dataset *first,
     json_string(json, "kind", "dataset difference");
     json_boolean(json, "equal", first->dataset_hash == second->dataset_hash);
     json_object(json, "first");
-    facts_json(json, first);
+    summary_json(json, first);
     json_close(json);
     json_object(json, "second");
-    facts_json(json, second);
+    summary_json(json, second);
     json_close(json);
 }
 

@@ -12,30 +12,34 @@
 
 enum { PROGRAMS = 128, CHANNELS = 16 };
 
-struct music { /* statistics of the notes */
+struct note_stats { /* statistics of the notes */
     size_t programs[PROGRAMS], channels[CHANNELS];
     size_t percussion; /* notes; not in `programs`: theirs are drum kits */
     int lowest, highest, softest, loudest;
     double seconds;
 };
 
-static struct music music_of(const struct notes *notes)
+static struct note_stats compute_note_stats(const struct notes *notes)
 {
-    struct music music = {
+    struct note_stats note_stats = {
         .lowest = 127, .softest = 127, .seconds = notes_duration(notes)};
     for (size_t i = 0; i < notes->count; i++) {
         const struct note *note = &notes->items[i];
-        music.channels[note->channel % CHANNELS]++;
+        note_stats.channels[note->channel % CHANNELS]++;
         if (note->percussion)
-            music.percussion++;
+            note_stats.percussion++;
         else
-            music.programs[note->program % PROGRAMS]++;
-        music.lowest = note->pitch < music.lowest ? note->pitch : music.lowest;
-        music.highest = note->pitch > music.highest ? note->pitch : music.highest;
-        music.softest = note->velocity < music.softest ? note->velocity : music.softest;
-        music.loudest = note->velocity > music.loudest ? note->velocity : music.loudest;
+            note_stats.programs[note->program % PROGRAMS]++;
+        note_stats.lowest =
+            note->pitch < note_stats.lowest ? note->pitch : note_stats.lowest;
+        note_stats.highest =
+            note->pitch > note_stats.highest ? note->pitch : note_stats.highest;
+        note_stats.softest =
+            note->velocity < note_stats.softest ? note->velocity : note_stats.softest;
+        note_stats.loudest =
+            note->velocity > note_stats.loudest ? note->velocity : note_stats.loudest;
     }
-    return music;
+    return note_stats;
 }
 
 /* 60 is "C4", middle C. */
@@ -51,10 +55,10 @@ static const char *pitch_name(int pitch, char text[PITCH_NAME])
 static void print_division(int division)
 {
     if (division < 0) /* SMPTE: high byte -frames/s, low byte ticks per frame */
-        inspect_fact("division", "%d SMPTE frames per second, %d ticks per frame",
-                     -(division >> 8), division & 0xFF);
+        inspect_print_field("division", "%d SMPTE frames per second, %d ticks per frame",
+                            -(division >> 8), division & 0xFF);
     else
-        inspect_fact("division", "%d ticks per quarter note", division);
+        inspect_print_field("division", "%d ticks per quarter note", division);
 }
 
 static void print_counts(const char *label, const size_t *counts, int count)
@@ -66,21 +70,23 @@ static void print_counts(const char *label, const size_t *counts, int count)
             used += (size_t)snprintf(text + used, sizeof text - used, "%s%d (%zu notes)",
                                      used ? ", " : "", i, counts[i]);
     if (used)
-        inspect_fact(label, "%s", text);
+        inspect_print_field(label, "%s", text);
 }
 
-static void print_notes(const struct midi_file *midi, const struct music *music)
+static void print_notes(const struct midi_file *midi, const struct note_stats *note_stats)
 {
     char low[PITCH_NAME], high[PITCH_NAME];
-    inspect_fact("notes", "%zu in %.2f s", midi->notes.count, music->seconds);
+    inspect_print_field("notes", "%zu in %.2f s", midi->notes.count, note_stats->seconds);
     if (midi->notes.count == 0)
         return;
-    inspect_fact("pitches", "%d to %d (%s to %s)", music->lowest, music->highest,
-                 pitch_name(music->lowest, low), pitch_name(music->highest, high));
-    inspect_fact("velocities", "%d to %d", music->softest, music->loudest);
-    print_counts("programs", music->programs, PROGRAMS);
-    print_counts("channels", music->channels, CHANNELS);
-    inspect_fact("percussion", "%zu notes", music->percussion);
+    inspect_print_field("pitches", "%d to %d (%s to %s)", note_stats->lowest,
+                        note_stats->highest, pitch_name(note_stats->lowest, low),
+                        pitch_name(note_stats->highest, high));
+    inspect_print_field("velocities", "%d to %d", note_stats->softest,
+                        note_stats->loudest);
+    print_counts("programs", note_stats->programs, PROGRAMS);
+    print_counts("channels", note_stats->channels, CHANNELS);
+    inspect_print_field("percussion", "%zu notes", note_stats->percussion);
 }
 
 static size_t pedal_events(const struct midi_file *midi)
@@ -95,20 +101,20 @@ static void print_midi(const struct inspect_request *request,
                        const struct midi_file *midi)
 {
     printable_line(stdout, "MIDI file %s", request->path);
-    inspect_fact("outcome", "%s%s%s", midi_outcome_name(midi->outcome),
-                 midi->reason[0] ? ": " : "", midi->reason);
+    inspect_print_field("outcome", "%s%s%s", midi_outcome_name(midi->outcome),
+                        midi->reason[0] ? ": " : "", midi->reason);
     if (midi->outcome == MIDI_SKIPPED)
         return;
-    struct music music = music_of(&midi->notes);
-    inspect_fact("format", "%d, %d track%s", midi->format, midi->tracks,
-                 midi->tracks == 1 ? "" : "s");
+    struct note_stats note_stats = compute_note_stats(&midi->notes);
+    inspect_print_field("format", "%d, %d track%s", midi->format, midi->tracks,
+                        midi->tracks == 1 ? "" : "s");
     print_division(midi->division);
     if (midi->first_tempo > 0)
-        inspect_fact("tempo", "%.2f beats per minute at first, %d tempo event%s",
-                     60e6 / midi->first_tempo, midi->tempo_events,
-                     midi->tempo_events == 1 ? "" : "s");
-    print_notes(midi, &music);
-    inspect_fact("pedal", "%zu events", pedal_events(midi));
+        inspect_print_field("tempo", "%.2f beats per minute at first, %d tempo event%s",
+                            60e6 / midi->first_tempo, midi->tempo_events,
+                            midi->tempo_events == 1 ? "" : "s");
+    print_notes(midi, &note_stats);
+    inspect_print_field("pedal", "%zu events", pedal_events(midi));
 }
 
 static void counts_json(struct json *json, const char *key, const size_t *counts,
@@ -124,19 +130,19 @@ static void counts_json(struct json *json, const char *key, const size_t *counts
     json_close(json);
 }
 
-static void music_json(struct json *json, const struct midi_file *midi)
+static void note_stats_json(struct json *json, const struct midi_file *midi)
 {
-    struct music music = music_of(&midi->notes);
-    json_number(json, "seconds", music.seconds);
+    struct note_stats note_stats = compute_note_stats(&midi->notes);
+    json_number(json, "seconds", note_stats.seconds);
     if (midi->notes.count > 0) {
-        json_integer(json, "lowest_pitch", music.lowest);
-        json_integer(json, "highest_pitch", music.highest);
-        json_integer(json, "lowest_velocity", music.softest);
-        json_integer(json, "highest_velocity", music.loudest);
+        json_integer(json, "lowest_pitch", note_stats.lowest);
+        json_integer(json, "highest_pitch", note_stats.highest);
+        json_integer(json, "lowest_velocity", note_stats.softest);
+        json_integer(json, "highest_velocity", note_stats.loudest);
     }
-    counts_json(json, "programs", music.programs, PROGRAMS);
-    counts_json(json, "channels", music.channels, CHANNELS);
-    json_integer(json, "percussion_notes", (int64_t)music.percussion);
+    counts_json(json, "programs", note_stats.programs, PROGRAMS);
+    counts_json(json, "channels", note_stats.channels, CHANNELS);
+    json_integer(json, "percussion_notes", (int64_t)note_stats.percussion);
 }
 
 static enum status midi_json(const struct inspect_request *request,
@@ -156,7 +162,7 @@ static enum status midi_json(const struct inspect_request *request,
     json_number(&json, "first_tempo", midi->first_tempo);
     json_integer(&json, "pedal_events", (int64_t)pedal_events(midi));
     json_integer(&json, "notes", (int64_t)midi->notes.count);
-    music_json(&json, midi);
+    note_stats_json(&json, midi);
     json_close(&json);
     return json_end(&json);
 }

@@ -1,4 +1,4 @@
-/* inspect_print: prints the lines of a table of facts. */
+/* inspect_print: prints the lines of a summary. */
 #include "inspect.h"
 
 #include <stdarg.h>
@@ -7,7 +7,7 @@
 
 #include "base/printable.h"
 
-void inspect_fact(const char *label, const char *format, ...)
+void inspect_print_field(const char *label, const char *format, ...)
 {
     char *text = NULL;
     va_list arguments;

@@ -13,7 +13,7 @@
 #include "base/printable.h"
 
 /* The next character of a reason with every number read as one '#'; 0 at the end. */
-static char next_blurred(const char **at)
+static char next_masked(const char **at)
 {
     if (!isdigit((unsigned char)**at)) /* a '#' stands for itself */
         return **at ? *(*at)++ : '\0';
@@ -24,11 +24,11 @@ static char next_blurred(const char **at)
 }
 
 /* Compares texts; those that differ only in numbers are equal. */
-static int compare_blurred(const char *a, const char *b)
+static int compare_masked(const char *a, const char *b)
 {
     for (;;) {
-        unsigned char left = (unsigned char)next_blurred(&a);
-        unsigned char right = (unsigned char)next_blurred(&b);
+        unsigned char left = (unsigned char)next_masked(&a);
+        unsigned char right = (unsigned char)next_masked(&b);
         if (left != right)
             return left < right ? -1 : 1;
         if (left == '\0')
@@ -37,16 +37,16 @@ static int compare_blurred(const char *a, const char *b)
 }
 
 /* Replaces each number in `text` that differs from its counterpart in `other` with #. The
- * texts are equal according to compare_blurred, so their numbers correspond. Never
+ * texts are equal according to compare_masked, so their numbers correspond. Never
  * lengthens `text`. */
-static void blur_where_different(char *text, const char *other)
+static void mask_differing_numbers(char *text, const char *other)
 {
     const char *from = text;
     char *to = text;
     while (*from) {
         const char *start = from, *other_start = other;
-        char kind = next_blurred(&from);
-        next_blurred(&other);
+        char kind = next_masked(&from);
+        next_masked(&other);
         size_t length = (size_t)(from - start);
         bool same = length == (size_t)(other - other_start) &&
                     memcmp(start, other_start, length) == 0;
@@ -66,27 +66,27 @@ static enum status no_memory(void)
 }
 
 /* A reason, keyed by its text in the first file that had it. */
-struct known {
+struct reason_key {
     uint8_t outcome;
     const char *text;
     size_t index; /* into the list of reasons */
 };
 
-static int compare_known(const void *a, const void *b)
+static int compare_keys(const void *a, const void *b)
 {
-    const struct known *left = a, *right = b;
+    const struct reason_key *left = a, *right = b;
     if (left->outcome != right->outcome)
         return left->outcome < right->outcome ? -1 : 1;
-    return compare_blurred(left->text, right->text);
+    return compare_masked(left->text, right->text);
 }
 
 struct tally {
     struct inspect_reasons *reasons;
     size_t capacity;
-    void *known; /* a tree of struct known */
+    void *keys; /* a tree of struct reason_key */
 };
 
-static enum status append_reason(struct tally *tally, const struct known *key)
+static enum status append_reason(struct tally *tally, const struct reason_key *key)
 {
     struct inspect_reasons *reasons = tally->reasons;
     struct inspect_reason *items = array_reserve(reasons->items, &tally->capacity,
@@ -99,15 +99,15 @@ static enum status append_reason(struct tally *tally, const struct known *key)
     return items[reasons->count++].text ? STATUS_OK : no_memory();
 }
 
-static enum status add_reason(struct tally *tally, const struct known *key)
+static enum status add_reason(struct tally *tally, const struct reason_key *key)
 {
-    struct known *known = malloc(sizeof *known);
-    if (!known)
+    struct reason_key *reason_key = malloc(sizeof *reason_key);
+    if (!reason_key)
         return no_memory();
-    *known = *key;
-    known->index = tally->reasons->count;
-    if (!tsearch(known, &tally->known, compare_known)) {
-        free(known);
+    *reason_key = *key;
+    reason_key->index = tally->reasons->count;
+    if (!tsearch(reason_key, &tally->keys, compare_keys)) {
+        free(reason_key);
         return no_memory();
     }
     return append_reason(tally, key);
@@ -117,8 +117,8 @@ static enum status add_reason(struct tally *tally, const struct known *key)
 static struct inspect_reason *reason_of(struct tally *tally, uint8_t outcome,
                                         const char *text)
 {
-    const struct known key = {.outcome = outcome, .text = text};
-    struct known *const *found = tfind(&key, &tally->known, compare_known);
+    const struct reason_key key = {.outcome = outcome, .text = text};
+    struct reason_key *const *found = tfind(&key, &tally->keys, compare_keys);
     if (found)
         return &tally->reasons->items[(*found)->index];
     if (add_reason(tally, &key) != STATUS_OK)
@@ -132,7 +132,7 @@ static enum status count_file(struct tally *tally, uint8_t outcome, const char *
     struct inspect_reason *reason = reason_of(tally, outcome, text);
     if (!reason)
         return STATUS_FAILED;
-    blur_where_different(reason->text, text);
+    mask_differing_numbers(reason->text, text);
     if (reason->files < REASON_EXAMPLES) {
         reason->examples[reason->files] = strdup(path);
         if (!reason->examples[reason->files])
@@ -164,7 +164,7 @@ static enum status count_files(const struct dataset_files *files,
         if (is_listed(files->outcomes[i]))
             status = count_file(&tally, files->outcomes[i], files->reasons[i],
                                 files->paths[i]);
-    tdestroy(tally.known, free);
+    tdestroy(tally.keys, free);
     return status;
 }
 

@@ -18,8 +18,8 @@
 #include "train/checkpoint_path.h"
 #include "train/metrics_lines.h"
 
-enum { CELL = 160, FIGURES = 6 }; /* characters of a cell; columns after the settings */
-static const char *const figure_names[FIGURES] = {"epoch",    "step",     "valid loss",
+enum { CELL = 160, RESULTS = 6 }; /* characters of a cell; columns after the settings */
+static const char *const result_names[RESULTS] = {"epoch",    "step",     "valid loss",
                                                   "of epoch", "tokens/s", "weights hash"};
 
 struct run {
@@ -27,11 +27,11 @@ struct run {
     char *reason; /* why the run can't be read, owned; else NULL */
     int64_t epoch, epochs, step;
     int64_t best_epoch, best_step;        /* best_epoch 0: none yet */
-    bool best_is_part;                    /* best_epoch is partial: the run ended in it */
+    bool best_is_partial;                 /* best_epoch is partial: the run ended in it */
     double best_valid, tokens_per_second; /* tokens_per_second 0: no epoch yet */
     uint64_t weights_hash;
-    struct inspect_settings settings; /* all settings, in `before` */
-    size_t order;                     /* position among the arguments */
+    struct inspect_settings settings; /* all settings, in `first` */
+    size_t position;                  /* position among the arguments */
 };
 
 /* The table's runs, and which of their settings are shown: indices into settings. */
@@ -44,7 +44,7 @@ struct runs {
 /* ---- reading ---- */
 
 /* The number after "KEY": in a line of metrics; NAN if absent or null. */
-static double number_in(const char *line, const char *key)
+static double find_number(const char *line, const char *key)
 {
     char *end;
     const char *at = strstr(line, key);
@@ -66,14 +66,14 @@ static double valid_loss_of(const char *path, const char *hash)
     while (metrics_lines_next(&metrics))
         if (strstr(metrics.lines.text, hash) &&
             strstr(metrics.lines.text, "\"valid_loss\""))
-            found = number_in(metrics.lines.text, "\"valid_loss\"");
+            found = find_number(metrics.lines.text, "\"valid_loss\"");
     if (metrics.status != STATUS_OK)
         log_warn("%s: reading stops here", status_message());
     metrics_lines_close(&metrics);
     return found;
 }
 
-double inspect_valid_within_epoch(const char *file, const struct checkpoint *checkpoint)
+double inspect_partial_epoch_loss(const char *file, const struct checkpoint *checkpoint)
 {
     char hash[HASH64_TEXT];
     if (checkpoint->state.epoch_step == 0)
@@ -100,22 +100,22 @@ static int64_t step_of_epoch(const struct checkpoint *checkpoint, int64_t epoch)
 static void set_best(const char *file, const struct checkpoint *checkpoint,
                      struct run *run)
 {
-    double part = inspect_valid_within_epoch(file, checkpoint);
+    double partial = inspect_partial_epoch_loss(file, checkpoint);
     if (isfinite(checkpoint->state.schedule.best_valid)) {
         run->best_epoch = checkpoint->state.schedule.best_epoch;
         run->best_step = step_of_epoch(checkpoint, run->best_epoch);
         run->best_valid = checkpoint->state.schedule.best_valid;
     }
-    if (isfinite(part) && (run->best_epoch == 0 || part < run->best_valid)) {
+    if (isfinite(partial) && (run->best_epoch == 0 || partial < run->best_valid)) {
         run->best_epoch = checkpoint->state.epoch + 1;
         run->best_step = checkpoint->state.step;
-        run->best_valid = part;
-        run->best_is_part = true;
+        run->best_valid = partial;
+        run->best_is_partial = true;
     }
 }
 
-static enum status read_facts(const char *file, const struct checkpoint *checkpoint,
-                              struct run *run)
+static enum status read_summary(const char *file, const struct checkpoint *checkpoint,
+                                struct run *run)
 {
     run->epoch = checkpoint->state.epoch;
     run->epochs = checkpoint->options.train.epochs;
@@ -138,7 +138,7 @@ static enum status read_run(struct run *run)
     if (status == STATUS_OK)
         status = checkpoint_read(file, CHECKPOINT_TO_INSPECT, &checkpoint);
     if (status == STATUS_OK)
-        status = read_facts(file, &checkpoint, run);
+        status = read_summary(file, &checkpoint, run);
     checkpoint_free(&checkpoint);
     free(file);
     return status;
@@ -152,7 +152,7 @@ static enum status read_all(const char *const *paths, size_t count, struct runs 
     runs->count = count;
     for (size_t i = 0; i < count; i++) {
         struct run *run = &runs->items[i];
-        *run = (struct run){.path = paths[i], .order = i};
+        *run = (struct run){.path = paths[i], .position = i};
         if (read_run(run) == STATUS_OK)
             runs->readable++;
         else if (!(run->reason = strdup(status_message())))
@@ -178,7 +178,7 @@ static void free_runs(struct runs *runs)
 
 /* Readable runs first, sorted by validation loss; runs without a loss in the given order.
  */
-static int best_first(const void *left, const void *right)
+static int compare_runs(const void *left, const void *right)
 {
     const struct run *a = left, *b = right;
     if (!a->reason != !b->reason)
@@ -187,17 +187,17 @@ static int best_first(const void *left, const void *right)
         return a->best_epoch > 0 ? -1 : 1;
     if (a->best_epoch > 0 && a->best_valid != b->best_valid)
         return a->best_valid < b->best_valid ? -1 : 1;
-    return a->order < b->order ? -1 : 1;
+    return a->position < b->position ? -1 : 1;
 }
 
 /* True if the readable runs, which come first, differ in this setting. */
-static bool varies(const struct runs *runs, size_t setting)
+static bool setting_varies(const struct runs *runs, size_t setting)
 {
-    const struct inspect_setting *first = &runs->items[0].settings.items[setting];
-    if (strcmp(first->section, "run") == 0 && strcmp(first->key, "dir") == 0)
+    const struct inspect_setting *reference = &runs->items[0].settings.items[setting];
+    if (strcmp(reference->section, "run") == 0 && strcmp(reference->key, "dir") == 0)
         return false; /* differs for every run, and is already the first column */
     for (size_t i = 1; i < runs->readable; i++)
-        if (strcmp(first->before, runs->items[i].settings.items[setting].before) != 0)
+        if (strcmp(reference->first, runs->items[i].settings.items[setting].first) != 0)
             return true;
     return false;
 }
@@ -209,7 +209,7 @@ static enum status choose_columns(struct runs *runs)
     if (!runs->columns)
         return status_fail(STATUS_FAILED, "no memory for the settings");
     for (size_t i = 0; i < settings; i++)
-        if (varies(runs, i))
+        if (setting_varies(runs, i))
             runs->columns[runs->column_count++] = i;
     return STATUS_OK;
 }
@@ -222,7 +222,7 @@ static const struct inspect_setting *setting_of(const struct runs *runs, size_t 
 
 /* ---- table ---- */
 
-static const char *figure(const struct run *run, size_t which, char *text)
+static const char *result_text(const struct run *run, size_t which, char *text)
 {
     strcpy(text, "-");
     if (which == 0)
@@ -231,7 +231,7 @@ static const char *figure(const struct run *run, size_t which, char *text)
         snprintf(text, CELL, "%" PRId64, run->step);
     else if (which == 2 && run->best_epoch > 0)
         snprintf(text, CELL, "%.4f", run->best_valid);
-    else if (which == 3 && run->best_is_part)
+    else if (which == 3 && run->best_is_partial)
         snprintf(text, CELL, "%" PRId64 " (step %" PRId64 ")", run->best_epoch,
                  run->best_step);
     else if (which == 3 && run->best_epoch > 0)
@@ -253,13 +253,13 @@ static const char *cell(const struct runs *runs, size_t row, size_t column, char
         const struct inspect_setting *setting =
             setting_of(runs, row ? row - 1 : 0, column - 1);
         if (row)
-            text_excerpt(setting->before, text, CELL);
+            text_excerpt(setting->first, text, CELL);
         else
             snprintf(text, CELL, "%s.%s", setting->section, setting->key);
     } else if (row) {
-        figure(&runs->items[row - 1], column - 1 - settings, text);
+        result_text(&runs->items[row - 1], column - 1 - settings, text);
     } else {
-        snprintf(text, CELL, "%s", figure_names[column - 1 - settings]);
+        snprintf(text, CELL, "%s", result_names[column - 1 - settings]);
     }
     return text;
 }
@@ -278,7 +278,7 @@ static int width_of(const struct runs *runs, size_t column)
 static enum status print_table(const struct runs *runs)
 {
     char text[CELL];
-    size_t columns = 1 + runs->column_count + FIGURES;
+    size_t columns = 1 + runs->column_count + RESULTS;
     int *widths = calloc(columns, sizeof *widths);
     if (!widths)
         return status_fail(STATUS_FAILED, "no memory for a table");
@@ -344,7 +344,7 @@ enum status inspect_runs(const char *const *paths, size_t count, bool json)
     struct runs runs = {0};
     enum status status = read_all(paths, count, &runs);
     if (status == STATUS_OK) {
-        qsort(runs.items, runs.count, sizeof *runs.items, best_first);
+        qsort(runs.items, runs.count, sizeof *runs.items, compare_runs);
         status = choose_columns(&runs);
     }
     if (status == STATUS_OK)

@@ -46,9 +46,9 @@ static enum status append(struct inspect_settings *settings,
     struct inspect_setting *copy = &items[settings->count];
     *copy = (struct inspect_setting){.section = strdup(setting->section),
                                      .key = strdup(setting->key),
-                                     .before = strdup(setting->before)};
+                                     .first = strdup(setting->first)};
     settings->count++;
-    if (!copy->section || !copy->key || !copy->before)
+    if (!copy->section || !copy->key || !copy->first)
         return status_fail(STATUS_FAILED, "no memory for the settings");
     return STATUS_OK;
 }
@@ -72,7 +72,7 @@ static enum status parse(char *text, struct inspect_settings *settings)
             trim(&value);
             unquote(value);
             const struct inspect_setting setting = {
-                .section = section, .key = key, .before = value};
+                .section = section, .key = key, .first = value};
             status = append(settings, &setting);
         }
     }
@@ -94,8 +94,8 @@ static void free_setting(struct inspect_setting *setting)
 {
     free(setting->section);
     free(setting->key);
-    free(setting->before);
-    free(setting->after);
+    free(setting->first);
+    free(setting->second);
 }
 
 void inspect_settings_free(struct inspect_settings *settings)
@@ -106,41 +106,41 @@ void inspect_settings_free(struct inspect_settings *settings)
     *settings = (struct inspect_settings){0};
 }
 
-/* Moves the values of `after` into `before`; with only_different, drops equal ones. */
-static void merge(struct inspect_settings *before, struct inspect_settings *after,
+/* Moves the values of `second` into `first`; with only_different, drops equal ones. */
+static void merge(struct inspect_settings *first, struct inspect_settings *second,
                   bool only_different)
 {
     size_t kept = 0;
-    for (size_t i = 0; i < before->count; i++) {
-        struct inspect_setting setting = before->items[i];
-        setting.after = after->items[i].before;
-        after->items[i].before = NULL;
-        if (only_different && strcmp(setting.before, setting.after) == 0)
+    for (size_t i = 0; i < first->count; i++) {
+        struct inspect_setting setting = first->items[i];
+        setting.second = second->items[i].first;
+        second->items[i].first = NULL;
+        if (only_different && strcmp(setting.first, setting.second) == 0)
             free_setting(&setting);
         else
-            before->items[kept++] = setting;
+            first->items[kept++] = setting;
     }
-    before->count = kept;
+    first->count = kept;
 }
 
-enum status inspect_settings_compare(const struct options *before,
-                                     const struct options *after, unsigned sections,
+enum status inspect_settings_compare(const struct options *first,
+                                     const struct options *second, unsigned sections,
                                      bool only_different, struct inspect_settings *out)
 {
-    struct inspect_settings second = {0};
+    struct inspect_settings others = {0};
     *out = (struct inspect_settings){0};
-    enum status status = list(before, sections, out);
+    enum status status = list(first, sections, out);
     if (status == STATUS_OK)
-        status = list(after, sections, &second);
-    if (status == STATUS_OK && out->count != second.count)
+        status = list(second, sections, &others);
+    if (status == STATUS_OK && out->count != others.count)
         status =
             status_fail(STATUS_FAILED, "the settings do not correspond (%zu and %zu)",
-                        out->count, second.count);
+                        out->count, others.count);
     if (status == STATUS_OK)
-        merge(out, &second, only_different);
+        merge(out, &others, only_different);
     else
         inspect_settings_free(out);
-    inspect_settings_free(&second);
+    inspect_settings_free(&others);
     return status;
 }
 
@@ -160,8 +160,8 @@ enum status inspect_settings_print(const struct options *options, unsigned secti
         const struct inspect_setting *setting = &settings.items[i];
         char name[128];
         snprintf(name, sizeof name, "%s.%s", setting->section, setting->key);
-        printable_line(stdout, "  %-24s %-24s (default: %s)", name, setting->after,
-                       *setting->before ? setting->before : "none");
+        printable_line(stdout, "  %-24s %-24s (default: %s)", name, setting->second,
+                       *setting->first ? setting->first : "none");
     }
     inspect_settings_free(&settings);
     return STATUS_OK;
@@ -181,7 +181,7 @@ static void value_json(struct json *json, const char *key,
                        const struct inspect_setting *setting)
 {
     char *end;
-    const char *value = setting->before;
+    const char *value = setting->first;
     if (options_is_boolean(setting->section, setting->key)) {
         json_boolean(json, key, strcmp(value, "yes") == 0);
         return;
@@ -238,8 +238,8 @@ static void difference_json(struct json *json, const struct inspect_settings *se
         snprintf(name, sizeof name, "%s.%s", setting->section, setting->key);
         json_object(json, NULL);
         json_string(json, "setting", name);
-        json_string(json, "first", setting->before);
-        json_string(json, "second", setting->after);
+        json_string(json, "first", setting->first);
+        json_string(json, "second", setting->second);
         json_close(json);
     }
     json_close(json);
@@ -252,7 +252,7 @@ static void difference_print(const struct inspect_settings *settings)
         const struct inspect_setting *setting = &settings->items[i];
         char name[128];
         snprintf(name, sizeof name, "%s.%s", setting->section, setting->key);
-        printable_line(stdout, "  %-24s %-24s %s", name, setting->before, setting->after);
+        printable_line(stdout, "  %-24s %-24s %s", name, setting->first, setting->second);
     }
 }
 

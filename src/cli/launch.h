@@ -7,10 +7,10 @@
 
 #include "base/status.h"
 
-enum { LAUNCH_WORDS = 256, LAUNCH_TEXT = 4096 };
+enum { LAUNCH_WORDS_MAX = 256, LAUNCH_TEXT_SIZE = 4096 };
 
 struct launch { /* words are borrowed; words[count] is NULL; excess words are ignored */
-    const char *words[LAUNCH_WORDS + 1];
+    const char *words[LAUNCH_WORDS_MAX + 1];
     int count;
 };
 
@@ -27,8 +27,8 @@ const char *launch_mpirun(void);
  * for one rank. ranks_text is `ranks` as text, borrowed. */
 void launch_add_mpirun(struct launch *launch, int ranks, const char *ranks_text);
 
-/* Writes the command as one shell line into text[LAUNCH_TEXT], quoted and printable. Ends
- * in " ..." if it does not fit. Returns text. */
+/* Writes the command as one shell line into text[LAUNCH_TEXT_SIZE], quoted and printable.
+ * Ends in " ..." if it does not fit. Returns text. */
 const char *launch_text(const struct launch *launch, char *text);
 
 /* Runs the command and waits for it. Its stdout goes to the file `output`, which must not

@@ -12,15 +12,15 @@
 
 /* UCX, loaded with MPI, installs its own SIGHUP handler, even under nohup. The
  * disposition saved before library constructors ran is restored. */
-static struct sigaction hangup;
+static struct sigaction sighup_action;
 
-static void remember_hangup(void)
+static void save_sighup_action(void)
 {
-    sigaction(SIGHUP, NULL, &hangup);
+    sigaction(SIGHUP, NULL, &sighup_action);
 }
 
 __attribute__((section(".preinit_array"),
-               used)) static void (*const before_libraries)(void) = remember_hangup;
+               used)) static void (*const preinit_hook)(void) = save_sighup_action;
 
 static const struct {
     const struct cli_command *command;
@@ -47,7 +47,7 @@ static void print_usage(FILE *out)
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         fprintf(out, "  %-12s %s\n", commands[i].command->name,
                 commands[i].command->summary);
-    fprintf(out, "\nHelp on a command: tutti COMMAND --help. Version: tutti --version.\n"
+    fprintf(out, "\nHelp for a command: tutti COMMAND --help. Version: tutti --version.\n"
                  "Exit codes: 0 ok, 1 the run failed, 2 wrong arguments or settings,\n"
                  "75 stopped on request with a checkpoint: resume with --resume.\n");
 }
@@ -57,12 +57,12 @@ static enum status unknown_command(const char *word)
     const char *names[COMMAND_COUNT + 2] = {"help"};
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         names[i + 1] = commands[i].command->name;
-    const char *meant = text_suggest(word, names);
+    const char *suggestion = text_suggest(word, names);
     char shown[64];
     return status_fail(STATUS_MISUSE, "unknown command %s%s%s%s (see tutti --help)",
                        text_excerpt(word, shown, sizeof shown),
-                       meant ? "; did you mean " : "", meant ? meant : "",
-                       meant ? "?" : "");
+                       suggestion ? "; did you mean " : "", suggestion ? suggestion : "",
+                       suggestion ? "?" : "");
 }
 
 static enum status run_command(const char *name, int argc, char **argv)
@@ -111,7 +111,7 @@ static enum status run(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    sigaction(SIGHUP, &hangup, NULL);
+    sigaction(SIGHUP, &sighup_action, NULL);
     standard_streams_open();
     enum status status = run(argc, argv);
     if (status == STATUS_OK)

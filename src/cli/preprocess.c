@@ -83,7 +83,7 @@ static enum status write_list(const struct dataset *dataset, const char *path)
 
 static void print_rates(const struct preprocess_summary *summary, int ranks)
 {
-    char bytes[INSPECT_COUNT], duration[64];
+    char bytes[INSPECT_COUNT_SIZE], duration[64];
     if (summary->seconds < 60)
         snprintf(duration, sizeof duration, "%.2f s", summary->seconds);
     else
@@ -97,7 +97,7 @@ static void print_rates(const struct preprocess_summary *summary, int ranks)
 
 static void print_outcomes(const struct dataset *dataset)
 {
-    char count[INSPECT_COUNT];
+    char count[INSPECT_COUNT_SIZE];
     uint64_t files = 0;
     printf("\n  %-10s %12s\n", "outcome", "files");
     for (int outcome = 0; outcome < FILE_OUTCOMES; outcome++) {
@@ -110,7 +110,8 @@ static void print_outcomes(const struct dataset *dataset)
 
 static void print_splits(const struct dataset *dataset)
 {
-    char pieces[INSPECT_COUNT], notes[INSPECT_COUNT], tokens[INSPECT_COUNT];
+    char pieces[INSPECT_COUNT_SIZE], notes[INSPECT_COUNT_SIZE],
+        tokens[INSPECT_COUNT_SIZE];
     const struct split_counts *total = &dataset->total;
     printf("\n  %-10s %12s %14s %14s %10s\n", "split", "pieces", "notes", "tokens",
            "hours");
@@ -132,9 +133,9 @@ static void warn_of_empty_splits(const struct dataset *dataset)
 }
 
 /* Prints commands that can be pasted as they are, except for CONFIG. */
-static void print_what_next(const char *dataset)
+static void print_next_commands(const char *dataset)
 {
-    char text[LAUNCH_TEXT];
+    char text[LAUNCH_TEXT_SIZE];
     char *setting = path_format("data.dataset=%s", dataset);
     struct launch inspect = {0}, train = {0};
     launch_add_words(&inspect, launch_self(), "inspect", dataset, NULL);
@@ -161,7 +162,7 @@ static enum status report(const struct preprocess_request *request,
         inspect_reasons_print(&reasons, FILE_SKIPPED);
         print_splits(dataset);
         print_rates(summary, ranks);
-        print_what_next(dataset->path);
+        print_next_commands(dataset->path);
         warn_of_empty_splits(dataset);
         if (list)
             status = write_list(dataset, list);
@@ -173,14 +174,13 @@ static enum status report(const struct preprocess_request *request,
 
 /* The list must not replace an input: a named file, or a MIDI file in a folder. */
 static enum status check_list(const struct cli_request *request,
-                              const struct arguments *given)
+                              const struct arguments *args)
 {
-    const char *const inputs[] = {given->config, request->options->data.split_file};
-    enum status status = cli_check_inputs(given->list, true, inputs, 2);
-    return status == STATUS_OK
-               ? cli_check_inputs(given->list, false, request->positionals,
-                                  request->positional_count)
-               : status;
+    const char *const inputs[] = {args->config, request->options->data.split_file};
+    enum status status = cli_check_inputs(args->list, true, inputs, 2);
+    return status == STATUS_OK ? cli_check_inputs(args->list, false, request->positionals,
+                                                  request->positional_count)
+                               : status;
 }
 
 static enum status check_inputs(const struct cli_request *request)
@@ -194,44 +194,46 @@ static enum status check_inputs(const struct cli_request *request)
 }
 
 static enum status check_outputs(const struct cli_request *request,
-                                 struct arguments *given)
+                                 struct arguments *args)
 {
-    if (!given->output)
-        given->output = request->options->data.dataset;
-    if (!given->output[0])
+    if (!args->output)
+        args->output = request->options->data.dataset;
+    if (!args->output[0])
         return status_fail(STATUS_MISUSE, "preprocess: no output; add a folder name, for "
                                           "example -o data/mine");
-    if (strcmp(given->output, "-") == 0)
+    if (strcmp(args->output, "-") == 0)
         return status_fail(STATUS_MISUSE, "-o -: a dataset is a folder and can't go to "
                                           "standard output; give a name, for example "
                                           "-o data/mine");
     enum status status = check_inputs(request);
     if (status != STATUS_OK)
         return status;
-    size_t length = strlen(given->output);
-    bool within = given->list && strncmp(given->list, given->output, length) == 0 &&
-                  (given->list[length] == '/' || given->output[length - 1] == '/');
-    status = cli_check_output(given->list, within);
-    return status == STATUS_OK ? check_list(request, given) : status;
+    size_t length = strlen(args->output);
+    bool is_inside_output =
+        args->list && strncmp(args->list, args->output, length) == 0 &&
+        (args->list[length] == '/' || args->output[length - 1] == '/');
+    status = cli_check_output(args->list, is_inside_output);
+    return status == STATUS_OK ? check_list(request, args) : status;
 }
 
-static enum status run_preprocess(struct cli_request *request, struct arguments *given)
+static enum status run_preprocess(struct cli_request *request, struct arguments *args)
 {
     struct comm *comm = NULL;
-    enum status status = cli_open_with_settings(given->config, request, &comm);
+    enum status status = cli_open_with_settings(args->config, request, &comm);
     if (status != STATUS_OK)
         return status;
-    status = comm_agree(comm, check_outputs(request, given));
-    const struct preprocess_request wanted = {.inputs = request->positionals,
-                                              .input_count = request->positional_count,
-                                              .output = given->output,
-                                              .replace = given->replace,
-                                              .options = request->options};
+    status = comm_agree(comm, check_outputs(request, args));
+    const struct preprocess_request preprocess_request = {.inputs = request->positionals,
+                                                          .input_count =
+                                                              request->positional_count,
+                                                          .output = args->output,
+                                                          .replace = args->replace,
+                                                          .options = request->options};
     struct preprocess_summary summary;
     if (status == STATUS_OK)
-        status = preprocess(comm, &wanted, &summary);
+        status = preprocess(comm, &preprocess_request, &summary);
     if (status == STATUS_OK && comm_rank(comm) == 0)
-        status = report(&wanted, &summary, comm_size(comm), given->list);
+        status = report(&preprocess_request, &summary, comm_size(comm), args->list);
     status = comm_agree(comm, status);
     comm_close(comm);
     return status;
@@ -239,26 +241,26 @@ static enum status run_preprocess(struct cli_request *request, struct arguments 
 
 static enum status run(const struct cli_command *self, int argc, char **argv)
 {
-    struct arguments given = {0};
+    struct arguments args = {0};
     const struct cli_argument arguments[] = {
         {.name = "-o",
          .placeholder = "DATASET",
-         .text = &given.output,
+         .text = &args.output,
          .help = "dataset folder to write (default: data.dataset of --config)"},
         {.name = "--output",
          .placeholder = "DATASET",
-         .text = &given.output,
+         .text = &args.output,
          .help = "same as -o"},
         {.name = "--config",
          .placeholder = "FILE",
-         .text = &given.config,
+         .text = &args.config,
          .help = "configuration whose [data] section is used"},
         {.name = "--replace",
-         .flag = &given.replace,
+         .flag = &args.replace,
          .help = "replace DATASET if it exists and is a dataset"},
         {.name = "--list",
          .placeholder = "FILE.tsv",
-         .text = &given.list,
+         .text = &args.list,
          .help = "write a table of the outcome of every input file (-: stdout)"},
         {.name = NULL},
     };
@@ -267,7 +269,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
     static struct cli_request request;
     request = (struct cli_request){.arguments = arguments,
                                    .sections = SECTION_DATA,
-                                   .takes_set = true,
+                                   .accepts_set = true,
                                    .options = &options,
                                    .positional_min = 1,
                                    .positional_max = sizeof request.positionals /
@@ -276,7 +278,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
     if (status != STATUS_OK || request.help_shown)
         return status;
     standard_streams_ignore_sigpipe();
-    return run_preprocess(&request, &given);
+    return run_preprocess(&request, &args);
 }
 
 const struct cli_command command_preprocess = {

@@ -28,7 +28,7 @@
 extern char **environ;
 
 static bool command_uses_ranks;
-static int known_rank = -1;
+static int rank_override = -1;
 
 void cli_set_uses_ranks(bool uses_ranks)
 {
@@ -37,10 +37,10 @@ void cli_set_uses_ranks(bool uses_ranks)
 
 void cli_set_rank(int rank)
 {
-    known_rank = rank;
+    rank_override = rank;
 }
 
-static bool is_above_zero(const char *variable)
+static bool is_positive(const char *variable)
 {
     const char *text = getenv(variable);
     int64_t number;
@@ -51,8 +51,8 @@ static bool has_pmix_server(void)
 {
     static const char prefix[] = "PMIX_SERVER_URI";
     const char *folder = getenv("PMIX_SERVER_TMPDIR");
-    struct stat facts;
-    if (folder && stat(folder, &facts) != 0 && errno == ENOENT)
+    struct stat info;
+    if (folder && stat(folder, &info) != 0 && errno == ENOENT)
         return false;
     for (char **variable = environ; *variable; variable++)
         if (strncmp(*variable, prefix, strlen(prefix)) == 0)
@@ -64,21 +64,21 @@ static bool has_pmi_server(void)
 {
     const char *text = getenv("PMI_FD");
     int64_t descriptor;
-    struct stat facts;
+    struct stat info;
     if (getenv("PMI_PORT"))
         return true;
     return text && text_to_integer(text, &descriptor) && descriptor >= 0 &&
-           descriptor < sysconf(_SC_OPEN_MAX) && fstat((int)descriptor, &facts) == 0 &&
-           S_ISSOCK(facts.st_mode);
+           descriptor < sysconf(_SC_OPEN_MAX) && fstat((int)descriptor, &info) == 0 &&
+           S_ISSOCK(info.st_mode);
 }
 
 bool cli_is_first_process(void)
 {
-    if (known_rank >= 0)
-        return known_rank == 0;
-    if (is_above_zero("PMIX_RANK") && has_pmix_server())
+    if (rank_override >= 0)
+        return rank_override == 0;
+    if (is_positive("PMIX_RANK") && has_pmix_server())
         return false;
-    return !(is_above_zero("PMI_RANK") && has_pmi_server());
+    return !(is_positive("PMI_RANK") && has_pmi_server());
 }
 
 bool cli_prints(void)

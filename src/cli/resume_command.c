@@ -23,7 +23,7 @@ static bool split(const char *text, size_t size, struct launch *out)
 {
     out->count = 0;
     for (const char *at = text; at < text + size; at += strlen(at) + 1) {
-        if (out->count == LAUNCH_WORDS)
+        if (out->count == LAUNCH_WORDS_MAX)
             return false;
         launch_add(out, at);
     }
@@ -56,13 +56,13 @@ static void add_launcher_name(struct launch *launch, const char *word)
 
 /* True if the parent is mpirun and its command line ends with this process's command
  * line. */
-static bool ends_in(const struct launch *parent, const struct launch *own)
+static bool ends_with(const struct launch *parent, const struct launch *self)
 {
-    int before = parent->count - own->count;
-    for (int i = 0; i < own->count; i++)
-        if (before < 1 || strcmp(parent->words[before + i], own->words[i]) != 0)
+    int before = parent->count - self->count;
+    for (int i = 0; i < self->count; i++)
+        if (before < 1 || strcmp(parent->words[before + i], self->words[i]) != 0)
             return false;
-    return own->count > 0 && is_mpirun(parent->words[0]);
+    return self->count > 0 && is_mpirun(parent->words[0]);
 }
 
 static void add_srun(struct launch *launch, const char *tasks)
@@ -88,7 +88,7 @@ static void add_srun(struct launch *launch, const char *tasks)
 /* Adds --allow-run-as-root for Open MPI unless `words` contain it: the variables that
  * allow root may be unset in the shell where the command is pasted. MPICH needs no flag.
  */
-static void add_root(struct launch *launch, const struct launch *words)
+static void add_root_flag(struct launch *launch, const struct launch *words)
 {
     static const char *const allow = "--allow-run-as-root";
     for (int i = 0; i < words->count; i++)
@@ -99,68 +99,68 @@ static void add_root(struct launch *launch, const struct launch *words)
 }
 
 static void add_launcher(struct launch *launch, const struct launch *parent,
-                         const struct launch *own, const char *ranks_text, bool is_root)
+                         const struct launch *self, const char *ranks_text, bool is_root)
 {
-    bool several = strcmp(ranks_text, "1") != 0;
+    bool multiple = strcmp(ranks_text, "1") != 0;
     const char *tasks = getenv("SLURM_STEP_NUM_TASKS");
-    if (ends_in(parent, own)) {
+    if (ends_with(parent, self)) {
         add_launcher_name(launch, parent->words[0]);
         if (is_root)
-            add_root(launch, parent);
-        for (int i = 1; i < parent->count - own->count; i++)
+            add_root_flag(launch, parent);
+        for (int i = 1; i < parent->count - self->count; i++)
             launch_add(launch, parent->words[i]);
-    } else if (several && tasks && strcmp(tasks, ranks_text) == 0) {
+    } else if (multiple && tasks && strcmp(tasks, ranks_text) == 0) {
         add_srun(launch, tasks);
-    } else if (several) {
+    } else if (multiple) {
         launch_add(launch, launch_mpirun());
         if (is_root)
-            add_root(launch, launch);
+            add_root_flag(launch, launch);
         launch_add(launch, "-n");
         launch_add(launch, ranks_text);
     }
 }
 
 /* Adds the words of this process, with --resume and without --inject. */
-static void add_own(struct launch *launch, const struct launch *own)
+static void add_self(struct launch *launch, const struct launch *self)
 {
     static const char *const resume = "--resume", *const inject = "--inject";
-    bool resumes = false;
-    for (int i = 0; i < own->count; i++) {
-        const char *word = own->words[i];
+    bool has_resume = false;
+    for (int i = 0; i < self->count; i++) {
+        const char *word = self->words[i];
         if (strcmp(word, inject) == 0) {
             i++;
             continue;
         }
         if (strncmp(word, inject, strlen(inject)) == 0)
             continue;
-        if (strcmp(word, "--") == 0 && !resumes) {
+        if (strcmp(word, "--") == 0 && !has_resume) {
             launch_add(launch, resume);
-            resumes = true;
+            has_resume = true;
         }
-        resumes = resumes || strcmp(word, resume) == 0;
+        has_resume = has_resume || strcmp(word, resume) == 0;
         launch_add(launch, word);
     }
-    if (!resumes)
+    if (!has_resume)
         launch_add(launch, resume);
 }
 
-static bool was_resuming(const struct launch *own)
+static bool has_resume_option(const struct launch *self)
 {
-    for (int i = 0; i < own->count; i++)
-        if (strcmp(own->words[i], "--resume") == 0)
+    for (int i = 0; i < self->count; i++)
+        if (strcmp(self->words[i], "--resume") == 0)
             return true;
     return false;
 }
 
 /* A requeued batch script runs unchanged, so it must already contain --resume. */
-static void add_requeue(const struct launch *own, char *text, size_t size)
+static void add_requeue(const struct launch *self, char *text, size_t size)
 {
     const char *job = getenv("SLURM_JOB_ID"), *array = getenv("SLURM_ARRAY_JOB_ID");
     const char *task = getenv("SLURM_ARRAY_TASK_ID"), *kind = getenv("ENVIRONMENT");
     size_t used = strlen(text);
-    char id[3 * NUMBER], line[LAUNCH_TEXT];
+    char id[3 * NUMBER], line[LAUNCH_TEXT_SIZE];
     struct launch requeue = {.count = 0};
-    if (!job || !kind || strcmp(kind, "BATCH") != 0 || !was_resuming(own))
+    if (!job || !kind || strcmp(kind, "BATCH") != 0 || !has_resume_option(self))
         return;
     snprintf(id, sizeof id, "%s%s%s", array ? array : job, array && task ? "_" : "",
              array && task ? task : "");
@@ -169,7 +169,7 @@ static void add_requeue(const struct launch *own, char *text, size_t size)
 }
 
 /* True if launch_text has cut the line. */
-static bool is_cut(const char *line)
+static bool is_truncated(const char *line)
 {
     static const char more[] = " ...";
     size_t length = strlen(line), tail = strlen(more);
@@ -179,20 +179,20 @@ static bool is_cut(const char *line)
 const char *resume_command_text(const struct resume_command_words *words, int ranks,
                                 char *text, size_t size)
 {
-    struct launch own, parent, launch = {.count = 0};
-    char ranks_text[NUMBER], line[LAUNCH_TEXT];
+    struct launch self, parent, launch = {.count = 0};
+    char ranks_text[NUMBER], line[LAUNCH_TEXT_SIZE];
     snprintf(ranks_text, sizeof ranks_text, "%d", ranks);
-    bool whole = split(words->own, words->own_size, &own) && own.count > 0;
+    bool complete = split(words->self, words->self_size, &self) && self.count > 0;
     if (!split(words->parent, words->parent_size, &parent))
         parent.count = 0;
-    add_launcher(&launch, &parent, &own, ranks_text, words->is_root);
-    add_own(&launch, &own);
+    add_launcher(&launch, &parent, &self, ranks_text, words->is_root);
+    add_self(&launch, &self);
     launch_text(&launch, line);
-    if (!whole || launch.count == LAUNCH_WORDS || is_cut(line))
+    if (!complete || launch.count == LAUNCH_WORDS_MAX || is_truncated(line))
         snprintf(text, size, "the same command with --resume");
     else
         snprintf(text, size, "%s", line);
-    add_requeue(&own, text, size);
+    add_requeue(&self, text, size);
     return text;
 }
 
@@ -200,10 +200,10 @@ static size_t read_command_line(const char *path, char *text)
 {
     int file = open(path, O_RDONLY | O_CLOEXEC);
     size_t used = 0;
-    ssize_t got = 1;
-    while (file >= 0 && got > 0 && used < CMDLINE - 1) {
-        got = read(file, text + used, CMDLINE - 1 - used);
-        used += got > 0 ? (size_t)got : 0;
+    ssize_t received = 1;
+    while (file >= 0 && received > 0 && used < CMDLINE - 1) {
+        received = read(file, text + used, CMDLINE - 1 - used);
+        used += received > 0 ? (size_t)received : 0;
     }
     if (file >= 0)
         close(file);
@@ -212,13 +212,13 @@ static size_t read_command_line(const char *path, char *text)
 }
 
 /* Parent pid of a process; 0 if the process has ended. */
-static int parent_of(int pid)
+static int parent_pid(int pid)
 {
     char path[64], stat[512] = "";
     snprintf(path, sizeof path, "/proc/%d/stat", pid);
     FILE *file = fopen(path, "r");
-    size_t got = file ? fread(stat, 1, sizeof stat - 1, file) : 0;
-    stat[got] = '\0';
+    size_t received = file ? fread(stat, 1, sizeof stat - 1, file) : 0;
+    stat[received] = '\0';
     if (file)
         fclose(file);
     const char *name_end = strrchr(stat, ')');
@@ -240,17 +240,17 @@ static size_t read_launcher(char *text)
     int pid = (int)getppid();
     size_t size = read_process(pid, text);
     if (size > 0 && strcmp(path_base(text), proxy) == 0)
-        size = read_process(parent_of(pid), text);
+        size = read_process(parent_pid(pid), text);
     return size;
 }
 
 const char *resume_command_of_process(int ranks, char *text, size_t size)
 {
-    static char own[CMDLINE], parent[CMDLINE];
-    const struct resume_command_words words = {.own = own,
+    static char self[CMDLINE], parent[CMDLINE];
+    const struct resume_command_words words = {.self = self,
                                                .parent = parent,
-                                               .own_size =
-                                                   read_process((int)getpid(), own),
+                                               .self_size =
+                                                   read_process((int)getpid(), self),
                                                .parent_size = read_launcher(parent),
                                                .is_root = geteuid() == 0};
     return resume_command_text(&words, ranks, text, size);

@@ -15,8 +15,8 @@ const char *resume_command_of_process(int ranks, char *text, size_t size);
  * parent's command line may be empty. With is_root, Open MPI's mpirun gets
  * --allow-run-as-root. */
 struct resume_command_words {
-    const char *own, *parent;
-    size_t own_size, parent_size;
+    const char *self, *parent;
+    size_t self_size, parent_size;
     bool is_root;
 };
 const char *resume_command_text(const struct resume_command_words *words, int ranks,

@@ -24,13 +24,13 @@
 static void log_command(const char *label, const char *command, const char *first,
                         const char *second, const char *third, const char *fourth)
 {
-    char text[LAUNCH_TEXT];
+    char text[LAUNCH_TEXT_SIZE];
     struct launch launch = {.count = 0};
     launch_add_words(&launch, launch_self(), command, first, second, third, fourth, NULL);
     log_info("%s %s", label, launch_text(&launch, text));
 }
 
-static void suggest(const char *directory, const struct dataset *dataset)
+static void suggest_next_commands(const char *directory, const struct dataset *dataset)
 {
     log_command("next:", "inspect", directory, NULL, NULL, NULL);
     log_command("     ", "generate", directory, "-o", "music.mid", NULL);
@@ -40,17 +40,17 @@ static void suggest(const char *directory, const struct dataset *dataset)
 
 /* Runs the trainer. The watchdog is closed once all ranks know the status of the run.
  * Collective. */
-static enum status train_watched(struct comm *comm, struct trainer_request *request)
+static enum status train_with_watchdog(struct comm *comm, struct trainer_request *request)
 {
     char command[4096];
-    const struct watchdog_request wanted = {
+    const struct watchdog_request watchdog_request = {
         .hang_timeout = request->options->run.hang_timeout_seconds,
         .directory = request->options->run.dir,
         .interface = request->options->run.interface,
         .command = resume_command_of_process(comm_size(comm), command, sizeof command)};
     enum status status = train_check(comm, request);
     if (status == STATUS_OK)
-        status = watchdog_open(comm, &wanted, &request->watchdog);
+        status = watchdog_open(comm, &watchdog_request, &request->watchdog);
     if (status == STATUS_OK)
         status = comm_agree(comm, train(comm, request));
     watchdog_close(request->watchdog);
@@ -60,22 +60,22 @@ static enum status train_watched(struct comm *comm, struct trainer_request *requ
 /* Reading a pipe may block; a signal must then end the process immediately. */
 static bool is_regular(const char *path)
 {
-    struct stat facts;
-    return stat(path, &facts) == 0 && S_ISREG(facts.st_mode);
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISREG(info.st_mode);
 }
 
 /* True if the path lies in the folder or in an existing folder below it. */
-static bool lies_in(const char *path, const char *folder)
+static bool is_inside(const char *path, const char *folder)
 {
     char *parent = path_directory(path), *shown = parent ? realpath(parent, NULL) : NULL;
     char *full = realpath(folder, NULL);
     size_t length = full ? strlen(full) : 0;
-    bool lies = shown && full && strncmp(shown, full, length) == 0 &&
-                (shown[length] == '\0' || shown[length] == '/');
+    bool inside = shown && full && strncmp(shown, full, length) == 0 &&
+                  (shown[length] == '\0' || shown[length] == '/');
     free(parent);
     free(shown);
     free(full);
-    return lies;
+    return inside;
 }
 
 /* The trace must not replace the configuration, nor have the name of any file that the
@@ -91,7 +91,7 @@ static enum status check_trace(const char *trace, const char *config,
     char *target = NULL;
     status = path_follow_links(trace, &target);
     if (status == STATUS_OK && run_is_any_output_name(path_base(target)) &&
-        lies_in(target, directory))
+        is_inside(target, directory))
         status = status_fail(STATUS_MISUSE,
                              "--trace %s: the run in %s writes a file of this name; "
                              "choose another, for example --trace trace.json",
@@ -105,14 +105,14 @@ static enum status train_on_ranks(struct cli_request *settings,
 {
     struct comm *comm = NULL;
     const char *config = settings->positionals[0];
-    bool can_listen = is_regular(config);
+    bool config_is_file = is_regular(config);
     standard_streams_ignore_sigpipe();
-    if (can_listen)
+    if (config_is_file)
         train_install_handlers();
     enum status status = cli_open_with_settings(config, settings, &comm);
     if (status != STATUS_OK)
         return status;
-    if (!can_listen)
+    if (!config_is_file)
         train_install_handlers();
     inject_set_rank(comm_rank(comm));
     status =
@@ -120,7 +120,7 @@ static enum status train_on_ranks(struct cli_request *settings,
     if (status == STATUS_OK)
         status = inject_check_ranks(comm_size(comm)); /* the same on all ranks */
     if (status == STATUS_OK)
-        status = train_watched(comm, request);
+        status = train_with_watchdog(comm, request);
     comm_close(comm);
     return status;
 }
@@ -128,7 +128,7 @@ static enum status train_on_ranks(struct cli_request *settings,
 /* Prints "step N of DIRECTORY" for job scripts: the step of the newest checkpoint, 0 if
  * there is none. Does not use MPI; only the first process reads the configuration, which
  * may be a pipe. */
-static enum status print_position(struct cli_request *request)
+static enum status print_newest_step(struct cli_request *request)
 {
     if (!cli_prints())
         return STATUS_OK;
@@ -151,11 +151,11 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
          .help = "resume from the newest checkpoint in run.dir; start if there is none"},
         {.name = "--where",
          .flag = &where,
-         .help = "print the step of the newest checkpoint, and run.dir; do not train"},
+         .help = "print run.dir and the step of its newest checkpoint; do not train"},
         {.name = "--inject",
          .placeholder = "FAULT@RANK:STEP",
          .each = inject_add,
-         .help = "inject a fault, see below; may be given several times"},
+         .help = "inject a fault (see below); repeatable"},
         {.name = "--trace",
          .placeholder = "FILE",
          .text = &trace,
@@ -167,7 +167,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
     options_defaults(&options);
     static struct cli_request request;
     request = (struct cli_request){.arguments = arguments,
-                                   .takes_set = true,
+                                   .accepts_set = true,
                                    .options = &options,
                                    .positional_min = 1,
                                    .positional_max = 1};
@@ -177,18 +177,18 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
     if (status != STATUS_OK || request.help_shown)
         return status;
     if (where)
-        return print_position(&request);
-    struct trainer_request wanted = {.options = &options,
-                                     .resume = resume,
-                                     .samples = samples_write,
-                                     .trace = trace,
-                                     .suggest = suggest};
-    return train_on_ranks(&request, &wanted);
+        return print_newest_step(&request);
+    struct trainer_request trainer_request = {.options = &options,
+                                              .resume = resume,
+                                              .samples = samples_write_epoch,
+                                              .trace = trace,
+                                              .suggest = suggest_next_commands};
+    return train_on_ranks(&request, &trainer_request);
 }
 
 const struct cli_command command_train = {
     .name = "train",
-    .summary = "train a model on a dataset, alone or under mpirun or srun",
+    .summary = "train a model on a dataset, in one process or under mpirun or srun",
     .usage =
         "train CONFIG [--resume | --where] [--trace FILE] [--inject FAULT]... [--set "
         "SECTION.KEY=VALUE]...",

@@ -42,31 +42,33 @@ int generator_tempo(const struct primer *primer)
 
 /* Converts settings to the sampler's decoded seconds, in which a beat is half a second.
  */
-static enum status set_decoded_time(const struct primer *primer,
-                                    struct sampler_settings *settings)
+static enum status scale_to_decoded_time(const struct primer *primer,
+                                         struct sampler_settings *settings)
 {
-    double asked = settings->seconds, longest = SAMPLER_SECONDS_MAX * primer->stretch;
-    settings->seconds /= primer->stretch;
-    settings->max_silence /= primer->stretch;
-    if (asked <= SAMPLER_SECONDS_MAX && asked > longest)
+    double requested = settings->seconds,
+           longest = SAMPLER_SECONDS_MAX * primer->tempo_ratio;
+    settings->seconds /= primer->tempo_ratio;
+    settings->max_silence /= primer->tempo_ratio;
+    if (requested <= SAMPLER_SECONDS_MAX && requested > longest)
         return status_fail(STATUS_MISUSE,
-                           "%g seconds asked for (expected at most %g at the primer's "
-                           "tempo of %.0f beats a minute)",
-                           asked, longest, 6e7 / primer->tempo);
+                           "%g seconds requested (expected at most %g at the primer's "
+                           "tempo of %.0f beats per minute)",
+                           requested, longest, 6e7 / primer->tempo);
     return STATUS_OK;
 }
 
 /* Converts a decoded time of a piece that begins with the primer to real time. */
-static double time_with_primer(const struct primer *primer, double step_length,
-                               double time)
+static double real_time_with_primer(const struct primer *primer, double step_length,
+                                    double time)
 {
-    const double *begins = primer->step_seconds;
+    const double *step_seconds = primer->step_seconds;
     double step = time / step_length;
-    size_t whole = (size_t)step;
-    if (whole >= primer->steps)
-        return begins[primer->steps] +
-               (step - (double)primer->steps) * step_length * primer->stretch;
-    return begins[whole] + (step - (double)whole) * (begins[whole + 1] - begins[whole]);
+    size_t index = (size_t)step;
+    if (index >= primer->steps)
+        return step_seconds[primer->steps] +
+               (step - (double)primer->steps) * step_length * primer->tempo_ratio;
+    return step_seconds[index] +
+           (step - (double)index) * (step_seconds[index + 1] - step_seconds[index]);
 }
 
 static void apply_tempo(const struct encoding *encoding, const struct primer *primer,
@@ -76,10 +78,12 @@ static void apply_tempo(const struct encoding *encoding, const struct primer *pr
         struct note *note = &piece->items[i];
         double start = note->start, end = note->start + note->duration;
         note->start =
-            keep_primer ? time_with_primer(primer, encoding->seconds_per_grid_step, start)
-                        : start * primer->stretch;
-        end = keep_primer ? time_with_primer(primer, encoding->seconds_per_grid_step, end)
-                          : end * primer->stretch;
+            keep_primer
+                ? real_time_with_primer(primer, encoding->seconds_per_grid_step, start)
+                : start * primer->tempo_ratio;
+        end = keep_primer
+                  ? real_time_with_primer(primer, encoding->seconds_per_grid_step, end)
+                  : end * primer->tempo_ratio;
         note->duration = end - note->start;
     }
 }
@@ -90,11 +94,11 @@ enum status generator_run(const struct checkpoint *checkpoint,
                           struct notes *pieces)
 {
     if (count < 1 || count > GENERATOR_PIECES_MAX)
-        return status_fail(STATUS_MISUSE, "%d pieces asked for (expected 1 to %d)", count,
+        return status_fail(STATUS_MISUSE, "%d pieces requested (expected 1 to %d)", count,
                            (int)GENERATOR_PIECES_MAX);
-    struct sampler_settings asked = *settings;
+    struct sampler_settings decoded = *settings;
     bool has_tempo = primer && primer->step_seconds;
-    enum status status = has_tempo ? set_decoded_time(primer, &asked) : STATUS_OK;
+    enum status status = has_tempo ? scale_to_decoded_time(primer, &decoded) : STATUS_OK;
     struct model *model = NULL;
     if (status == STATUS_OK)
         status = checkpoint_model(checkpoint, &matmul_float32, 1, count, 1, &model);
@@ -104,14 +108,14 @@ enum status generator_run(const struct checkpoint *checkpoint,
                                         .primer = primer ? primer->tokens.items : NULL,
                                         .primer_count = primer ? primer->tokens.count : 0,
                                         .keep_primer = keep_primer};
-    status = sampler_run(model, checkpoint->encoding, &asked, &batch, pieces);
+    status = sampler_run(model, checkpoint->encoding, &decoded, &batch, pieces);
     for (int i = 0; has_tempo && status == STATUS_OK && i < count; i++)
         apply_tempo(checkpoint->encoding, primer, keep_primer, &pieces[i]);
     model_free(model);
     return status;
 }
 
-static enum status make_folder(const char *path)
+static enum status create_parent_directory(const char *path)
 {
     char *directory = path_directory(path);
     enum status status = directory
@@ -126,14 +130,14 @@ enum status generator_write(const char *path, const struct notes *notes, int tem
     struct file_output output;
     enum status status = file_check_output(path, &output); /* before creating folders */
     if (status == STATUS_OK)
-        status = make_folder(path);
+        status = create_parent_directory(path);
     return status == STATUS_OK ? midi_write(path, notes, ENCODING_TICKS_PER_BEAT, tempo)
                                : status;
 }
 
-enum status generator_write_own(const char *path, const struct notes *notes, int tempo)
+enum status generator_write_nofollow(const char *path, const struct notes *notes, int tempo)
 {
-    enum status status = make_folder(path);
+    enum status status = create_parent_directory(path);
     return status == STATUS_OK
                ? midi_write_nofollow(path, notes, ENCODING_TICKS_PER_BEAT, tempo)
                : status;

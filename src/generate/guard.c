@@ -2,14 +2,14 @@
  * Accepting a token costs one comparison per period; no search is needed. */
 #include "guard.h"
 
-static const double slack = 1e-9; /* sums of steps are not exact in seconds */
+static const double time_epsilon = 1e-9; /* sums of steps are not exact in seconds */
 
 void guard_accept(struct guard *guard, const struct encoding *encoding, token value,
                   double seconds)
 {
     for (uint64_t period = 1; period <= GUARD_PERIOD; period++) {
-        uint64_t before = (guard->count - period) % GUARD_PERIOD;
-        if (period <= guard->count && guard->recent[before] == value) {
+        uint64_t slot = (guard->count - period) % GUARD_PERIOD;
+        if (period <= guard->count && guard->recent[slot] == value) {
             guard->repeated[period]++;
         } else {
             guard->repeated[period] = 0;
@@ -19,20 +19,21 @@ void guard_accept(struct guard *guard, const struct encoding *encoding, token va
     guard->recent[guard->count % GUARD_PERIOD] = value;
     guard->count++;
     if (encoding->token_sounds(encoding, value)) {
-        guard->sounding = guard->count;
-        guard->sounding_seconds = seconds;
+        guard->last_sound = guard->count;
+        guard->last_sound_seconds = seconds;
     }
 }
 
 static bool is_cycling(const struct guard *guard, uint64_t period, double seconds)
 {
-    bool often = guard->repeated[period] >= period * (GUARD_REPEATS - 1);
-    bool sounds = guard->sounding && guard->sounding + period > guard->count;
-    bool long_enough = seconds - guard->repeated_since[period] >= GUARD_SECONDS - slack;
-    return often && sounds && long_enough;
+    bool repeats_enough = guard->repeated[period] >= period * (GUARD_REPEATS - 1);
+    bool has_sound = guard->last_sound && guard->last_sound + period > guard->count;
+    bool long_enough =
+        seconds - guard->repeated_since[period] >= GUARD_SECONDS - time_epsilon;
+    return repeats_enough && has_sound && long_enough;
 }
 
-static void forbid_time(const struct encoding *encoding, bool *allowed)
+static void forbid_time_advance(const struct encoding *encoding, bool *allowed)
 {
     for (size_t value = 0; value < encoding->vocabulary; value++)
         if (encoding->token_seconds(encoding, (token)value) > 0)
@@ -47,6 +48,6 @@ void guard_restrict(const struct guard *guard, const struct encoding *encoding,
         if (value < encoding->vocabulary && is_cycling(guard, period, seconds))
             allowed[value] = false;
     }
-    if (seconds - guard->sounding_seconds >= max_silence - slack)
-        forbid_time(encoding, allowed);
+    if (seconds - guard->last_sound_seconds >= max_silence - time_epsilon)
+        forbid_time_advance(encoding, allowed);
 }

@@ -7,8 +7,8 @@
 
 struct guard {                  /* a plain value; zero-initialise */
     uint64_t count;             /* tokens accepted */
-    uint64_t sounding;          /* `count` just after the last sound; 0: none yet */
-    double sounding_seconds;    /* its time; 0: none yet */
+    uint64_t last_sound;        /* `count` just after the last NOTE_ON or KEY; 0: none */
+    double last_sound_seconds;  /* its time; 0: none yet */
     token recent[GUARD_PERIOD]; /* token n at n % GUARD_PERIOD */
     /* For each period p: number of latest consecutive tokens that equal the token p
      * earlier. */

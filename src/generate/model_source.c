@@ -2,7 +2,7 @@
  * its states. */
 #include "sampler.h"
 
-static const real *next_of_model(void *context, const token *inputs)
+static const real *model_next(void *context, const token *inputs)
 {
     struct model *model = context;
     const token *const microbatches[] = {inputs};
@@ -14,6 +14,6 @@ enum status sampler_run(struct model *model, const struct encoding *encoding,
                         const struct sampler_settings *settings,
                         const struct sampler_batch *batch, struct notes *pieces)
 {
-    struct sampler_source source = {.next = next_of_model, .context = model};
+    struct sampler_source source = {.next = model_next, .context = model};
     return sampler_run_source(&source, encoding, settings, batch, pieces);
 }

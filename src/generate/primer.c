@@ -8,12 +8,12 @@
 #include "data/piece.h"
 
 /* Times closer than this count as equal: sums of 10 ms steps are not exact. */
-static const double SAME_TIME = 1e-6;
+static const double TIME_TOLERANCE = 1e-6;
 
 /* The number of tokens before `seconds` (0: all). Sets the primer's time and the number
  * of steps that they cover. */
-static size_t tokens_before(const struct encoding *encoding, double seconds,
-                            struct primer *primer)
+static size_t count_tokens_before(const struct encoding *encoding, double seconds,
+                                  struct primer *primer)
 {
     size_t count = 0;
     for (; count < primer->tokens.count; count++) {
@@ -21,8 +21,8 @@ static size_t tokens_before(const struct encoding *encoding, double seconds,
         double next = primer->seconds + length;
         if (length > 0 && primer->step_seconds)
             next = primer->step_seconds[primer->steps + 1];
-        if (seconds > 0 &&
-            (primer->seconds >= seconds - SAME_TIME || next > seconds + SAME_TIME))
+        if (seconds > 0 && (primer->seconds >= seconds - TIME_TOLERANCE ||
+                            next > seconds + TIME_TOLERANCE))
             break;
         primer->seconds = next;
         primer->steps += length > 0;
@@ -67,10 +67,10 @@ static enum status time_steps(const struct encoding *encoding,
     return STATUS_OK;
 }
 
-/* Cuts the tokens of the entire file at `seconds`; finds the tempo there. */
-static enum status cut_primer(const struct encoding *encoding,
-                              const struct midi_file *midi, double seconds,
-                              struct primer *primer)
+/* Truncates the tokens of the entire file at `seconds`; finds the tempo there. */
+static enum status truncate_primer(const struct encoding *encoding,
+                                   const struct midi_file *midi, double seconds,
+                                   struct primer *primer)
 {
     double first = 0, length = 0;
     enum status status = STATUS_OK;
@@ -80,12 +80,12 @@ static enum status cut_primer(const struct encoding *encoding,
         status = time_steps(encoding, midi, first, length, primer);
     if (status != STATUS_OK)
         return status;
-    primer->tokens.count = tokens_before(encoding, seconds, primer);
+    primer->tokens.count = count_tokens_before(encoding, seconds, primer);
     primer->tempo = ENCODING_TEMPO;
     if (!encoding->find_grid_steps)
         return STATUS_OK;
     struct midi_time end = midi_time_at(midi, first + (double)primer->steps * length);
-    primer->stretch = end.seconds_per_tick * length / encoding->seconds_per_grid_step;
+    primer->tempo_ratio = end.seconds_per_tick * length / encoding->seconds_per_grid_step;
     if (end.tempo > 0)
         primer->tempo = end.tempo;
     return STATUS_OK;
@@ -97,8 +97,8 @@ static enum status read_file(const struct checkpoint *checkpoint, const char *pa
     static const struct midi_limits no_limits = {0};
     uint8_t *bytes = NULL;
     size_t size = 0;
-    uint64_t most = (uint64_t)checkpoint->options.data.max_bytes;
-    enum status status = file_read_input(path, most, &bytes, &size);
+    uint64_t max_bytes = (uint64_t)checkpoint->options.data.max_bytes;
+    enum status status = file_read_input(path, max_bytes, &bytes, &size);
     if (status != STATUS_OK)
         return status;
     struct midi_file midi = {0};
@@ -107,7 +107,7 @@ static enum status read_file(const struct checkpoint *checkpoint, const char *pa
     if (status == STATUS_OK)
         status = encode_file(checkpoint, path, &midi, &primer->tokens);
     if (status == STATUS_OK)
-        status = cut_primer(checkpoint->encoding, &midi, seconds, primer);
+        status = truncate_primer(checkpoint->encoding, &midi, seconds, primer);
     if (midi.outcome == MIDI_REPAIRED)
         memcpy(primer->repairs, midi.reason, sizeof primer->repairs);
     midi_free(&midi);

@@ -18,14 +18,14 @@ struct primer {
     size_t steps; /* pianoroll: steps covered by the tokens */
     double *step_seconds; /* pianoroll: [steps + 1], start of each step and end of the
                              last; NULL for tokens whose steps are seconds */
-    double stretch;       /* pianoroll: real seconds per decoded second in the rest */
+    double tempo_ratio;   /* pianoroll: real seconds per decoded second in the rest */
 };
 
 /* Reads a MIDI file with the settings of the checkpoint's dataset (see piece.h), but
  * without limits on its length or number of notes, and keeps its first `seconds` (0: all
- * of it), counted from the first note. A note that sounds at the cut keeps sounding, so
- * that the model determines its end. STATUS_FAILED if the file can't be read as MIDI or
- * has no note in that time.
+ * of it), counted from the first note. A note that still sounds at the end of the primer
+ * is not ended there: the model determines its end. STATUS_FAILED if the file can't be
+ * read as MIDI or has no note in that time.
  *
  * The pianoroll's steps are fractions of a beat. Within the primer, their duration
  * follows the file's tempo map; the continuation keeps the tempo of the primer's last

@@ -13,7 +13,7 @@
 #include "base/phase.h"
 #include "base/rng.h"
 
-static const double slack = 1e-9; /* sums of steps are not exact in seconds */
+static const double time_epsilon = 1e-9; /* sums of steps are not exact in seconds */
 
 struct row {
     struct grammar grammar;
@@ -40,11 +40,11 @@ struct sampler {
 static enum status check_settings(const struct sampler_settings *settings, int count)
 {
     if (count < 1)
-        return status_fail(STATUS_MISUSE, "%d pieces asked for (expected 1 or more)",
+        return status_fail(STATUS_MISUSE, "%d pieces requested (expected 1 or more)",
                            count);
     if (!(settings->seconds > 0 && settings->seconds <= SAMPLER_SECONDS_MAX))
         return status_fail(STATUS_MISUSE,
-                           "%g seconds asked for (expected more than 0, at most %d)",
+                           "%g seconds requested (expected more than 0, at most %d)",
                            settings->seconds, SAMPLER_SECONDS_MAX);
     if (!(settings->temperature >= 0 && isfinite(settings->temperature)))
         return status_fail(STATUS_MISUSE, "temperature %g (expected 0 or more)",
@@ -113,7 +113,7 @@ static void accept(const struct sampler *sampler, struct row *row, token value)
 
 /* ---- the primer ---- */
 
-static const real *step_all(struct sampler *sampler, token value)
+static const real *feed_all(struct sampler *sampler, token value)
 {
     for (size_t i = 0; i < sampler->count; i++)
         sampler->inputs[i] = value;
@@ -126,9 +126,9 @@ static const real *feed_primer(struct sampler *sampler)
     const token *primer = sampler->batch->primer;
     struct row *first = &sampler->rows[0];
     sampler->encoding->grammar_start(sampler->encoding, &first->grammar);
-    const real *logits = step_all(sampler, sampler->encoding->end);
+    const real *logits = feed_all(sampler, sampler->encoding->end);
     for (size_t i = 0; i < sampler->batch->primer_count; i++) {
-        logits = step_all(sampler, primer[i]);
+        logits = feed_all(sampler, primer[i]);
         accept(sampler, first, primer[i]);
     }
     for (size_t i = 1; i < sampler->count; i++) {
@@ -194,7 +194,7 @@ static enum status extend(struct sampler *sampler, size_t index, uint64_t positi
     if (status != STATUS_OK)
         return status;
     accept(sampler, row, value);
-    row->finished = row->grammar.seconds >= sampler->end - slack;
+    row->finished = row->grammar.seconds >= sampler->end - time_epsilon;
     sampler->inputs[index] = row->finished ? sampler->encoding->end : value;
     return STATUS_OK;
 }
@@ -217,8 +217,8 @@ static enum status extend_all(struct sampler *sampler, const real *logits)
             unfinished -= sampler->rows[i].finished;
         }
     }
-    if (sampler->settings->cut)
-        *sampler->settings->cut = (int)unfinished;
+    if (sampler->settings->truncated_count)
+        *sampler->settings->truncated_count = (int)unfinished;
     return STATUS_OK;
 }
 

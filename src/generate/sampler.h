@@ -4,7 +4,7 @@
  * the primer uses the random number (seed, RNG_SAMPLE, i, n). Every sequence is well
  * formed according to the encoding's grammar. A piece continues to its full length: END
  * is not drawn, the last token is the one that advances time to the end or past it, and
- * notes that still sound are cut exactly there.
+ * notes that still sound are truncated exactly there.
  *
  * Sampling terminates for any model. The grammar limits the number of tokens at one
  * instant (performance: 384, pianoroll: 89), and a piece ends, with all its notes, after
@@ -45,9 +45,9 @@ struct sampler_settings {
      * Both treat the primer and the piece as one, and do not apply where they would leave
      * no token. */
     bool guard;
-    double max_silence; /* seconds, > 0 */
-    int *cut; /* if not NULL, receives the number of pieces that reached the token limit
-                 before their time was up */
+    double max_silence;   /* seconds, > 0 */
+    int *truncated_count; /* if not NULL, receives the number of pieces that reached the
+                             token limit before their time was up */
 };
 enum {
     GUARD_PERIOD = 64,

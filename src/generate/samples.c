@@ -18,7 +18,7 @@ static size_t stem_length(const char *path)
 
 static bool is_numbered(const struct samples_request *request)
 {
-    return request->count > 1 || request->number_one;
+    return request->count > 1 || request->always_number;
 }
 
 char *samples_path(const struct samples_request *request, int number)
@@ -37,7 +37,7 @@ static enum status write_piece(const struct samples_request *request, int number
     char *path = samples_path(request, number);
     if (!path)
         return status_fail(STATUS_FAILED, "%s: out of memory", request->path);
-    enum status status = is_numbered(request) ? generator_write_own(path, piece, tempo)
+    enum status status = is_numbered(request) ? generator_write_nofollow(path, piece, tempo)
                                               : generator_write(path, piece, tempo);
     if (status == STATUS_OK && report)
         report(path, piece);
@@ -45,11 +45,11 @@ static enum status write_piece(const struct samples_request *request, int number
     return status;
 }
 
-static void warn_of_cut(int cut, int count)
+static void warn_truncated(int truncated, int count)
 {
-    if (cut > 0)
-        log_warn("%d of %d pieces end early, with far more notes than music has", cut,
-                 count);
+    if (truncated > 0)
+        log_warn("%d of %d pieces end early, at the token limit: implausibly many notes",
+                 truncated, count);
 }
 
 enum status samples_generate(const struct checkpoint *checkpoint,
@@ -57,8 +57,8 @@ enum status samples_generate(const struct checkpoint *checkpoint,
                              struct samples_pieces *pieces)
 {
     struct sampler_settings settings = request->settings;
-    int cut = 0;
-    settings.cut = &cut;
+    int truncated = 0;
+    settings.truncated_count = &truncated;
     *pieces = (struct samples_pieces){.tempo = generator_tempo(request->primer),
                                       .count = request->count};
     pieces->list = calloc((size_t)request->count, sizeof *pieces->list);
@@ -67,21 +67,21 @@ enum status samples_generate(const struct checkpoint *checkpoint,
     enum status status =
         generator_run(checkpoint, &settings, request->primer, request->keep_primer,
                       request->count, pieces->list);
-    warn_of_cut(cut, request->count);
+    warn_truncated(truncated, request->count);
     return status;
 }
 
-enum status samples_save(const struct samples_request *request,
-                         const struct samples_pieces *pieces, samples_report *report,
-                         struct samples_totals *made)
+enum status samples_write_files(const struct samples_request *request,
+                                const struct samples_pieces *pieces,
+                                samples_report *report, struct samples_totals *totals)
 {
     enum status status = STATUS_OK;
-    *made = (struct samples_totals){0};
+    *totals = (struct samples_totals){0};
     for (int i = 0; i < pieces->count && status == STATUS_OK; i++) {
         const struct notes *piece = &pieces->list[i];
         status = write_piece(request, i + 1, piece, pieces->tempo, report);
-        made->notes += piece->count;
-        made->seconds += notes_duration(piece);
+        totals->notes += piece->count;
+        totals->seconds += notes_duration(piece);
     }
     return status;
 }
@@ -154,17 +154,17 @@ enum status samples_receive(const uint8_t *bytes, size_t size, int count,
 
 /* ---- after each epoch ---- */
 
-static void log_samples(const char *path, int count, const struct samples_totals *made)
+static void log_samples(const char *path, int count, const struct samples_totals *totals)
 {
     char last[32] = "";
     if (count > 1)
         snprintf(last, sizeof last, " to -%d.mid", count);
     log_info("%s %.*s-1.mid%s: %zu notes in %.0f s", count == 1 ? "sample" : "samples",
-             (int)stem_length(path), path, last, made->notes, made->seconds);
+             (int)stem_length(path), path, last, totals->notes, totals->seconds);
 }
 
-enum status samples_write(const struct checkpoint *checkpoint, const char *directory,
-                          void *context)
+enum status samples_write_epoch(const struct checkpoint *checkpoint,
+                                const char *directory, void *context)
 {
     (void)context;
     const struct options *options = &checkpoint->options;
@@ -172,27 +172,27 @@ enum status samples_write(const struct checkpoint *checkpoint, const char *direc
         return STATUS_OK;
     char *path =
         path_format("%s/epoch-%04lld.mid", directory, (long long)checkpoint->state.epoch);
-    char *shown = path_format("%s/samples/epoch-%04lld.mid", options->run.dir,
-                              (long long)checkpoint->state.epoch);
-    enum status status = path && shown
+    char *logged_path = path_format("%s/samples/epoch-%04lld.mid", options->run.dir,
+                                    (long long)checkpoint->state.epoch);
+    enum status status = path && logged_path
                              ? STATUS_OK
                              : status_fail(STATUS_FAILED, "%s: out of memory", directory);
     const struct samples_request request = {
         .settings = generator_settings(options),
         .count = (int)options->run.samples,
         .path = path,
-        .number_one = true,
+        .always_number = true,
     };
     struct samples_pieces pieces = {0};
-    struct samples_totals made;
+    struct samples_totals totals;
     if (status == STATUS_OK)
         status = samples_generate(checkpoint, &request, &pieces);
     if (status == STATUS_OK)
-        status = samples_save(&request, &pieces, NULL, &made);
+        status = samples_write_files(&request, &pieces, NULL, &totals);
     samples_free(&pieces);
     if (status == STATUS_OK)
-        log_samples(shown, request.count, &made);
+        log_samples(logged_path, request.count, &totals);
     free(path);
-    free(shown);
+    free(logged_path);
     return status;
 }

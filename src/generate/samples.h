@@ -19,7 +19,7 @@ struct samples_request {
     int count;
     const char
         *path; /* single piece: as given; several: "a/b.mid" gives "a/b-2.mid" etc. */
-    bool number_one; /* a single piece is numbered "-1" too */
+    bool always_number; /* a single piece is numbered "-1" too */
 };
 
 /* The path of piece `number` (from 1); the caller frees it. */
@@ -48,11 +48,11 @@ void samples_free(struct samples_pieces *pieces);
 /* Called for every file written, with its piece. */
 typedef void samples_report(const char *path, const struct notes *piece);
 
-/* Writes the pieces to files; only path, count and number_one of the request are used.
+/* Writes the pieces to files; only path, count and always_number of the request are used.
  * `report` may be NULL. */
-enum status samples_save(const struct samples_request *request,
-                         const struct samples_pieces *pieces, samples_report *report,
-                         struct samples_totals *made);
+enum status samples_write_files(const struct samples_request *request,
+                                const struct samples_pieces *pieces,
+                                samples_report *report, struct samples_totals *totals);
 
 /* Sends pieces to another process of the same program, and receives them. STATUS_FAILED
  * unless the bytes contain exactly `count` pieces; values are not validated. Free with
@@ -65,7 +65,7 @@ enum status samples_receive(const uint8_t *bytes, size_t size, int count,
  * settings of [sample], "DIRECTORY/epoch-0001-1.mid" ..., and logs their names relative
  * to run.dir. The seed is the same in each epoch, so that epochs can be compared.
  * `context` is unused. */
-enum status samples_write(const struct checkpoint *checkpoint, const char *directory,
-                          void *context);
+enum status samples_write_epoch(const struct checkpoint *checkpoint,
+                                const char *directory, void *context);
 
 #endif
