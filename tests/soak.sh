@@ -107,7 +107,7 @@ while [ $kills -lt "$kill_count" ]; do
         (on $ranks train run.conf --resume --set run.dir=runs/killed "${faults[@]}" \
             --set run.checkpoint_minutes=0.0005) >log.txt 2>&1 &
         job=$!
-        case $kind in rank | all) strike "$kind" $job $ranks ;; esac
+        case $kind in rank | all) kill_ranks "$kind" $job $ranks ;; esac
         { wait $job; } 2>/dev/null
         code=$?
         starts=$((starts + 1))

@@ -127,7 +127,7 @@ add_block() {
     [ "$expected" = 0 ] || echo 'code=0; ('
     case $4 in
     sh) cat "$2" ;;
-    console) typed "$2" "$3" ;;
+    console) console_commands "$2" "$3" ;;
     python) printf '"$python" - <<"END_OF_BLOCK"\n%s\nEND_OF_BLOCK\n' "$(cat "$2")" ;;
     esac
     [ "$expected" = 0 ] || echo ') || code=$?; ((code == expected)) || exit $((code ? code : 99))'
