@@ -70,7 +70,7 @@ if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
     mkdir closed
     setpriv --reuid 65534 --regid 65534 --clear-groups ./program preprocess typo.conf \
         -o closed/x/data >stdout 2>stderr
-    grep -q 'closed/x: can.t make the directory: Permission denied' stderr || {
+    grep -q 'closed/x: can.t create the directory: Permission denied' stderr || {
         report_failure "a folder that can't be created"
         cat stderr
     }

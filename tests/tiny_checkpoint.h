@@ -82,7 +82,8 @@ static inline enum status tiny_checkpoint(struct checkpoint *checkpoint, int enc
     *checkpoint = (struct checkpoint){.state = {.epoch = TINY_EPOCHS, .step = 20},
                                       .provenance = {.ranks = 1}};
     tiny_options(&checkpoint->options, encoding, seed);
-    enum status status = encoding_from_options(&checkpoint->options, &checkpoint->encoding);
+    enum status status =
+        encoding_from_options(&checkpoint->options, &checkpoint->encoding);
     if (status != STATUS_OK)
         return status;
     checkpoint->shape =

@@ -135,7 +135,8 @@ enum status generator_write(const char *path, const struct notes *notes, int tem
                                : status;
 }
 
-enum status generator_write_nofollow(const char *path, const struct notes *notes, int tempo)
+enum status generator_write_nofollow(const char *path, const struct notes *notes,
+                                     int tempo)
 {
     enum status status = create_parent_directory(path);
     return status == STATUS_OK

@@ -43,6 +43,7 @@ int generator_tempo(const struct primer *primer);
 enum status generator_write(const char *path, const struct notes *notes, int tempo);
 
 /* The same for a numbered path chosen by the program: see file_write_nofollow. */
-enum status generator_write_nofollow(const char *path, const struct notes *notes, int tempo);
+enum status generator_write_nofollow(const char *path, const struct notes *notes,
+                                     int tempo);
 
 #endif

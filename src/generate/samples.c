@@ -37,8 +37,9 @@ static enum status write_piece(const struct samples_request *request, int number
     char *path = samples_path(request, number);
     if (!path)
         return status_fail(STATUS_FAILED, "%s: out of memory", request->path);
-    enum status status = is_numbered(request) ? generator_write_nofollow(path, piece, tempo)
-                                              : generator_write(path, piece, tempo);
+    enum status status = is_numbered(request)
+                             ? generator_write_nofollow(path, piece, tempo)
+                             : generator_write(path, piece, tempo);
     if (status == STATUS_OK && report)
         report(path, piece);
     free(path);

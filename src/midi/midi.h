@@ -231,6 +231,6 @@ enum status midi_write(const char *path, const struct notes *notes, int ticks_pe
 
 /* The same at a path chosen by the program; see file_write_nofollow. */
 enum status midi_write_nofollow(const char *path, const struct notes *notes,
-                           int ticks_per_beat, int tempo);
+                                int ticks_per_beat, int tempo);
 
 #endif

@@ -283,7 +283,7 @@ static void read_shards(const struct dataset *dataset)
                              true);
             shard_free(&shard);
             check(dataset_visit_shard(dataset, i, (enum split)split, check_tokens,
-                                     (void *)(uintptr_t)dataset));
+                                      (void *)(uintptr_t)dataset));
         }
 }
 

@@ -174,7 +174,7 @@ reports_root_cause "hang of the only rank" 0 "hangs: no progress for [0-9]+ s in
 
 "$mpirun" -n 3 "$example" 1 >log.txt 2>&1 && fail "abort: exit code 0"
 [ "$(grep -c 'root cause' log.txt)" = 1 ] &&
-    grep -q "root cause: rank 1 (.*) ended the run: can.t continue$" log.txt ||
+    grep -q "root cause: rank 1 (.*) ended the run: aborted on purpose$" log.txt ||
     { cat log.txt >&2; fail "no root cause of an abort"; }
 echo "ok: abort"
 
