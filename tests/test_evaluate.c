@@ -315,7 +315,7 @@ static size_t text_of(const struct dataset *dataset, enum split split, token *te
     return length;
 }
 
-/* p(b|a) by scanning; a < 0: p(b). */
+/* p(b), by scanning. */
 static double naive_unigram(const token *text, size_t length, size_t vocabulary, token b)
 {
     size_t count = 1;
@@ -324,6 +324,7 @@ static double naive_unigram(const token *text, size_t length, size_t vocabulary,
     return (double)count / ((double)(length - 1) + (double)vocabulary);
 }
 
+/* p(b|a), by scanning. */
 static double naive_bigram(const token *text, size_t length, size_t vocabulary, token a,
                            token b)
 {

@@ -40,7 +40,7 @@ static enum status create_corpus(struct corpus *corpus)
     char folder[] = "/tmp/tutti-bench-XXXXXX";
     struct composer *composer = NULL;
     if (!mkdtemp(folder))
-        return status_fail_errno("%s: can't be made", folder);
+        return status_fail_errno("%s: can't create the directory", folder);
     char *path = path_join(folder, "piece.mid");
     enum status status =
         path ? composer_create(&composer) : status_fail(STATUS_FAILED, "out of memory");

@@ -179,7 +179,7 @@ static enum status count_checkpoints(const char *directory, size_t *count)
 static enum status fail_obstacle(const char *directory, const char *found)
 {
     bool marked;
-    char id[RUN_CLAIM_ID];
+    char id[RUN_ID_SIZE];
     enum status status = run_claim_peek(directory, &marked, id);
     if (status != STATUS_OK || marked)
         return status;
@@ -244,7 +244,7 @@ enum status run_fail_has_checkpoints(const char *directory)
 enum status run_check(const char *directory, enum run_start start)
 {
     bool marked = false;
-    char id[RUN_CLAIM_ID] = "";
+    char id[RUN_ID_SIZE] = "";
     enum status status = check_top(directory);
     if (status == STATUS_OK)
         status = check_folder(directory, "checkpoints", RUN_CHECKPOINTS);

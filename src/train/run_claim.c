@@ -21,7 +21,7 @@ static const char header[] = "tutti run 1\n";
 
 struct run_claim {
     char *path, *text; /* of the marker */
-    char id[RUN_CLAIM_ID];
+    char id[RUN_ID_SIZE];
     bool unsaved; /* `text` has lines that the file lacks */
 };
 
@@ -62,15 +62,15 @@ static enum status read_marker(const char *path, char **text)
 }
 
 /* The id in the marker's text; "" if there is none. */
-static void copy_id(const char *text, char id[RUN_CLAIM_ID])
+static void copy_id(const char *text, char id[RUN_ID_SIZE])
 {
     static const char key[] = "\nid ";
     const char *line = strstr(text, key);
     const char *value = line ? line + strlen(key) : "";
-    snprintf(id, RUN_CLAIM_ID, "%.*s", (int)strcspn(value, "\n"), value);
+    snprintf(id, RUN_ID_SIZE, "%.*s", (int)strcspn(value, "\n"), value);
 }
 
-enum status run_claim_peek(const char *directory, bool *marked, char id[RUN_CLAIM_ID])
+enum status run_claim_peek(const char *directory, bool *marked, char id[RUN_ID_SIZE])
 {
     char *text, *path = path_join(directory, RUN_MARKER);
     enum status status = read_marker(path, &text);
@@ -144,7 +144,7 @@ const char *run_claim_id(const struct run_claim *claim)
 /* An unreadable marker does not prove that the folder is another run's. */
 enum status run_claim_verify(const struct run_claim *claim)
 {
-    char *text, id[RUN_CLAIM_ID] = "";
+    char *text, id[RUN_ID_SIZE] = "";
     if (read_marker(claim->path, &text) == STATUS_OK && text)
         copy_id(text, id);
     free(text);

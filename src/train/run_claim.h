@@ -24,13 +24,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "run_names.h"
 #include "base/status.h"
-
-enum { RUN_CLAIM_ID = 32 };
 
 /* Finds out whether the directory, which need not exist, has a marker, and the id in it
  * ("" if there is none). STATUS_MISUSE: a marker of another version. */
-enum status run_claim_peek(const char *directory, bool *marked, char id[RUN_CLAIM_ID]);
+enum status run_claim_peek(const char *directory, bool *marked, char id[RUN_ID_SIZE]);
 
 /* Creates an empty marker if there is none. To be called after run_check. */
 enum status run_claim_mark(const char *directory);

@@ -13,12 +13,10 @@
 #include "state.h"
 #include "base/status.h"
 
-enum { RUN_ID = 17 };
-
 struct run_entry {
     char name[CHECKPOINT_NAME];
     int64_t step, epoch, epoch_step; /* -1: unreadable */
-    char run_id[RUN_ID];             /* id of the run that wrote it; "": unknown */
+    char run_id[RUN_ID_SIZE];        /* id of the run that wrote it; "": unknown */
 };
 
 struct run_listing {           /* free with run_listing_free */

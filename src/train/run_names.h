@@ -13,7 +13,10 @@
 /* The file that marks a folder as a run's. */
 #define RUN_MARKER "tutti-run.txt"
 
-enum { CHECKPOINT_NAME = 40 }; /* of a checkpoint's file, with the null byte */
+enum {
+    CHECKPOINT_NAME = 40, /* of a checkpoint's file, with the null byte */
+    RUN_ID_SIZE = 32      /* of a run's id, in its marker and its checkpoints; the same */
+};
 
 enum run_folder { RUN_TOP, RUN_CHECKPOINTS, RUN_SAMPLES };
 

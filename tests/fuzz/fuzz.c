@@ -159,7 +159,7 @@ const char *fuzz_folder(void)
     const char *parent = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : getenv("TMPDIR");
     snprintf(folder, sizeof folder, "%.40s/tutti-fuzz-XXXXXX", parent ? parent : "/tmp");
     if (!mkdtemp(folder))
-        fuzz_fail("%s: can't make this folder", folder);
+        fuzz_fail("%s: can't create this folder", folder);
     folder_owner = getpid();
     atexit(remove_folder);
     return folder;
