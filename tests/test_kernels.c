@@ -503,6 +503,7 @@ static void run_cells(const struct kernels *k, float out[8 * H * 4 + V])
     fill(dc, H, 14, 1);
     fill(dh_next, H, 19, 1);
     struct cell_step lstm = {.hidden = H,
+                             .units = H,
                              .gates = gates,
                              .bias = bias,
                              .c_prev = c_prev,
@@ -524,6 +525,7 @@ static void run_cells(const struct kernels *k, float out[8 * H * 4 + V])
     fill(gates, 3 * H, 15, 3);
     fill(u, 3 * H, 16, 3);
     struct cell_step gru = {.hidden = H,
+                            .units = H,
                             .gates = gates,
                             .gates_hh = u,
                             .bias = bias,

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/rng.h"
+#include "kernels/kernels.h"
 #include "kernels/matmul.h"
 
 struct shape {
@@ -55,10 +56,11 @@ static void plan(struct matrices *m, const struct matmul_backend *backend)
 {
     int n = m->shape.n, k = m->shape.k;
     size_t inputs = (size_t)n + (size_t)k;
-    size_t weights = (size_t)n * largest((size_t)n, (size_t)k);
-    matmul_weights_plan(backend, n, k, false, &m->arena, &m->forward);
-    matmul_weights_plan(backend, k, n, true, &m->arena, &m->backward);
-    m->workspace = matmul_workspace_plan(backend, rows_of(m), inputs, weights, &m->arena);
+    const struct matmul_layout forward = {n, k, false, 1, 0},
+                               backward = {k, n, true, 1, 0};
+    matmul_weights_plan(backend, &forward, &m->arena, &m->forward);
+    matmul_weights_plan(backend, &backward, &m->arena, &m->backward);
+    m->workspace = matmul_workspace_plan(backend, rows_of(m), inputs, 1, &m->arena);
 }
 
 static struct matrices matrices_create(struct shape shape,
@@ -273,7 +275,7 @@ static void openblas_agrees_within_rounding(void **state)
 {
     (void)state;
     const struct matmul_backend *openblas;
-    assert_int_equal(matmul_backend_select(BACKEND_OPENBLAS, 1, &openblas), STATUS_OK);
+    assert_int_equal(matmul_backend_select(BACKEND_OPENBLAS, &openblas), STATUS_OK);
     check(openblas);
 }
 
@@ -361,14 +363,18 @@ static void transposed_weights_are_packed_to_the_same_panels(void **state)
     struct matmul_weights plain, transposed;
     struct arena arena = {0};
     for (int pass = 0; pass < 2; pass++) {
-        matmul_weights_plan(&matmul_float32, N, K, false, &arena, &plain);
-        matmul_weights_plan(&matmul_float32, N, K, true, &arena, &transposed);
+        const struct matmul_layout layout = {N, K, false, 1, 0},
+                                   flipped = {N, K, true, 1, 0};
+        matmul_weights_plan(&matmul_float32, &layout, &arena, &plain);
+        matmul_weights_plan(&matmul_float32, &flipped, &arena, &transposed);
         if (pass == 0)
             assert_true(arena_allocate(&arena));
     }
     matmul_weights_pack(&plain, w);
     matmul_weights_pack(&transposed, w_transposed);
-    assert_memory_equal(plain.panels, transposed.panels, arena.size / 2);
+    assert_int_equal(plain.panel_count, (N + NR - 1) / NR);
+    assert_memory_equal(plain.panels, transposed.panels,
+                        (size_t)plain.panel_count * K * NR * sizeof(float));
     arena_free(&arena);
     free(w);
 }

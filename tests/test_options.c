@@ -45,7 +45,7 @@
     X(train.early_stop_patience, 0, 1000000)                                             \
     X(train.bucket, 1, INT32_MAX)                                                        \
     X(train.max_steps, 0, INT64_MAX)                                                     \
-    X(train.threads, 1, 1024)                                                            \
+    X(train.threads, 0, 1024)                                                            \
     X(run.checkpoint_every, 1, 1000000)                                                  \
     X(run.keep_checkpoints, 1, 1000000)                                                  \
     X(run.samples, 0, 1000)                                                              \
@@ -553,8 +553,6 @@ static void checks_constraints_between_settings(void **state)
     refused("[data]\nmin_notes=9\nmax_notes=8", "data.max_notes = 8");
     refused("[run]\ndir =", "run.dir is empty");
     refused("[train]\nprecision=bfloat16\nmatmul=openblas", "train.matmul = packed");
-    refused("[train]\nthreads=2\nmatmul=packed",
-            "only train.matmul = openblas uses more than one");
     struct options fine = read_text("[data]\nsplit = .333333 .333333 .333333\n"
                                     "[train]\nbatch=6\nmicrobatches=6");
     assert_int_equal(options_check(&fine), STATUS_OK);
@@ -634,8 +632,7 @@ static void ignores_settings_that_may_change(void **state)
                                         "train.seed",
                                         "train.reduce",
                                         "train.matmul",
-                                        "train.precision",
-                                        "train.threads"};
+                                        "train.precision"};
     struct options before = read_text(""), now = read_text("");
     options_defaults(&now);
 #define X(member, count) now.member = (now.member + 1) % count;

@@ -106,13 +106,6 @@ enum status options_check(const struct options *options)
                         "data.min_notes = %" PRId64 " is above data.max_notes = %" PRId64
                         ": every file would be skipped; set data.min_notes = 1",
                         options->data.min_notes, options->data.max_notes);
-    if (status == STATUS_OK && options->train.threads > 1 &&
-        options->train.matmul != MATMUL_OPENBLAS)
-        status = status_fail(STATUS_MISUSE,
-                             "train.threads = %" PRId64
-                             ", but only train.matmul = openblas uses more than one: set "
-                             "it, or start more ranks",
-                             options->train.threads);
     if (status == STATUS_OK && options->train.precision == PRECISION_BFLOAT16 &&
         options->train.matmul != MATMUL_PACKED)
         status = status_fail(STATUS_MISUSE,

@@ -87,7 +87,7 @@ struct options {
         int precision;          /* enum option_precision */
         int64_t bucket;         /* elements per allreduce; does not affect the result */
         int64_t max_steps;      /* 0: no limit */
-        int64_t threads;        /* OpenBLAS threads of a rank */
+        int64_t threads;        /* per rank; 0: team_threads */
         bool allow_mixed_cores; /* permits ranks with different numerics */
     } train;
     struct {

@@ -145,8 +145,8 @@ const struct option_row option_rows[] = {
      MAY_CHANGE, .help = "gradient elements per allreduce; does not affect the result"},
     {AT(train, max_steps), INTEGER(0, INT64_MAX), .unit = "steps", .default_value = "0",
      MAY_CHANGE, .help = "maximum number of steps; the cosine schedule ends there; 0: no limit"},
-    {AT(train, threads), INTEGER(1, 1024), .default_value = "1",
-     .help = "OpenBLAS threads per rank; more than 1 requires matmul = openblas"},
+    {AT(train, threads), INTEGER(0, 1024), .default_value = "0", MAY_CHANGE,
+     .help = "threads per rank; 0: OMP_NUM_THREADS, or else Slurm's --cpus-per-task, or else 1"},
     {AT(train, allow_mixed_cores), BOOLEAN, .default_value = "no", MAY_CHANGE,
      .help = "permission for ranks whose processors give different bits"},
 

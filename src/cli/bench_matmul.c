@@ -30,11 +30,15 @@ static void plan(struct matrices *a, const struct matmul_backend *backend)
     a->y = arena_array(arena, batched_rows(a) * n, sizeof *a->y);
     a->from = arena_array(arena, rows, sizeof *a->from);
     a->to = arena_array(arena, rows, sizeof *a->to);
-    matmul_weights_plan(backend, a->n, a->k, false, arena, &a->packed);
-    matmul_weights_plan(backend, a->k, a->n, true, arena, &a->transposed);
-    matmul_weights_plan(backend->recurrent, a->n, a->k, false, arena, &a->forward_hh);
-    matmul_weights_plan(backend->recurrent, a->k, a->n, true, arena, &a->backward_hh);
-    a->workspace = matmul_workspace_plan(backend, a->m, k, n * k, arena);
+    const struct matmul_layout packed = {a->n, a->k, false, 1, 0},
+                               transposed = {a->k, a->n, true, 1, 0},
+                               forward_hh = {a->n, a->k, false, 1, 1},
+                               backward_hh = {a->k, a->n, true, 1, 1};
+    matmul_weights_plan(backend, &packed, arena, &a->packed);
+    matmul_weights_plan(backend, &transposed, arena, &a->transposed);
+    matmul_weights_plan(backend->recurrent, &forward_hh, arena, &a->forward_hh);
+    matmul_weights_plan(backend->recurrent, &backward_hh, arena, &a->backward_hh);
+    a->workspace = matmul_workspace_plan(backend, a->m, k, 1, arena);
 }
 
 static enum status create_matrices(struct matrices *a,

@@ -90,9 +90,10 @@ enum status demo_corpus_write(const char *folder, const char *split_path, int64_
 {
     struct corpus_writer writer = {.folder = folder, .seed = seed};
     *out = (struct demo_corpus){.pieces = pieces};
-    enum status status = mkdir(folder, 0777) == 0
-                             ? STATUS_OK
-                             : status_fail_errno("%s: can't create the directory", folder);
+    enum status status =
+        mkdir(folder, 0777) == 0
+            ? STATUS_OK
+            : status_fail_errno("%s: can't create the directory", folder);
     if (!status)
         status = write_corpus(&writer, split_path, out);
     notes_free(&writer.piece.notes);

@@ -4,10 +4,11 @@
 #include <stdlib.h>
 
 #include "doctor.h"
+#include "base/team.h"
 
 static int threads(const struct doctor *doctor)
 {
-    return (int)doctor->options.train.threads;
+    return team_threads(doctor->options.train.threads);
 }
 
 static bool is_subset(const cpu_set_t *inner, const cpu_set_t *outer)

@@ -110,7 +110,8 @@ static void write_probe_files(struct doctor *doctor, const struct probe_paths *p
     enum status status = STATUS_OK;
     if (mkdir(paths->directory, 0777) != 0) {
         doctor->directory_errno = errno;
-        status = status_fail_errno("%s: can't create a directory there", doctor->directory);
+        status =
+            status_fail_errno("%s: can't create a directory there", doctor->directory);
     }
     double start = clock_seconds();
     if (status == STATUS_OK)

@@ -88,8 +88,7 @@ void doctor_collect_host(struct doctor *doctor)
     report->cpu_quota = cores < CPU_COUNT(&report->cores) ? cores : 0;
     const struct matmul_backend *openblas;
     if (doctor_uses_openblas(doctor) &&
-        matmul_backend_select(BACKEND_OPENBLAS, (int)doctor->options.train.threads,
-                              &openblas) == STATUS_OK)
+        matmul_backend_select(BACKEND_OPENBLAS, &openblas) == STATUS_OK)
         snprintf(report->openblas_core, sizeof report->openblas_core, "%s",
                  openblas->numerics());
     snprintf(report->kernels, sizeof report->kernels, "%s", kernels()->name);

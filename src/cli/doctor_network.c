@@ -203,7 +203,8 @@ static double measure_copy_rate(float *from, float *to)
 /* Memory for probe_speed: two halves of COPIED floats, and packed weights. */
 static float *plan_speed(struct arena *arena, struct matmul_weights *packed)
 {
-    matmul_weights_plan(&matmul_float32, OUTPUTS, INPUTS, false, arena, packed);
+    const struct matmul_layout layout = {OUTPUTS, INPUTS, false, 1, 1};
+    matmul_weights_plan(&matmul_float32, &layout, arena, packed);
     return arena_array(arena, 2 * (size_t)COPIED, sizeof(float));
 }
 

@@ -9,6 +9,7 @@
 #include "cli.h"
 #include "evaluate_results.h"
 #include "base/sandbox.h"
+#include "base/team.h"
 #include "comm/microbatches.h"
 #include "train/checkpoint_path.h"
 
@@ -90,12 +91,12 @@ static enum status create_model(const struct evaluate_results *results, struct c
     int microbatches = (int)options->train.microbatches;
     int local_microbatches =
         microbatches_of_rank(microbatches, comm_rank(comm), comm_size(comm)).count;
-    const struct matmul_backend *backend;
-    enum status status = model_matmul_backend(options, &backend);
-    if (status == STATUS_OK)
-        status = checkpoint_model(checkpoint, backend, local_microbatches, window.rows,
-                                  window.steps, model);
-    return status;
+    struct model_plan plan = {.microbatches = local_microbatches,
+                              .rows = window.rows,
+                              .steps = window.steps,
+                              .threads = team_threads(0)};
+    enum status status = model_matmul_backend(options, &plan.backend);
+    return status == STATUS_OK ? checkpoint_model(checkpoint, &plan, model) : status;
 }
 
 /* Baselines are computed from the counts of the checkpoint's training split, whichever

@@ -8,6 +8,7 @@
 #include "exact_sum.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -139,11 +140,15 @@ static size_t find_rejected(const struct exact_sum *sum, size_t first,
     return SIZE_MAX;
 }
 
+/* From any thread. */
 static void count_rejected(struct exact_sum *sum, int64_t rejected, size_t index)
 {
-    *rejected_of(sum) += rejected;
-    if (index < sum->first_rejected)
-        sum->first_rejected = index;
+    size_t lowest = __atomic_load_n(&sum->first_rejected, __ATOMIC_RELAXED);
+    __atomic_fetch_add(rejected_of(sum), rejected, __ATOMIC_RELAXED);
+    while (index < lowest &&
+           !__atomic_compare_exchange_n(&sum->first_rejected, &lowest, index, false,
+                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        ;
 }
 
 void exact_sum_add_block(struct exact_sum *sum, enum exact_mode mode,
@@ -164,7 +169,8 @@ void exact_sum_add_block(struct exact_sum *sum, enum exact_mode mode,
                        find_rejected(sum, block->first + r * block->ld,
                                      block->values + r * block->ld_values,
                                      (size_t)block->width));
-    *rejected_of(sum) += rejected;
+    if (rejected)
+        count_rejected(sum, rejected, SIZE_MAX);
 }
 
 void exact_sum_add(struct exact_sum *sum, size_t first, const float *values, size_t n)

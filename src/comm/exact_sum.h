@@ -55,7 +55,8 @@ struct exact_block {
 };
 
 /* sum[first + r * ld + j] += values[r * ld_values + j], or := with EXACT_OVERWRITE, for
- * r < rows and j < width. Not collective. */
+ * r < rows and j < width. Threads may add to different elements at the same time. Not
+ * collective. */
 void exact_sum_add_block(struct exact_sum *sum, enum exact_mode mode,
                          const struct exact_block *block);
 

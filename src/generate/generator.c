@@ -100,8 +100,10 @@ enum status generator_run(const struct checkpoint *checkpoint,
     bool has_tempo = primer && primer->step_seconds;
     enum status status = has_tempo ? scale_to_decoded_time(primer, &decoded) : STATUS_OK;
     struct model *model = NULL;
+    const struct model_plan plan = {
+        .microbatches = 1, .rows = count, .steps = 1, .backend = &matmul_float32};
     if (status == STATUS_OK)
-        status = checkpoint_model(checkpoint, &matmul_float32, 1, count, 1, &model);
+        status = checkpoint_model(checkpoint, &plan, &model);
     if (status != STATUS_OK)
         return status;
     const struct sampler_batch batch = {.count = count,

@@ -21,14 +21,14 @@ static inline simd16 tanh_backward(simd16 y, simd16 dy)
 static void lstm_forward(const struct cell_step *step)
 {
     enum { GATE_G = 2 };
-    const int hidden = step->hidden;
+    const int hidden = step->hidden, units = step->units;
     const struct dropout_mask dropout = step->dropout;
     const real *bias = step->bias, *c_prev = step->c_prev;
     real *gates = step->gates, *c_next = step->c_next, *tanh_c = step->tanh_c,
          *h_next = step->h_next, *h = step->h;
     for (int q = 0; q < 4; q++)
-        for (int j = 0; j < hidden; j += VECTOR) {
-            int at = q * hidden + j, n = hidden - j;
+        for (int j = 0; j < units; j += VECTOR) {
+            int at = q * hidden + j, n = units - j;
             simd16 a =
                 simd16_add(load_partial(gates + at, n), load_partial(bias + at, n));
             store_partial(gates + at, q == GATE_G ? simd16_tanh(a) : simd16_sigmoid(a),
@@ -36,8 +36,8 @@ static void lstm_forward(const struct cell_step *step)
         }
     const real *gate_i = gates, *gate_f = gate_i + hidden, *gate_g = gate_f + hidden,
                *gate_o = gate_g + hidden;
-    for (int j = 0; j < hidden; j += VECTOR) {
-        int n = hidden - j;
+    for (int j = 0; j < units; j += VECTOR) {
+        int n = units - j;
         simd16 i_g =
             simd16_multiply(load_partial(gate_i + j, n), load_partial(gate_g + j, n));
         simd16 c =
@@ -53,13 +53,13 @@ static void lstm_forward(const struct cell_step *step)
 
 static void lstm_backward(const struct cell_step *step)
 {
-    const int hidden = step->hidden;
+    const int hidden = step->hidden, units = step->units;
     const struct dropout_mask dropout = step->dropout;
     const real *c_prev = step->c_prev, *tanh_c = step->tanh_c, *dh = step->dh,
                *dh_next = step->dh_next;
     real *gates = step->gates, *dc = step->dc;
-    for (int j = 0; j < hidden; j += VECTOR) {
-        int n = hidden - j;
+    for (int j = 0; j < units; j += VECTOR) {
+        int n = units - j;
         real *gate_i = gates + j, *gate_f = gate_i + hidden, *gate_g = gate_f + hidden,
              *gate_o = gate_g + hidden;
         simd16 i = load_partial(gate_i, n), f = load_partial(gate_f, n),
@@ -82,21 +82,23 @@ static void lstm_backward(const struct cell_step *step)
 
 static void gru_forward(const struct cell_step *step)
 {
-    const int hidden = step->hidden;
+    const int hidden = step->hidden, units = step->units;
     const struct dropout_mask dropout = step->dropout;
     const real *bias_ih = step->bias, *u = step->gates_hh, *h_prev = step->h_prev;
     real *x = step->gates, *h_next = step->h_next, *h = step->h;
-    for (int j = 0; j < 2 * hidden; j += VECTOR) {
-        int n = 2 * hidden - j;
-        simd16 a = simd16_add(load_partial(x + j, n), load_partial(bias_ih + j, n));
-        store_partial(x + j, simd16_sigmoid(simd16_add(a, load_partial(u + j, n))), n);
-    }
+    for (int q = 0; q < 2; q++)
+        for (int j = 0; j < units; j += VECTOR) {
+            int at = q * hidden + j, n = units - j;
+            simd16 a = simd16_add(load_partial(x + at, n), load_partial(bias_ih + at, n));
+            a = simd16_sigmoid(simd16_add(a, load_partial(u + at, n)));
+            store_partial(x + at, a, n);
+        }
     const real *gate_r = x, *gate_z = gate_r + hidden;
     real *gate_n = x + 2 * hidden;
     bias_ih += 2 * hidden;
     u += 2 * hidden;
-    for (int j = 0; j < hidden; j += VECTOR) {
-        int n = hidden - j;
+    for (int j = 0; j < units; j += VECTOR) {
+        int n = units - j;
         simd16 c = simd16_add(load_partial(gate_n + j, n), load_partial(bias_ih + j, n));
         c = simd16_tanh(
             simd16_fma(load_partial(gate_r + j, n), load_partial(u + j, n), c));
@@ -110,12 +112,12 @@ static void gru_forward(const struct cell_step *step)
 
 static void gru_backward(const struct cell_step *step)
 {
-    const int hidden = step->hidden;
+    const int hidden = step->hidden, units = step->units;
     const struct dropout_mask dropout = step->dropout;
     const real *h_prev = step->h_prev, *dh = step->dh;
     real *x = step->gates, *u = step->gates_hh, *dh_next = step->dh_next;
-    for (int j = 0; j < hidden; j += VECTOR) {
-        int n = hidden - j, gate_z = hidden + j, gate_n = 2 * hidden + j;
+    for (int j = 0; j < units; j += VECTOR) {
+        int n = units - j, gate_z = hidden + j, gate_n = 2 * hidden + j;
         simd16 r = load_partial(x + j, n), z = load_partial(x + gate_z, n),
                c = load_partial(x + gate_n, n);
         simd16 dout = dropout_partial(load_partial(dh + j, n), &dropout, j, n);

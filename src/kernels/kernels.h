@@ -81,11 +81,12 @@ struct dropout_mask {
 };
 
 /* One row of the batch at one time step of a cell, H = hidden, G = 4H (LSTM) or 3H (GRU).
- * Members that the cell does not use may be NULL: gates_hh and h_prev for the LSTM;
+ * Only `units` of the H units are computed; each pointer is to the first of them, within
+ * rows of H or G elements. Members that the cell does not use may be NULL: gates_hh and h_prev for the LSTM;
  * c_prev, tanh_c, c_next and dc for the GRU. Forward does not use the members for
  * backward, and vice versa. */
 struct cell_step {
-    int hidden;
+    int hidden, units;
     /* [G]: W_ih x, for the LSTM plus W_hh h_prev. Forward overwrites it with the
      * activations, backward with the gradient. */
     real *gates;

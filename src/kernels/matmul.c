@@ -1,7 +1,9 @@
 /* matmul: selection, dispatch, and the parts that all backends share. */
 #include "matmul_internal.h"
 
-enum status matmul_backend_select(enum matmul_backend_kind kind, int threads,
+#include "base/team.h"
+
+enum status matmul_backend_select(enum matmul_backend_kind kind,
                                   const struct matmul_backend **out)
 {
     static const struct matmul_backend *const backends[] = {
@@ -9,17 +11,16 @@ enum status matmul_backend_select(enum matmul_backend_kind kind, int threads,
         [BACKEND_BFLOAT16] = &matmul_bfloat16,
         [BACKEND_OPENBLAS] = &matmul_openblas};
     *out = backends[kind];
-    return kind == BACKEND_OPENBLAS ? openblas_load(threads) : STATUS_OK;
+    return kind == BACKEND_OPENBLAS ? openblas_load() : STATUS_OK;
 }
 
 /* ---- weights ---- */
 
-void matmul_weights_plan(const struct matmul_backend *backend, int n, int k,
-                         bool transposed, struct arena *arena,
+void matmul_weights_plan(const struct matmul_backend *backend,
+                         const struct matmul_layout *layout, struct arena *arena,
                          struct matmul_weights *weights)
 {
-    *weights = (struct matmul_weights){
-        .backend = backend, .n = n, .k = k, .transposed = transposed};
+    *weights = (struct matmul_weights){.backend = backend, .layout = *layout};
     backend->plan_weights(weights, arena);
 }
 
@@ -27,8 +28,9 @@ void matmul_weights_pack(struct matmul_weights *weights, const real *w)
 {
     if (!weights->backend)
         return;
-    weights->w = w;
-    weights->backend->pack(weights);
+    if (team_thread() == 0)
+        weights->w = w;
+    weights->backend->pack(weights, w);
 }
 
 void matmul(const struct matmul_weights *w, int rows, const real *const *x,
@@ -47,10 +49,10 @@ void matmul_batched(const struct matmul_weights *w, struct matmul_batch batch,
 
 struct matmul_workspace *matmul_workspace_plan(const struct matmul_backend *backend,
                                                struct matmul_batch batch, size_t inputs,
-                                               size_t weights, struct arena *arena)
+                                               int threads, struct arena *arena)
 {
     struct matmul_workspace planned = {
-        .backend = backend, .batch = batch, .inputs = inputs, .weights = weights};
+        .backend = backend, .batch = batch, .inputs = inputs, .threads = threads};
     struct matmul_workspace *workspace = arena_array(arena, 1, sizeof *workspace);
     backend->plan_workspace(&planned, arena);
     if (workspace)

@@ -70,7 +70,7 @@ struct matmul_backend {
     void (*plan_weights)(struct matmul_weights *weights, struct arena *arena);
     void (*plan_workspace)(struct matmul_workspace *workspace, struct arena *arena);
     /* `matmul` is NULL for OpenBLAS. */
-    void (*pack)(struct matmul_weights *weights);
+    void (*pack)(struct matmul_weights *weights, const real *w);
     void (*matmul)(const struct matmul_weights *w, int rows, const real *const *x,
                    real *const *y, enum matmul_output output, bool reversed);
     void (*matmul_batched)(const struct matmul_weights *w, struct matmul_batch batch,
@@ -85,58 +85,80 @@ struct matmul_backend {
 extern const struct matmul_backend matmul_float32, matmul_bfloat16;
 
 /* OpenBLAS computes the batched matmuls and the gradients; its recurrent backend is
- * float32. The first call loads the library; `threads` is the number of threads per
- * matmul, the same on every rank. The other kinds use only the calling thread.
- * STATUS_FAILED if OpenBLAS can't be loaded. */
+ * float32. The first call loads the library, which then computes on the calling threads
+ * only. STATUS_FAILED if OpenBLAS can't be loaded. */
 enum matmul_backend_kind { BACKEND_FLOAT32, BACKEND_BFLOAT16, BACKEND_OPENBLAS };
-enum status matmul_backend_select(enum matmul_backend_kind kind, int threads,
+enum status matmul_backend_select(enum matmul_backend_kind kind,
                                   const struct matmul_backend **out);
 
 /* ---- weights ---- */
 
-struct matmul_weights {
-    const struct matmul_backend *backend;
-    int n, k;
+/* The operand of a matmul, and how a team of threads (base/team.h) shares it out. */
+struct matmul_layout {
+    int n, k;        /* at least 1 */
     bool transposed; /* w is [k][n]: the operand is its transpose */
-    const real *w;   /* as last packed; borrowed */
-    void *panels;    /* float32, bfloat16: ceil(n / NR) panels, 64-byte aligned */
-    /* bfloat16: */
-    int x_block_rows;            /* number of rows rounded at a time */
-    void *rounded_x;             /* rounded rows of the current matmul */
-    struct bf16_pair *rounded_w; /* rounded rows of W, to be transposed */
+    int threads;     /* of the team that uses the weights */
+    /* 0: for matmul_batched, where each thread computes all outputs of some rows. Else for
+     * matmul, where each thread computes some outputs of all rows: the outputs are
+     * `segments` segments of n / segments, and a thread owns the same range of each of
+     * them, team_share_of(n / segments, VECTOR). */
+    int segments;
 };
 
-/* Plans the packed copy of a matrix [n][k]: W itself, or with `transposed` the transpose
- * of W [k][n]; n and k are at least 1. Sets *weights; call it twice (base/arena.h). One
- * thread at a time may use the weights. */
-void matmul_weights_plan(const struct matmul_backend *backend, int n, int k,
-                         bool transposed, struct arena *arena,
+/* Outputs [first, first + width) of the operand, width <= NR. */
+struct matmul_panel {
+    int first, width;
+};
+
+struct matmul_weights {
+    const struct matmul_backend *backend;
+    struct matmul_layout layout;
+    const real *w; /* as last packed; borrowed */
+    /* float32, bfloat16: */
+    int panel_count;
+    struct matmul_panel *panel_list; /* [panel_count], thread by thread */
+    int *
+        panel_ends; /* [threads], with segments: end of each thread's panels in the list */
+    void *panels;   /* packed, 64-byte aligned */
+    /* bfloat16: */
+    int x_block_rows;            /* number of rows rounded at a time */
+    void *rounded_x;             /* [threads]: rounded rows of the current matmul */
+    struct bf16_pair *rounded_w; /* [threads]: rounded rows of W, to be transposed */
+};
+
+/* Plans the packed copy of a matrix. Sets *weights; call it twice (base/arena.h). */
+void matmul_weights_plan(const struct matmul_backend *backend,
+                         const struct matmul_layout *layout, struct arena *arena,
                          struct matmul_weights *weights);
+
+/* The functions below are called by all threads of the team of layout->threads threads,
+ * or outside of a team if that is 1. Each computes its share and returns without waiting
+ * for the others, except where noted. */
 
 /* Packs W; must be called before the first matmul and after every change of W, which is
  * borrowed. Does nothing for zero-initialised weights that were not planned. */
 void matmul_weights_pack(struct matmul_weights *weights, const real *w);
 
 /* y[i][0..n) := beta y[i] + W x[i][0..k) for i < rows; the rows need not be contiguous.
- * Not for OpenBLAS. `reversed` traverses the panels from last to first, with the same
+ * For weights with segments; not for OpenBLAS. `reversed` traverses the panels from last to first, with the same
  * bits: a caller that alternates finds the most recently used panels still in cache. */
 void matmul(const struct matmul_weights *w, int rows, const real *const *x,
             real *const *y, enum matmul_output output, bool reversed);
 
-/* y[M][N] := beta y + x[M][K] W^T. `output` is MATMUL_OVERWRITE or MATMUL_ACCUMULATE;
+/* y[M][N] := beta y + x[M][K] W^T, for weights without segments. `output` is MATMUL_OVERWRITE or MATMUL_ACCUMULATE;
  * nontemporal stores are used where they help. */
 void matmul_batched(const struct matmul_weights *w, struct matmul_batch batch,
                     const real *x, real *y, enum matmul_output output);
 
 /* ---- gradients ---- */
 
-/* Plans the workspace for gradients of M rows, with one or two matrices per call:
- * `inputs` is the maximum total number of their inputs, `weights` the maximum number of
- * elements of one matrix. Call it twice (base/arena.h): NULL while the arena measures,
- * then the workspace, which lies in the arena. One thread at a time may use it. */
+/* Plans the workspace for gradients of M rows, with one or two matrices per call, on a
+ * team of `threads` threads: `inputs` is the maximum total number of inputs of the
+ * matrices. Call it twice (base/arena.h): NULL while the arena measures, then the
+ * workspace, which lies in the arena. */
 struct matmul_workspace *matmul_workspace_plan(const struct matmul_backend *backend,
                                                struct matmul_batch batch, size_t inputs,
-                                               size_t weights, struct arena *arena);
+                                               int threads, struct arena *arena);
 
 /* A block of a gradient: element (r, j) is values[r * ld_values + j], r < rows, j <
  * width, and belongs to element first + r * ld + j of the flat block of weights. */
@@ -148,9 +170,10 @@ struct gradient_block {
 };
 
 struct gradient_sink {
-    /* Called with every block of every microbatch. Each element receives its microbatches
-     * in ascending order; no other order is guaranteed. The values of a block are in
-     * cache, and are overwritten after the call. */
+    /* Called with every block of every microbatch, by any thread of the team. Each
+     * element receives its microbatches in ascending order, from one thread; no other
+     * order is guaranteed. The values of a block are in cache, and are overwritten after
+     * the call. */
     void (*write)(void *context, int microbatch, const struct gradient_block *block);
     void *context;
 };
@@ -165,8 +188,8 @@ struct gradient_input {
 enum { GRADIENT_INPUTS = 2 };
 
 /* For each microbatch dW := dy^T x of the `count` inputs, and db := the sums of the
- * columns of dy [M][N], in blocks that together cover every element once. db starts at
- * element `bias_offset`; NO_BIAS: there is no bias. */
+ * columns of dy [M][N], in blocks that together cover every element once. Waits for all
+ * threads at its end. db starts at element `bias_offset`; NO_BIAS: there is no bias. */
 #define NO_BIAS ((size_t)-1)
 void matmul_gradient(struct matmul_workspace *workspace, int n, const real *dy,
                      const struct gradient_input *inputs, int count, size_t bias_offset,

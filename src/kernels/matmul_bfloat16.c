@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "tiling.h"
+#include "base/team.h"
 
 enum {
     BLOCK_PAIRS = KB16 / 2,   /* per block of inputs */
@@ -54,15 +55,33 @@ static int x_block_rows(int k)
     return rows > MR16 ? rows / MR16 * MR16 : MR16;
 }
 
+/* Per thread. */
+static size_t rounded_x_elements(const struct matmul_weights *weights)
+{
+    return (size_t)weights->x_block_rows * ldx_of(weights->layout.k);
+}
+
+static size_t rounded_w_pairs(int k)
+{
+    return BLOCK_PAIRS * padded(k) / 2;
+}
+
+static bfloat16 *thread_rounded_x(const struct matmul_weights *weights)
+{
+    return (bfloat16 *)weights->rounded_x +
+           (size_t)team_thread() * rounded_x_elements(weights);
+}
+
 static void plan_weights(struct matmul_weights *weights, struct arena *arena)
 {
-    int k = weights->k;
+    int k = weights->layout.k;
+    size_t threads = (size_t)weights->layout.threads;
     packed_plan_weights(weights, arena);
     weights->x_block_rows = x_block_rows(k);
     weights->rounded_x =
-        arena_array(arena, (size_t)weights->x_block_rows * ldx_of(k), sizeof(bfloat16));
+        arena_array(arena, threads * rounded_x_elements(weights), sizeof(bfloat16));
     weights->rounded_w =
-        arena_array(arena, BLOCK_PAIRS * padded(k) / 2, sizeof *weights->rounded_w);
+        arena_array(arena, threads * rounded_w_pairs(k), sizeof *weights->rounded_w);
 }
 
 /* panel[l][j] := the pair (w[j][2l], w[j][2l + 1]): BLOCK_PAIRS rows of W are rounded,
@@ -70,16 +89,18 @@ static void plan_weights(struct matmul_weights *weights, struct arena *arena)
 static void pack_rows(const struct matmul_weights *weights, const real *w, int width,
                       void *panel)
 {
-    size_t pairs = padded(weights->k) / 2, k = (size_t)weights->k;
+    size_t k = (size_t)weights->layout.k, pairs = padded(weights->layout.k) / 2;
+    struct bf16_pair *rounded =
+        weights->rounded_w + (size_t)team_thread() * rounded_w_pairs(weights->layout.k);
     for (int first = 0; first < width; first += BLOCK_PAIRS) {
         int rows = min(BLOCK_PAIRS, width - first);
         for (size_t i = 0; i < (size_t)rows; i++)
             kernels_bf16()->round_bf16(k, w + ((size_t)first + i) * k,
-                                       (bfloat16 *)(weights->rounded_w + i * pairs));
+                                       (bfloat16 *)(rounded + i * pairs));
         for (size_t l = 0; l < pairs; l += BLOCK_PAIRS)
-            kernels_bf16()->transpose_pairs(
-                rows, BLOCK_PAIRS, weights->rounded_w + l, pairs,
-                (struct bf16_pair *)panel + l * NR + first, NR);
+            kernels_bf16()->transpose_pairs(rows, BLOCK_PAIRS, rounded + l, pairs,
+                                            (struct bf16_pair *)panel + l * NR + first,
+                                            NR);
     }
 }
 
@@ -87,12 +108,12 @@ static void pack_rows(const struct matmul_weights *weights, const real *w, int w
 static void pack_columns(const struct matmul_weights *weights, const real *w, int width,
                          void *panel)
 {
-    size_t n = (size_t)weights->n;
+    size_t n = (size_t)weights->layout.n;
     struct bf16_pair *row = panel;
-    for (int l = 0; l < weights->k; l += 2, row += NR) {
+    for (int l = 0; l < weights->layout.k; l += 2, row += NR) {
         const real *even = w + (size_t)l * n;
-        kernels_bf16()->round_bf16_pairs((size_t)width, even,
-                                         l + 1 < weights->k ? even + n : zeros, row);
+        kernels_bf16()->round_bf16_pairs(
+            (size_t)width, even, l + 1 < weights->layout.k ? even + n : zeros, row);
     }
 }
 
@@ -101,14 +122,15 @@ static void pack_columns(const struct matmul_weights *weights, const real *w, in
 static struct blocking blocking(const struct matmul_weights *w, int rows)
 {
     (void)rows;
-    return (struct blocking){w->x_block_rows, w->k};
+    return (struct blocking){w->x_block_rows, w->layout.k};
 }
 
 static void prepare_rows(const struct matmul_weights *w, int rows, const real *const *x)
 {
+    bfloat16 *rounded = thread_rounded_x(w);
     for (size_t i = 0; i < (size_t)rows; i++)
-        kernels_bf16()->round_bf16((size_t)w->k, x[i],
-                                   (bfloat16 *)w->rounded_x + i * ldx_of(w->k));
+        kernels_bf16()->round_bf16((size_t)w->layout.k, x[i],
+                                   rounded + i * ldx_of(w->layout.k));
 }
 
 /* The `tiles` microtiles of a panel together prefetch the panel that is used next. A
@@ -138,15 +160,15 @@ static void multiply(const struct matmul_weights *w, const struct panel_part *pa
     int tiles = ceil_div(rows, MR16);
     bool nontemporal = output == MATMUL_NONTEMPORAL;
     struct microtile_bf16 tile = {.width = part->width,
-                                  .blocks = ceil_div(w->k, KB16),
+                                  .blocks = ceil_div(w->layout.k, KB16),
                                   .overwrite = output != MATMUL_ACCUMULATE,
                                   .nontemporal = nontemporal,
                                   .panel = part->panel,
-                                  .ldx = ldx_of(w->k)};
+                                  .ldx = ldx_of(w->layout.k)};
     for (int t = 0; t < tiles; t++) {
         int row = t * MR16;
         tile.rows = min(MR16, rows - row);
-        tile.x = (const bfloat16 *)w->rounded_x + (size_t)row * tile.ldx;
+        tile.x = thread_rounded_x(w) + (size_t)row * tile.ldx;
         for (int i = 0; i < tile.rows; i++)
             tile.y[i] = y[row + i] + part->first_output;
         if (!nontemporal && t + 1 < tiles)
@@ -183,16 +205,18 @@ static void pack_x(struct matmul_workspace *workspace, int panel,
     size_t k = (size_t)input->k, stride = x_panel_pairs(batch);
     struct bf16_pair *panels =
         (struct bf16_pair *)workspace->x_panels + (size_t)panel * stride;
-    for (size_t s = 0; s < (size_t)batch.microbatches; s++)
-        for (int i = 0; i < batch.rows; i += 2) {
-            const real *even = input->x + (s * (size_t)batch.rows + (size_t)i) * k;
-            struct bf16_pair *row =
-                panels + s * microbatch_pairs(batch) + (size_t)i / 2 * NR;
-            for (int first = 0; first < input->k; first += NR, row += stride)
-                kernels_bf16()->round_bf16_pairs(
-                    (size_t)min(NR, input->k - first), even + first,
-                    i + 1 < batch.rows ? even + k + first : zeros, row);
-        }
+    size_t pairs = (size_t)ceil_div(batch.rows, 2); /* of rows, per microbatch */
+    struct team_share share = team_share((size_t)batch.microbatches * pairs, 1);
+    for (size_t p = share.first; p < share.end; p++) {
+        size_t s = p / pairs, i = p % pairs * 2;
+        const real *even = input->x + (s * (size_t)batch.rows + i) * k;
+        bool has_odd = i + 1 < (size_t)batch.rows;
+        struct bf16_pair *row = panels + s * microbatch_pairs(batch) + i / 2 * NR;
+        for (int first = 0; first < input->k; first += NR, row += stride)
+            kernels_bf16()->round_bf16_pairs((size_t)min(NR, input->k - first),
+                                             even + first,
+                                             has_odd ? even + k + first : zeros, row);
+    }
 }
 
 static const struct bf16_pair *x_panel_at(const struct matmul_workspace *workspace,
@@ -218,7 +242,7 @@ static size_t dy_block_bytes(struct matmul_batch batch)
 static void plan_workspace(struct matmul_workspace *workspace, struct arena *arena)
 {
     packed_plan_workspace(workspace, arena);
-    workspace->dy_pairs = arena_array(arena, (size_t)BLOCK_PAIRS * GRADIENT_ROWS,
+    workspace->dy_pairs = arena_array(arena, (size_t)workspace->threads * DY_PAIRS,
                                       sizeof *workspace->dy_pairs);
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "tiling.h"
+#include "base/team.h"
 
 enum {
     X_BLOCK_ELEMENTS = 1 << 17, /* elements of x per block: 512 kB */
@@ -30,7 +31,7 @@ static size_t panel_bytes(int k)
 static void pack_rows(const struct matmul_weights *weights, const real *w, int width,
                       void *panel)
 {
-    int k = weights->k;
+    int k = weights->layout.k;
     size_t ld = (size_t)k;
     for (int l = 0; l < k; l += VECTOR)
         for (int j = 0; j < width; j += VECTOR)
@@ -44,7 +45,7 @@ static void pack_columns(const struct matmul_weights *weights, const real *w, in
                          void *panel)
 {
     real *row = panel;
-    for (int l = 0; l < weights->k; l++, row += NR, w += weights->n) {
+    for (int l = 0; l < weights->layout.k; l++, row += NR, w += weights->layout.n) {
         if (width == NR) /* a constant size is copied without a call */
             memcpy(row, w, NR * sizeof *row);
         else
@@ -77,7 +78,8 @@ static void multiply_tile(const struct microtile *tile, int width)
 
 static struct blocking blocking(const struct matmul_weights *w, int rows)
 {
-    int inputs = min(w->k, X_BLOCK_ELEMENTS / min(BLOCK_ROWS_MIN, rows > 0 ? rows : 1));
+    int inputs =
+        min(w->layout.k, X_BLOCK_ELEMENTS / min(BLOCK_ROWS_MIN, rows > 0 ? rows : 1));
     return (struct blocking){min(BLOCK_ROWS_MAX, X_BLOCK_ELEMENTS / inputs), inputs};
 }
 
@@ -144,12 +146,13 @@ static void pack_x(struct matmul_workspace *workspace, int panel,
                    const struct gradient_input *input)
 {
     struct matmul_batch batch = workspace->batch;
-    size_t rows = (size_t)batch.microbatches * (size_t)batch.rows;
+    struct team_share rows =
+        team_share((size_t)batch.microbatches * (size_t)batch.rows, 1);
     size_t stride = x_panel_elements(batch);
     int full_panels = input->k / NR, remainder = input->k % NR;
     real *panels = (real *)workspace->x_panels + (size_t)panel * stride;
-    const real *x = input->x;
-    for (size_t i = 0; i < rows; i++) {
+    const real *x = input->x + rows.first * (size_t)input->k;
+    for (size_t i = rows.first; i < rows.end; i++) {
         real *row = panels + i * NR;
         for (int p = 0; p < full_panels; p++, x += NR, row += stride)
             memcpy(row, x, NR * sizeof *row);

@@ -7,15 +7,16 @@
 struct matmul_workspace {
     const struct matmul_backend *backend;
     struct matmul_batch batch;
-    size_t inputs, weights;
+    size_t inputs;
+    int threads;
     /* float32, bfloat16; see matmul_packed.h: */
-    int dy_block_count; /* microbatches packed at a time */
     void *x_panels;
-    void *dy_blocks;
+    int dy_block_count; /* microbatches packed at a time */
+    void *dy_blocks;    /* [threads], as the rest */
     real *dw;
     struct bf16_pair *dy_pairs;
     /* OpenBLAS: */
-    real *gradient; /* [weights] */
+    real *gradient;
 };
 
 struct matmul_gradient { /* the arguments of matmul_gradient */
@@ -36,6 +37,6 @@ void gradient_write_bias(const struct matmul_gradient *g, int microbatch, int fi
 
 /* The backend may be used after openblas_load has succeeded. */
 extern const struct matmul_backend matmul_openblas;
-enum status openblas_load(int threads);
+enum status openblas_load(void);
 
 #endif

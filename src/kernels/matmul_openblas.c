@@ -4,9 +4,9 @@
  * call, so every call has the shape of one microbatch, which does not depend on the
  * number of ranks.
  *
- * OpenBLAS starts a thread for each core as soon as it is loaded. A program linked
- * against it would pay for that at every start, so the library is loaded at run time, and
- * only by runs that use it.
+ * OpenBLAS is told to compute on the calling thread; the threads of a team call it at the
+ * same time. It is loaded at run time, and only by runs that use it: a program linked
+ * against it would start a thread for each core at every start.
  */
 #include "matmul_internal.h"
 
@@ -15,6 +15,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/team.h"
 
 /* ---- loading ---- */
 
@@ -52,12 +54,10 @@ static bool load_symbol(const char *name, void *function)
     return address != NULL;
 }
 
-enum status openblas_load(int threads)
+enum status openblas_load(void)
 {
-    char text[16];
-    snprintf(text, sizeof text, "%d", threads);
     if (!blas.library) {
-        setenv("OPENBLAS_NUM_THREADS", text, 1); /* read when the library is loaded */
+        setenv("OPENBLAS_NUM_THREADS", "1", 1); /* read when the library is loaded */
         blas.library = open_library();
         if (!blas.library)
             return status_fail(STATUS_FAILED,
@@ -72,67 +72,82 @@ enum status openblas_load(int threads)
                                TUTTI_OPENBLAS);
         }
     }
-    blas.set_threads(threads);
+    blas.set_threads(1);
     return STATUS_OK;
 }
 
 /* ---- the backend ---- */
+
+enum { GRADIENT_ROWS = 256 }; /* of dW per call */
 
 static void plan_weights(struct matmul_weights *weights, struct arena *arena)
 {
     (void)weights, (void)arena; /* read in place */
 }
 
-static void pack(struct matmul_weights *weights)
+static void pack(struct matmul_weights *weights, const real *w)
 {
-    (void)weights;
+    (void)weights, (void)w;
 }
 
 static void plan_workspace(struct matmul_workspace *workspace, struct arena *arena)
 {
-    workspace->gradient = arena_array(arena, workspace->weights, sizeof(real));
+    workspace->gradient =
+        arena_array(arena, (size_t)workspace->threads * workspace->inputs,
+                    GRADIENT_ROWS * sizeof(real));
 }
 
 static void batched(const struct matmul_weights *w, struct matmul_batch batch,
                     const real *x, real *y, enum matmul_output output)
 {
-    CBLAS_TRANSPOSE op = w->transposed ? CblasNoTrans : CblasTrans;
-    int ldw = w->transposed ? w->n : w->k;
+    int n = w->layout.n, k = w->layout.k;
+    CBLAS_TRANSPOSE op = w->layout.transposed ? CblasNoTrans : CblasTrans;
+    int ldw = w->layout.transposed ? n : k;
     real beta = output == MATMUL_ACCUMULATE ? 1 : 0;
     size_t rows = (size_t)batch.rows;
-    for (int s = 0; s < batch.microbatches; s++) {
-        blas.gemm(CblasRowMajor, CblasNoTrans, op, batch.rows, w->n, w->k, 1, x, w->k,
-                  w->w, ldw, beta, y, w->n);
-        x += rows * (size_t)w->k;
-        y += rows * (size_t)w->n;
-    }
+    struct team_share share = team_share((size_t)batch.microbatches, 1);
+    for (size_t s = share.first; s < share.end; s++)
+        blas.gemm(CblasRowMajor, CblasNoTrans, op, batch.rows, n, k, 1,
+                  x + s * rows * (size_t)k, k, w->w, ldw, beta, y + s * rows * (size_t)n,
+                  n);
 }
 
-/* dW := dy^T x of one input and microbatch, as one block. */
+/* Rows [first, first + height) of dW := dy^T x of one input and microbatch, as one block.
+ */
 static void write_dw(const struct matmul_gradient *g, int microbatch,
-                     const struct gradient_input *input)
+                     const struct gradient_input *input, int first, int height, real *dw)
 {
-    real *dw = g->workspace->gradient;
     size_t k = (size_t)input->k, row = (size_t)microbatch * (size_t)g->batch.rows;
-    const struct gradient_block block = {.first = input->weight_offset,
+    const struct gradient_block block = {.first =
+                                             input->weight_offset + (size_t)first * k,
                                          .ld = k,
-                                         .rows = g->n,
+                                         .rows = height,
                                          .width = input->k,
                                          .values = dw,
                                          .ld_values = k};
-    blas.gemm(CblasRowMajor, CblasTrans, CblasNoTrans, g->n, input->k, g->batch.rows, 1,
-              g->dy + row * (size_t)g->n, g->n, input->x + row * k, input->k, 0, dw,
-              input->k);
+    blas.gemm(CblasRowMajor, CblasTrans, CblasNoTrans, height, input->k, g->batch.rows, 1,
+              g->dy + row * (size_t)g->n + first, g->n, input->x + row * k, input->k, 0,
+              dw, input->k);
     g->sink->write(g->sink->context, microbatch, &block);
 }
 
+/* Parts of a fixed height, shared out over the threads: the shape of a call does not
+ * depend on their number. */
 static void gradient(const struct matmul_gradient *g)
 {
-    for (int s = 0; s < g->batch.microbatches; s++) {
-        for (int i = 0; i < g->count; i++)
-            write_dw(g, s, &g->inputs[i]);
-        gradient_write_bias(g, s, 0, g->n, g->workspace->gradient);
+    real sums[GRADIENT_ROWS];
+    real *dw = g->workspace->gradient +
+               (size_t)team_thread() * g->workspace->inputs * GRADIENT_ROWS;
+    for (int first = team_thread() * GRADIENT_ROWS; first < g->n;
+         first += team_size() * GRADIENT_ROWS) {
+        int height = g->n - first < GRADIENT_ROWS ? g->n - first : GRADIENT_ROWS;
+        for (int s = 0; s < g->batch.microbatches; s++) {
+            for (int i = 0; i < g->count; i++)
+                write_dw(g, s, &g->inputs[i], first, height, dw);
+            gradient_write_bias(g, s, first, height, sums);
+        }
     }
+    team_barrier();
 }
 
 /* The kernel set that OpenBLAS chose for the processor ("Haswell", "SkylakeX"): results

@@ -10,9 +10,11 @@
  */
 #include "matmul_packed.h"
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include "tiling.h"
+#include "base/team.h"
 
 enum {
     NONTEMPORAL_BYTES = 16 << 20, /* larger results do not stay in a cache */
@@ -21,45 +23,121 @@ enum {
 
 /* ---- weights ---- */
 
-void packed_plan_weights(struct matmul_weights *weights, struct arena *arena)
+/* Cuts outputs [first, end) into panels. Returns their number; `list` NULL: only counts. */
+static int cut_panels(int first, int end, struct matmul_panel *list)
 {
-    const struct packed_format *format = weights->backend->format;
-    weights->panels = arena_array(arena, (size_t)ceil_div(weights->n, NR),
-                                  format->panel_bytes(weights->k));
+    int count = 0;
+    for (; first < end; first += NR, count++)
+        if (list)
+            list[count] = (struct matmul_panel){first, min(NR, end - first)};
+    return count;
 }
 
-void packed_pack(struct matmul_weights *weights)
+/* The panels of one thread's range in all segments; the same. */
+static int cut_segments(const struct matmul_layout *layout, int thread,
+                        struct matmul_panel *list)
+{
+    /* the ranges of a single thread adjoin each other */
+    int segments = layout->threads > 1 ? layout->segments : 1, count = 0;
+    int length = layout->n / segments;
+    struct team_share range =
+        team_share_of((size_t)length, VECTOR, thread, layout->threads);
+    for (int first = 0; first < layout->n; first += length)
+        count += cut_panels(first + (int)range.first, first + (int)range.end,
+                            list ? list + count : NULL);
+    return count;
+}
+
+/* All panels, thread by thread. `ends` is as in struct matmul_weights. */
+static int list_panels(const struct matmul_layout *layout, struct matmul_panel *list,
+                       int *ends)
+{
+    int count = 0;
+    if (layout->segments == 0)
+        return cut_panels(0, layout->n, list);
+    for (int thread = 0; thread < layout->threads; thread++) {
+        count += cut_segments(layout, thread, list ? list + count : NULL);
+        if (ends)
+            ends[thread] = count;
+    }
+    return count;
+}
+
+void packed_plan_weights(struct matmul_weights *weights, struct arena *arena)
+{
+    const struct matmul_layout *layout = &weights->layout;
+    int count = list_panels(layout, NULL, NULL);
+    weights->panel_count = count;
+    weights->panel_list = arena_array(arena, (size_t)count, sizeof *weights->panel_list);
+    weights->panel_ends =
+        arena_array(arena, layout->segments ? (size_t)layout->threads : 0,
+                    sizeof *weights->panel_ends);
+    weights->panels = arena_array(arena, (size_t)count,
+                                  weights->backend->format->panel_bytes(layout->k));
+    list_panels(layout, weights->panel_list, weights->panel_ends);
+}
+
+/* The panels that the calling thread multiplies: its own, or with shared rows all. */
+static struct team_share panels_to_multiply(const struct matmul_weights *w)
+{
+    int thread = team_thread();
+    if (w->layout.segments == 0)
+        return (struct team_share){0, (size_t)w->panel_count};
+    return (struct team_share){thread ? (size_t)w->panel_ends[thread - 1] : 0,
+                               (size_t)w->panel_ends[thread]};
+}
+
+static void *panel_at(const struct matmul_weights *weights, size_t panel)
+{
+    size_t bytes = weights->backend->format->panel_bytes(weights->layout.k);
+    return (char *)weights->panels + panel * bytes;
+}
+
+void packed_pack(struct matmul_weights *weights, const real *w)
 {
     const struct packed_format *format = weights->backend->format;
-    size_t k = (size_t)weights->k, bytes = format->panel_bytes(weights->k);
-    char *panel = weights->panels;
-    for (int first = 0; first < weights->n; first += NR, panel += bytes) {
-        int width = min(NR, weights->n - first);
-        if (weights->transposed)
-            format->pack_columns(weights, weights->w + first, width, panel);
+    size_t k = (size_t)weights->layout.k;
+    struct team_share share = weights->layout.segments
+                                  ? panels_to_multiply(weights)
+                                  : team_share((size_t)weights->panel_count, 1);
+    for (size_t p = share.first; p < share.end; p++) {
+        struct matmul_panel panel = weights->panel_list[p];
+        size_t first = (size_t)panel.first;
+        if (weights->layout.transposed)
+            format->pack_columns(weights, w + first, panel.width, panel_at(weights, p));
         else
-            format->pack_rows(weights, weights->w + (size_t)first * k, width, panel);
+            format->pack_rows(weights, w + first * k, panel.width, panel_at(weights, p));
     }
 }
 
 /* ---- matmul ---- */
 
-/* Part `index` in order of use: all panels with the first `inputs` inputs, then all
- * panels with the next ones. (bfloat16 takes all inputs at once: `first_input` is 0.) */
-static struct panel_part panel_part_at(const struct matmul_weights *w, int index,
-                                       int inputs, bool reversed)
+/* The calling thread's panels with the first inputs, then its panels with the next ones.
+ * (bfloat16 takes all inputs at once.) */
+struct part_order {
+    struct team_share panels;
+    int inputs; /* of a part */
+    bool reversed;
+};
+
+static int part_count(const struct matmul_weights *w, const struct part_order *order)
 {
-    int panels = ceil_div(w->n, NR), panel = index % panels;
-    panel = reversed ? panels - 1 - panel : panel;
-    int first_input = index / panels * inputs;
-    return (struct panel_part){.first_output = panel * NR,
-                               .width = min(NR, w->n - panel * NR),
+    return (int)(order->panels.end - order->panels.first) *
+           ceil_div(w->layout.k, order->inputs);
+}
+
+static struct panel_part part_at(const struct matmul_weights *w,
+                                 const struct part_order *order, int index)
+{
+    int count = (int)(order->panels.end - order->panels.first), i = index % count;
+    size_t p = order->panels.first + (size_t)(order->reversed ? count - 1 - i : i);
+    int first_input = index / count * order->inputs;
+    return (struct panel_part){.first_output = w->panel_list[p].first,
+                               .width = w->panel_list[p].width,
                                .first_input = first_input,
-                               .k = min(inputs, w->k - first_input),
-                               .panel =
-                                   (const char *)w->panels +
-                                   (size_t)panel * w->backend->format->panel_bytes(w->k) +
-                                   (size_t)first_input * NR * sizeof(real)};
+                               .k = min(order->inputs, w->layout.k - first_input),
+                               .panel = (const char *)panel_at(w, p) +
+                                        (size_t)first_input * NR * sizeof(real)};
 }
 
 /* The first part of the inputs overwrites y, the following parts accumulate. Only the
@@ -77,17 +155,17 @@ void packed_matmul(const struct matmul_weights *w, int rows, const real *const *
 {
     const struct packed_format *format = w->backend->format;
     struct blocking block = format->blocking(w, rows);
-    int parts = ceil_div(w->n, NR) * ceil_div(w->k, block.inputs);
+    const struct part_order order = {panels_to_multiply(w), block.inputs, reversed};
+    int parts = part_count(w, &order);
     format->begin();
-    for (int first = 0; first < rows; first += block.rows) {
+    for (int first = 0; first < rows && parts > 0; first += block.rows) {
         int count = min(block.rows, rows - first);
         format->prepare_rows(w, count, x + first);
         for (int p = 0; p < parts; p++) {
-            struct panel_part part = panel_part_at(w, p, block.inputs, reversed);
-            struct panel_part next =
-                panel_part_at(w, min(p + 1, parts - 1), block.inputs, reversed);
+            struct panel_part part = part_at(w, &order, p);
+            struct panel_part next = part_at(w, &order, min(p + 1, parts - 1));
             format->multiply(w, &part, &next, count, x + first, y + first,
-                             part_output(&part, w->k, output));
+                             part_output(&part, w->layout.k, output));
         }
     }
     format->end();
@@ -97,7 +175,7 @@ void packed_matmul(const struct matmul_weights *w, int rows, const real *const *
 static enum matmul_output batched_output(const struct matmul_weights *w, size_t rows,
                                          const real *y, enum matmul_output output)
 {
-    size_t row = (size_t)w->n * sizeof *y;
+    size_t row = (size_t)w->layout.n * sizeof *y;
     bool aligned = ((uintptr_t)y | row) % CACHE_LINE == 0;
     bool large = rows * row > NONTEMPORAL_BYTES;
     return output == MATMUL_OVERWRITE && aligned && large ? MATMUL_NONTEMPORAL : output;
@@ -106,19 +184,22 @@ static enum matmul_output batched_output(const struct matmul_weights *w, size_t 
 void packed_matmul_batched(const struct matmul_weights *w, struct matmul_batch batch,
                            const real *x, real *y, enum matmul_output output)
 {
-    enum { CHUNK_ROWS = 256 };
+    enum { CHUNK_ROWS = 256, SHARE_ROWS = 32 };
     const real *x_rows[CHUNK_ROWS];
     real *y_rows[CHUNK_ROWS];
     size_t rows = (size_t)batch.microbatches * (size_t)batch.rows;
+    struct team_share share = team_share(rows, SHARE_ROWS);
     output = batched_output(w, rows, y, output);
-    for (size_t first = 0; first < rows; first += CHUNK_ROWS) {
-        int count = min(CHUNK_ROWS, (int)(rows - first));
+    for (size_t first = share.first; first < share.end; first += CHUNK_ROWS) {
+        int count = min(CHUNK_ROWS, (int)(share.end - first));
         for (size_t i = 0; i < (size_t)count; i++) {
-            x_rows[i] = x + (first + i) * (size_t)w->k;
-            y_rows[i] = y + (first + i) * (size_t)w->n;
+            x_rows[i] = x + (first + i) * (size_t)w->layout.k;
+            y_rows[i] = y + (first + i) * (size_t)w->layout.n;
         }
         packed_matmul(w, count, x_rows, y_rows, output, false);
     }
+    if (output == MATMUL_NONTEMPORAL)
+        atomic_thread_fence(memory_order_seq_cst); /* before others read y */
 }
 
 /* ---- gradients ---- */
@@ -142,12 +223,13 @@ void packed_plan_workspace(struct matmul_workspace *workspace, struct arena *are
 {
     const struct packed_format *format = workspace->backend->format;
     struct matmul_batch batch = workspace->batch;
-    size_t block = format->dy_block_bytes(batch);
+    size_t block = format->dy_block_bytes(batch), threads = (size_t)workspace->threads;
     workspace->dy_block_count = dy_block_count(block, batch.microbatches);
     workspace->x_panels = arena_array(arena, x_panel_count(workspace->inputs),
                                       format->x_panel_bytes(batch));
-    workspace->dy_blocks = arena_array(arena, (size_t)workspace->dy_block_count, block);
-    workspace->dw = arena_array(arena, GRADIENT_ROWS * NR, sizeof *workspace->dw);
+    workspace->dy_blocks =
+        arena_array(arena, threads * (size_t)workspace->dy_block_count, block);
+    workspace->dw = arena_array(arena, threads * DW_ELEMENTS, sizeof *workspace->dw);
 }
 
 void *packed_dy_block(const struct matmul_workspace *workspace, int microbatch)
@@ -205,27 +287,51 @@ static void write_dw_part(const struct matmul_gradient *g, struct dw_part part)
 }
 
 /* The n rows of dW are divided into parts of equal height, a whole number of pairs of
- * microtiles. */
+ * microtiles, with about the same number of parts for each thread. */
 static int dw_part_height(int n)
 {
-    int height = ceil_div(n, ceil_div(n, GRADIENT_ROWS));
-    return ceil_div(height, 2 * MR) * 2 * MR;
+    int parts = team_size() * ceil_div(n, GRADIENT_ROWS * team_size());
+    return ceil_div(ceil_div(n, parts), 2 * MR) * 2 * MR;
+}
+
+/* The calling thread's buffers in the workspace of the team. */
+static struct matmul_workspace thread_workspace(const struct matmul_workspace *team)
+{
+    const struct packed_format *format = team->backend->format;
+    size_t thread = (size_t)team_thread();
+    size_t blocks = (size_t)team->dy_block_count * format->dy_block_bytes(team->batch);
+    struct matmul_workspace own = *team;
+    own.dy_blocks = (char *)team->dy_blocks + thread * blocks;
+    own.dw += thread * DW_ELEMENTS;
+    if (own.dy_pairs)
+        own.dy_pairs += thread * DY_PAIRS;
+    return own;
+}
+
+/* The calling thread's parts of dW. */
+static void write_dw_parts(const struct matmul_gradient *g)
+{
+    int height = dw_part_height(g->n), microbatches = g->batch.microbatches;
+    int blocks = g->workspace->dy_block_count;
+    for (int first = team_thread() * height; first < g->n; first += team_size() * height)
+        for (int s = 0; s < microbatches; s += blocks)
+            write_dw_part(g, (struct dw_part){first, min(height, g->n - first), s,
+                                              min(s + blocks, microbatches)});
 }
 
 void packed_gradient(const struct matmul_gradient *g)
 {
-    struct matmul_workspace *workspace = g->workspace;
-    const struct packed_format *format = workspace->backend->format;
-    int height = dw_part_height(g->n), microbatches = g->batch.microbatches;
+    const struct packed_format *format = g->workspace->backend->format;
+    struct matmul_workspace workspace = thread_workspace(g->workspace);
+    struct matmul_gradient gradient = *g;
+    gradient.workspace = &workspace;
     for (int i = 0, panel = 0; i < g->count; i++) {
-        format->pack_x(workspace, panel, &g->inputs[i]);
+        format->pack_x(&workspace, panel, &g->inputs[i]);
         panel += ceil_div(g->inputs[i].k, NR);
     }
+    team_barrier(); /* all of x is packed */
     format->begin();
-    for (int first = 0; first < g->n; first += height)
-        for (int s = 0; s < microbatches; s += workspace->dy_block_count)
-            write_dw_part(
-                g, (struct dw_part){first, min(height, g->n - first), s,
-                                    min(s + workspace->dy_block_count, microbatches)});
+    write_dw_parts(&gradient);
     format->end();
+    team_barrier();
 }

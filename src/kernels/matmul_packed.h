@@ -4,10 +4,14 @@
 #ifndef TUTTI_KERNELS_MATMUL_PACKED_H
 #define TUTTI_KERNELS_MATMUL_PACKED_H
 
+#include "kernels.h"
 #include "matmul_internal.h"
 
 /* Rows of dW computed at a time: a whole number of microtiles in either format. */
-enum { GRADIENT_ROWS = 128 };
+enum { GRADIENT_ROWS = 128, DW_ELEMENTS = GRADIENT_ROWS * NR };
+
+/* Pairs of dy that bfloat16 packs at a time: KB16 / 2 rows of pairs. */
+enum { DY_PAIRS = KB16 / 2 * GRADIENT_ROWS };
 
 /* Part of a panel: outputs [first_output, first_output + width),
  * inputs [first_input, first_input + k). */
@@ -55,7 +59,8 @@ struct packed_format {
 
     size_t (*x_panel_bytes)(struct matmul_batch batch);  /* of all microbatches */
     size_t (*dy_block_bytes)(struct matmul_batch batch); /* of one microbatch */
-    /* Packs an input's x [M][k] into panels, from `panel` on. */
+    /* Packs the calling thread's share of an input's x [M][k] into panels, from `panel`
+     * on. */
     void (*pack_x)(struct matmul_workspace *workspace, int panel,
                    const struct gradient_input *input);
     /* Packs columns [first, first + height) of a microbatch's dy into its block. */
@@ -71,7 +76,7 @@ struct packed_format {
 /* Members of struct matmul_backend. */
 void packed_plan_weights(struct matmul_weights *weights, struct arena *arena);
 void packed_plan_workspace(struct matmul_workspace *workspace, struct arena *arena);
-void packed_pack(struct matmul_weights *weights);
+void packed_pack(struct matmul_weights *weights, const real *w);
 void packed_matmul(const struct matmul_weights *w, int rows, const real *const *x,
                    real *const *y, enum matmul_output output, bool reversed);
 void packed_matmul_batched(const struct matmul_weights *w, struct matmul_batch batch,

@@ -6,6 +6,8 @@
 
 #include "layers.h"
 #include "base/options.h"
+#include "base/team.h"
+#include "kernels/kernels.h"
 
 static const struct param *find_tensor(const struct params *params, const char *layer,
                                        const char *tensor)
@@ -25,19 +27,22 @@ void affine_init(const struct params *params, const char *name, struct affine *a
                               .bias_offset = bias->offset};
 }
 
-void affine_plan(struct affine *affine, const struct matmul_backend *backend,
-                 bool training, struct arena *arena)
+void affine_plan(struct affine *affine, const struct model_plan *plan,
+                 struct arena *arena)
 {
     int in = affine->in, out = affine->out;
-    matmul_weights_plan(backend, out, in, false, arena, &affine->forward);
-    if (training)
-        matmul_weights_plan(backend, in, out, true, arena, &affine->backward);
+    const struct matmul_layout forward = {out, in, false, plan->threads, 0},
+                               backward = {in, out, true, plan->threads, 0};
+    matmul_weights_plan(plan->backend, &forward, arena, &affine->forward);
+    if (plan->training)
+        matmul_weights_plan(plan->backend, &backward, arena, &affine->backward);
 }
 
 void affine_pack(struct affine *affine, const real *weights)
 {
     const real *weight = weights + affine->weight_offset;
-    affine->bias = weights + affine->bias_offset;
+    if (team_thread() == 0)
+        affine->bias = weights + affine->bias_offset;
     matmul_weights_pack(&affine->forward, weight);
     matmul_weights_pack(&affine->backward, weight);
 }
@@ -45,10 +50,12 @@ void affine_pack(struct affine *affine, const real *weights)
 void affine_forward(const struct affine *affine, struct matmul_batch batch, const real *x,
                     real *y)
 {
-    size_t rows = (size_t)batch.microbatches * (size_t)batch.rows,
-           out = (size_t)affine->out;
-    for (size_t i = 0; i < rows; i++)
+    size_t out = (size_t)affine->out;
+    struct team_share rows =
+        team_share((size_t)batch.microbatches * (size_t)batch.rows, 1);
+    for (size_t i = rows.first; i < rows.end; i++)
         memcpy(y + i * out, affine->bias, out * sizeof *y);
+    team_barrier(); /* the matmul shares out rows in its own way */
     matmul_batched(&affine->forward, batch, x, y, MATMUL_ACCUMULATE);
 }
 
@@ -68,20 +75,22 @@ void affine_backward_weights(const struct affine *affine,
 
 void activation_forward(int kind, real *y, size_t count)
 {
+    struct team_share share = team_share(count, VECTOR);
     if (kind == ACTIVATION_RELU)
-        for (size_t i = 0; i < count; i++)
+        for (size_t i = share.first; i < share.end; i++)
             y[i] = y[i] < 0 ? 0 : y[i]; /* not fmax: NaN stays NaN */
     else if (kind == ACTIVATION_TANH)
-        for (size_t i = 0; i < count; i++)
+        for (size_t i = share.first; i < share.end; i++)
             y[i] = (real)tanh((double)y[i]);
 }
 
 void activation_backward(int kind, const real *y, real *dy, size_t count)
 {
+    struct team_share share = team_share(count, VECTOR);
     if (kind == ACTIVATION_RELU)
-        for (size_t i = 0; i < count; i++)
+        for (size_t i = share.first; i < share.end; i++)
             dy[i] = y[i] > 0 ? dy[i] : 0;
     else if (kind == ACTIVATION_TANH)
-        for (size_t i = 0; i < count; i++)
+        for (size_t i = share.first; i < share.end; i++)
             dy[i] *= 1 - y[i] * y[i];
 }

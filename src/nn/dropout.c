@@ -7,11 +7,13 @@
 
 #include "layers.h"
 #include "base/rng.h"
+#include "base/team.h"
 
 enum { UNITS_PER_BLOCK = 8 };
 
-void dropout_draw_row(const struct dropout *dropout, int site, int64_t row, int t,
-                      int width, uint8_t *mask)
+/* Draws mask[width] of one row at time step t; `row` is a global row of the batch. */
+static void draw_row(const struct dropout *dropout, int site, int64_t row, int t,
+                     int width, uint8_t *mask)
 {
     uint32_t threshold = (uint32_t)lrint(ldexp(dropout->rate, 32));
     uint64_t site_and_row = (uint64_t)site << 32 | (uint64_t)row;
@@ -33,35 +35,25 @@ real dropout_scale(const struct dropout *dropout)
     return (real)(1 / (1 - dropout->rate));
 }
 
-static void apply_mask(real scale, const uint8_t *mask, size_t count, real *values)
+void dropout_draw(const struct dropout *dropout, int site, struct batch_shape batch,
+                  int width, uint8_t *mask)
 {
-    for (size_t i = 0; i < count; i++)
-        values[i] = mask[i] ? values[i] * scale : 0;
+    struct team_share share = team_share(batch_rows(batch), 1);
+    size_t rows = (size_t)batch.rows, steps = (size_t)batch.steps;
+    for (size_t i = share.first; i < share.end; i++) {
+        size_t s = i / (steps * rows), t = i / rows % steps, b = i % rows;
+        draw_row(dropout, site, dropout->first_row + (int64_t)(s * rows + b), (int)t,
+                 width, mask + i * (size_t)width);
+    }
 }
 
-static void draw_masks(const struct dropout *dropout, int site, struct batch_shape batch,
-                       int width, uint8_t *mask)
+void dropout_apply(const struct dropout *dropout, struct batch_shape batch, int width,
+                   const uint8_t *mask, real *y)
 {
-    for (int s = 0; s < batch.microbatches; s++)
-        for (int t = 0; t < batch.steps; t++)
-            for (int b = 0; b < batch.rows; b++)
-                dropout_draw_row(dropout, site, dropout->first_row + s * batch.rows + b,
-                                 t, width,
-                                 mask + row_index(batch, s, t, b) * (size_t)width);
-}
-
-void dropout_forward(const struct dropout *dropout, int site, struct batch_shape batch,
-                     int width, uint8_t *mask, real *y)
-{
+    struct team_share share = team_share(batch_rows(batch), 1);
+    real scale = dropout_scale(dropout);
     if (dropout->rate <= 0)
         return;
-    draw_masks(dropout, site, batch, width, mask);
-    apply_mask(dropout_scale(dropout), mask, batch_rows(batch) * (size_t)width, y);
-}
-
-void dropout_backward(const struct dropout *dropout, struct batch_shape batch, int width,
-                      const uint8_t *mask, real *dy)
-{
-    if (dropout->rate > 0)
-        apply_mask(dropout_scale(dropout), mask, batch_rows(batch) * (size_t)width, dy);
+    for (size_t i = share.first * (size_t)width; i < share.end * (size_t)width; i++)
+        y[i] = mask[i] ? y[i] * scale : 0;
 }

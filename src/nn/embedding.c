@@ -2,23 +2,29 @@
 #include <string.h>
 
 #include "layers.h"
+#include "base/team.h"
+#include "kernels/kernels.h"
 
 void embedding_forward(const real *weight, const token *tokens, int rows, int width,
                        real *y)
 {
     size_t e = (size_t)width;
-    for (int i = 0; i < rows; i++)
-        memcpy(y + (size_t)i * e, weight + tokens[i] * e, e * sizeof *y);
+    struct team_share share = team_share((size_t)rows, 1);
+    for (size_t i = share.first; i < share.end; i++)
+        memcpy(y + i * e, weight + tokens[i] * e, e * sizeof *y);
 }
 
 void embedding_backward(const real *dy, const token *tokens, int rows, int width,
                         int vocabulary, real *dweight)
 {
     size_t e = (size_t)width;
-    memset(dweight, 0, (size_t)vocabulary * e * sizeof *dweight);
-    for (int i = 0; i < rows; i++) {
+    struct team_share columns = team_share(e, VECTOR);
+    size_t bytes = (columns.end - columns.first) * sizeof *dweight;
+    for (size_t v = 0; v < (size_t)vocabulary; v++)
+        memset(dweight + v * e + columns.first, 0, bytes);
+    for (size_t i = 0; i < (size_t)rows; i++) {
         real *sum = dweight + tokens[i] * e;
-        for (size_t j = 0; j < e; j++)
-            sum[j] += dy[(size_t)i * e + j];
+        for (size_t j = columns.first; j < columns.end; j++)
+            sum[j] += dy[i * e + j];
     }
 }

@@ -5,6 +5,10 @@
  *
  * Letters: S microbatches, T steps, B rows of a microbatch, M = S T B, E embedding, V
  * vocabulary.
+ *
+ * All functions but init and plan are called by all threads of the team (base/team.h):
+ * each computes its share, by rows unless noted, and waits for the others only where
+ * noted.
  */
 #ifndef TUTTI_NN_LAYERS_H
 #define TUTTI_NN_LAYERS_H
@@ -24,7 +28,7 @@
 void embedding_forward(const real *weight, const token *tokens, int rows, int width,
                        real *y);
 /* dweight[V][E] := for each token the sum of dy[i] over the rows i with that token, in
- * row order. */
+ * row order. A thread computes columns: team_share(width, VECTOR). */
 void embedding_backward(const real *dy, const token *tokens, int rows, int width,
                         int vocabulary, real *dweight);
 
@@ -40,23 +44,22 @@ struct affine {
 /* Sizes and offsets of the layer with the tensors `name`/weight and `name`/bias. */
 void affine_init(const struct params *params, const char *name, struct affine *affine);
 
-/* Plans the packed weights (base/arena.h). Without `training` there is no backward
- * pass. */
-void affine_plan(struct affine *affine, const struct matmul_backend *backend,
-                 bool training, struct arena *arena);
+/* Plans the packed weights (base/arena.h). */
+void affine_plan(struct affine *affine, const struct model_plan *plan,
+                 struct arena *arena);
 
 /* Packs the weights of the flat block, which is borrowed; must be called before the first
  * forward and after every change of the weights. */
 void affine_pack(struct affine *affine, const real *weights);
 
-/* y[M][out] := x[M][in] W^T + bias */
+/* y[M][out] := x[M][in] W^T + bias. Waits once. */
 void affine_forward(const struct affine *affine, struct matmul_batch batch, const real *x,
                     real *y);
 /* dx[M][in] := dy[M][out] W */
 void affine_backward_input(const struct affine *affine, struct matmul_batch batch,
                            const real *dy, real *dx);
-/* Sends dW := dy^T x and dbias := the column sums of dy, of each microbatch, to
- * `sink`. */
+/* Sends dW := dy^T x and dbias := the column sums of dy, of each microbatch, to `sink`.
+ * dy must be complete. Waits at its end. */
 void affine_backward_weights(const struct affine *affine,
                              struct matmul_workspace *workspace, const real *x,
                              const real *dy, const struct gradient_sink *sink);
@@ -66,21 +69,17 @@ void activation_forward(int kind, real *y, size_t count);
 /* dy[count] := dy * f', computed from the activated y (before dropout). */
 void activation_backward(int kind, const real *y, real *dy, size_t count);
 
-/* Draws mask[width] of one row at time step t: 1 for kept units, 0 for dropped units.
- * `site` counts the model's dropout layers from the bottom; `row` is a global row of the
- * batch. */
-void dropout_draw_row(const struct dropout *dropout, int site, int64_t row, int t,
-                      int width, uint8_t *mask);
+/* Draws mask[S][T][B][width]: 1 for kept units, 0 for dropped units. `site` counts the
+ * model's dropout layers from the bottom. */
+void dropout_draw(const struct dropout *dropout, int site, struct batch_shape batch,
+                  int width, uint8_t *mask);
 
 /* Scale of kept units: 1 / (1 - rate). */
 real dropout_scale(const struct dropout *dropout);
 
-/* y[S][T][B][width] := mask * y / (1 - rate), in place, after drawing the mask
- * [S][T][B][width]. With rate 0, y and mask are left untouched. */
-void dropout_forward(const struct dropout *dropout, int site, struct batch_shape batch,
-                     int width, uint8_t *mask, real *y);
-/* dy[S][T][B][width] := mask * dy / (1 - rate), in place. */
-void dropout_backward(const struct dropout *dropout, struct batch_shape batch, int width,
-                      const uint8_t *mask, real *dy);
+/* y[S][T][B][width] := mask * y / (1 - rate), in place; of outputs in forward and of
+ * gradients in backward. With rate 0, y is left untouched. */
+void dropout_apply(const struct dropout *dropout, struct batch_shape batch, int width,
+                   const uint8_t *mask, real *y);
 
 #endif

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "model_internal.h"
+#include "base/team.h"
 
 /* ---- set-up ---- */
 
@@ -23,15 +24,6 @@ static int dropout_width(const struct model_shape *shape, int site)
     return site + 1 < shape->layers ? shape->hidden : output_input_width(shape);
 }
 
-static size_t largest_tensor(const struct params *params)
-{
-    size_t largest = 0;
-    for (size_t i = 0; i < params->count; i++)
-        if (params->list[i].count > largest)
-            largest = params->list[i].count;
-    return largest;
-}
-
 /* Sized for the largest weight gradient: the widest inputs are either x and h_prev of a
  * recurrent layer together, or the input of the output layer. */
 static void plan_workspace(struct model *model, struct arena *arena)
@@ -42,8 +34,8 @@ static void plan_workspace(struct model *model, struct arena *arena)
     if (shape->dense > widest)
         widest = shape->dense;
     model->workspace =
-        matmul_workspace_plan(model->backend, flatten_time(model->batch), (size_t)widest,
-                              largest_tensor(&model->params), arena);
+        matmul_workspace_plan(model->plan.backend, flatten_time(model->batch),
+                              (size_t)widest, model->plan.threads, arena);
 }
 
 static void plan_training(struct model *model, struct arena *arena)
@@ -71,15 +63,16 @@ static void plan_memory(struct model *model, struct arena *arena)
     model->weights = arena_array(arena, model->params.total, sizeof(real));
     model->embedded = arena_array(arena, rows * e, sizeof(real));
     for (int layer = 0; layer < shape->layers; layer++)
-        recurrent_plan(&model->recurrent[layer], model->backend, model->training, arena);
+        recurrent_plan(&model->recurrent[layer], &model->plan, arena);
     if (shape->dense)
-        affine_plan(&model->dense, model->backend, model->training, arena);
+        affine_plan(&model->dense, &model->plan, arena);
     model->dense_output = arena_array(arena, rows * f, sizeof(real));
     model->dense_dropped = arena_array(arena, rows * f, sizeof(real));
-    affine_plan(&model->output, model->backend, model->training, arena);
+    affine_plan(&model->output, &model->plan, arena);
     model->logits = arena_array(arena, rows * v, sizeof(real));
     model->log_probability = arena_array(arena, rows, sizeof(double));
-    if (model->training)
+    model->correct = arena_array(arena, rows, sizeof *model->correct);
+    if (model->plan.training)
         plan_training(model, arena);
 }
 
@@ -117,7 +110,7 @@ enum status model_matmul_backend(const struct options *options,
     enum matmul_backend_kind kind = openblas ? BACKEND_OPENBLAS
                                     : bf16   ? BACKEND_BFLOAT16
                                              : BACKEND_FLOAT32;
-    return matmul_backend_select(kind, (int)options->train.threads, out);
+    return matmul_backend_select(kind, out);
 }
 
 enum status model_create(const struct model_plan *plan, struct model **out)
@@ -127,10 +120,13 @@ enum status model_create(const struct model_plan *plan, struct model **out)
         return status_fail(STATUS_FAILED, "no memory for a model");
     model->shape = *plan->shape;
     model->batch = (struct batch_shape){plan->microbatches, plan->rows, plan->steps};
-    model->end = plan->end;
-    model->backend = plan->training ? plan->backend : plan->backend->inference;
-    model->training = plan->training;
+    model->plan = *plan;
+    model->plan.shape = &model->shape;
+    model->plan.backend = plan->training ? plan->backend : plan->backend->inference;
+    model->plan.threads = plan->threads ? plan->threads : 1;
     enum status status = params_layout(&model->shape, &model->params);
+    if (status == STATUS_OK)
+        status = team_check(model->plan.threads);
     if (status == STATUS_OK)
         status = allocate(model);
     if (status != STATUS_OK) {
@@ -166,13 +162,19 @@ real *model_weights(struct model *model)
     return model->weights;
 }
 
-void model_weights_changed(struct model *model)
+static void pack_weights(void *context)
 {
+    struct model *model = context;
     for (int layer = 0; layer < model->shape.layers; layer++)
         recurrent_pack(&model->recurrent[layer], model->weights);
     if (model->shape.dense)
         affine_pack(&model->dense, model->weights);
     affine_pack(&model->output, model->weights);
+}
+
+void model_weights_changed(struct model *model)
+{
+    team_run(model->plan.threads, pack_weights, model);
 }
 
 uint64_t model_macs_per_token(const struct model *model)

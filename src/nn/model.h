@@ -32,8 +32,8 @@
 
 struct model;
 
-/* The matmul backend for training, as selected by train.matmul, train.precision and
- * train.threads. STATUS_FAILED if it is OpenBLAS and cannot be loaded. */
+/* The matmul backend for training, as selected by train.matmul and train.precision.
+ * STATUS_FAILED if it is OpenBLAS and cannot be loaded. */
 enum status model_matmul_backend(const struct options *options,
                                  const struct matmul_backend **out);
 
@@ -45,10 +45,13 @@ struct model_plan {
      * must not be called. */
     bool training;
     const struct matmul_backend *backend;
+    /* Threads of the team (base/team.h) that computes the model; 0 is 1. No bit depends on
+     * it. */
+    int threads;
 };
 
 /* Weights and states are initially zero. STATUS_MISUSE if the shape is out of range
- * (params_layout), STATUS_FAILED without memory; *out is set on success only. */
+ * (params_layout) or the threads can't be had (team_check), STATUS_FAILED without memory; *out is set on success only. */
 enum status model_create(const struct model_plan *plan, struct model **out);
 void model_free(struct model *model); /* NULL is fine */
 
@@ -88,10 +91,11 @@ void model_forward(struct model *model, const token *const *inputs,
  * down to the embedding. Any function may be NULL. */
 struct backward_callbacks {
     /* A block of one microbatch's gradient (matmul.h). Every element of the flat block is
-     * reported once per microbatch, microbatch 0 first. */
+     * reported once per microbatch, microbatch 0 first. Called by all threads of the
+     * team, each for elements of its own. */
     void (*block)(void *context, int microbatch, const struct gradient_block *block);
     /* All elements from `first` on are final, for all microbatches; `first` is 0 in the
-     * last call. */
+     * last call. Called, like `progress`, by thread 0. */
     void (*ready)(void *context, size_t first);
     /* Called a few hundred times per pass, to progress communication. */
     void (*progress)(void *context);

@@ -13,9 +13,7 @@ struct model {
     struct model_shape shape;
     struct params params;
     struct batch_shape batch;
-    token end;
-    bool training;
-    const struct matmul_backend *backend;
+    struct model_plan plan;             /* with the backend for its purpose */
     struct arena arena;                 /* all memory of the model */
     struct matmul_workspace *workspace; /* training only */
 
@@ -29,6 +27,7 @@ struct model {
     real *dense_dropped; /* [S][T][B][F]: the same after dropout */
     real *logits;        /* [S][T][B][V]; after a forward with targets: their gradient */
     double *log_probability; /* [S][T][B] */
+    bool *correct;           /* [S][T][B]: the target had the highest probability */
 
     /* Training only: */
     uint8_t *mask[LAYERS_MAX]; /* of each dropout site: [S][T][B][dropout_width()] */

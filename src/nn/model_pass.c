@@ -1,10 +1,12 @@
 /* model: the forward and the backward pass, layer by layer. Each matmul processes the
  * rows of all microbatches in one call, which does not change the bits of its results
- * (matmul.h).
+ * (matmul.h). All threads of the team run both passes, each on its share; a comment names
+ * what a barrier waits for.
  */
 #include <string.h>
 
 #include "model_internal.h"
+#include "base/team.h"
 
 /* Index of the first element of microbatch s in a [S][T][B][width] buffer. */
 static size_t microbatch_start(const struct model *model, int s, int width)
@@ -14,15 +16,16 @@ static size_t microbatch_start(const struct model *model, int s, int width)
 
 /* ---- reporting gradients ---- */
 
+/* After a barrier: all threads have written their elements. */
 static void report_ready(const struct backward_callbacks *callbacks, size_t first)
 {
-    if (callbacks->ready)
+    if (callbacks->ready && team_thread() == 0)
         callbacks->ready(callbacks->context, first);
 }
 
 static void report_progress(const struct backward_callbacks *callbacks)
 {
-    if (callbacks->progress)
+    if (callbacks->progress && team_thread() == 0)
         callbacks->progress(callbacks->context);
 }
 
@@ -53,12 +56,15 @@ static void backward_embedding(struct model *model, const struct gradient_sink *
 {
     int e = model->shape.embedding, v = model->shape.vocabulary;
     int rows = microbatch_rows(model->batch);
-    const struct gradient_block block = {.first = 0,
+    struct team_share columns = team_share((size_t)e, VECTOR);
+    const struct gradient_block block = {.first = columns.first,
                                          .ld = (size_t)e,
                                          .rows = v,
-                                         .width = e,
-                                         .values = model->d_embedding_weight,
+                                         .width = (int)(columns.end - columns.first),
+                                         .values =
+                                             model->d_embedding_weight + columns.first,
                                          .ld_values = (size_t)e};
+    team_barrier(); /* d_embedded is complete */
     for (int s = 0; s < model->batch.microbatches; s++) {
         embedding_backward(model->d_embedded + microbatch_start(model, s, e),
                            model->inputs[s], rows, e, v, model->d_embedding_weight);
@@ -73,16 +79,22 @@ static const real *last_hidden(const struct model *model)
     return model->recurrent[model->shape.layers - 1].h;
 }
 
-static void forward_recurrent(struct model *model)
+static void set_recurrent_inputs(struct model *model)
 {
     int last = model->shape.layers - 1;
     const real *x = model->embedded;
     for (int layer = 0; layer <= last; layer++) {
-        bool has_dropout = model->training && (layer < last || !model->shape.dense);
-        recurrent_forward(&model->recurrent[layer], x, model->inputs, model->end,
-                          has_dropout ? &model->dropout : NULL, model->mask[layer]);
+        bool has_dropout = model->plan.training && (layer < last || !model->shape.dense);
+        recurrent_set_input(&model->recurrent[layer], x,
+                            has_dropout ? &model->dropout : NULL, model->mask[layer]);
         x = model->recurrent[layer].h;
     }
+}
+
+static void forward_recurrent(struct model *model)
+{
+    for (int layer = 0; layer < model->shape.layers; layer++)
+        recurrent_forward(&model->recurrent[layer], model->inputs, model->plan.end);
 }
 
 /* Back-propagates from d_hidden[0], the gradient of the last layer's output, to
@@ -94,7 +106,7 @@ static void backward_recurrent(struct model *model, const struct gradient_sink *
     for (int layer = model->shape.layers - 1; layer >= 0; layer--, i = !i) {
         struct recurrent *recurrent = &model->recurrent[layer];
         real *dx = layer > 0 ? model->d_hidden[!i] : model->d_embedded;
-        recurrent_backward(recurrent, model->d_hidden[i], model->inputs, model->end,
+        recurrent_backward(recurrent, model->d_hidden[i], model->inputs, model->plan.end,
                            callbacks->progress, callbacks->context);
         recurrent_backward_weights(recurrent, model->workspace, sink);
         report_ready(callbacks, recurrent->offset.weight_ih);
@@ -105,19 +117,31 @@ static void backward_recurrent(struct model *model, const struct gradient_sink *
 
 /* ---- dense layer: affine, activation, dropout ---- */
 
+/* y := x, of the rows of dropout_draw and dropout_apply. */
+static void copy_rows(const struct model *model, const real *x, int width, real *y)
+{
+    struct team_share rows = team_share(batch_rows(model->batch), 1);
+    size_t first = rows.first * (size_t)width;
+    memcpy(y + first, x + first, (rows.end - rows.first) * (size_t)width * sizeof *y);
+}
+
 static void forward_dense(struct model *model)
 {
     int f = model->shape.dense;
     size_t count = batch_rows(model->batch) * (size_t)f;
     affine_forward(&model->dense, flatten_time(model->batch), last_hidden(model),
                    model->dense_output);
+    team_barrier();
     activation_forward(model->shape.activation, model->dense_output, count);
-    memcpy(model->dense_dropped, model->dense_output, count * sizeof(real));
-    if (model->training) {
+    team_barrier();
+    copy_rows(model, model->dense_output, f, model->dense_dropped);
+    if (model->plan.training && model->dropout.rate > 0) {
         int site = model->shape.layers - 1;
-        dropout_forward(&model->dropout, site, model->batch, f, model->mask[site],
-                        model->dense_dropped);
+        dropout_draw(&model->dropout, site, model->batch, f, model->mask[site]);
+        dropout_apply(&model->dropout, model->batch, f, model->mask[site],
+                      model->dense_dropped);
     }
+    team_barrier();
 }
 
 static void backward_dense(struct model *model, const struct gradient_sink *sink,
@@ -125,9 +149,12 @@ static void backward_dense(struct model *model, const struct gradient_sink *sink
 {
     int f = model->shape.dense, site = model->shape.layers - 1;
     real *dy = model->d_dense;
-    dropout_backward(&model->dropout, model->batch, f, model->mask[site], dy);
+    team_barrier(); /* dy is complete */
+    dropout_apply(&model->dropout, model->batch, f, model->mask[site], dy);
+    team_barrier();
     activation_backward(model->shape.activation, model->dense_output, dy,
                         batch_rows(model->batch) * (size_t)f);
+    team_barrier();
     affine_backward_weights(&model->dense, model->workspace, last_hidden(model), dy,
                             sink);
     report_ready(callbacks, model->dense.weight_offset);
@@ -160,27 +187,39 @@ static void backward_output(struct model *model, const struct gradient_sink *sin
 
 /* ---- loss ---- */
 
-/* Softmax and cross-entropy of microbatch s; in training its logits are overwritten with
- * the gradient of the loss, 0 where a target is not counted. */
-static struct microbatch_loss loss_of_microbatch(struct model *model, int s,
-                                                 const int32_t *targets)
+/* Softmax and cross-entropy of the calling thread's rows of microbatch s; in training
+ * their logits are overwritten with the gradient of the loss, 0 where a target is not
+ * counted. */
+static void softmax_rows(struct model *model, int s, const int32_t *targets)
 {
     int v = model->shape.vocabulary;
-    real *logits = model->logits + microbatch_start(model, s, v);
-    double *log_probability = model->log_probability + microbatch_start(model, s, 1);
-    struct microbatch_loss sum = {0};
-    for (int i = 0; i < microbatch_rows(model->batch); i++, logits += v) {
-        log_probability[i] = 0;
-        if (targets[i] < 0) {
+    size_t first = microbatch_start(model, s, 1);
+    struct team_share rows = team_share((size_t)microbatch_rows(model->batch), 1);
+    for (size_t i = rows.first; i < rows.end; i++) {
+        real *logits = model->logits + (first + i) * (size_t)v;
+        int argmax = -1;
+        if (targets[i] < 0)
             memset(logits, 0, (size_t)v * sizeof *logits);
+        model->log_probability[first + i] =
+            targets[i] < 0 ? 0
+                           : kernels()->softmax_cross_entropy(
+                                 v, logits, targets[i], model->plan.training, &argmax);
+        model->correct[first + i] = argmax == targets[i];
+    }
+}
+
+/* In the order of the rows. */
+static struct microbatch_loss loss_of_microbatch(const struct model *model, int s,
+                                                 const int32_t *targets)
+{
+    size_t first = microbatch_start(model, s, 1);
+    struct microbatch_loss sum = {0};
+    for (int i = 0; i < microbatch_rows(model->batch); i++) {
+        if (targets[i] < 0)
             continue;
-        }
-        int argmax;
-        log_probability[i] = kernels()->softmax_cross_entropy(v, logits, targets[i],
-                                                              model->training, &argmax);
-        sum.loss -= log_probability[i];
+        sum.loss -= model->log_probability[first + (size_t)i];
         sum.targets++;
-        sum.correct += argmax == targets[i];
+        sum.correct += model->correct[first + (size_t)i];
     }
     return sum;
 }
@@ -197,29 +236,60 @@ const double *model_target_log_probability(const struct model *model, int microb
 
 /* ---- the model ---- */
 
-void model_forward(struct model *model, const token *const *inputs,
-                   const int32_t *const *targets, const struct dropout *dropout,
-                   struct microbatch_loss *losses)
+struct forward_pass {
+    struct model *model;
+    const int32_t *const *targets; /* NULL: logits only */
+};
+
+static void forward_on_team(void *context)
 {
-    model->inputs = inputs;
-    model->dropout = dropout ? *dropout : (struct dropout){0};
+    const struct forward_pass *pass = context;
+    struct model *model = pass->model;
     forward_embedding(model);
+    team_barrier();
     forward_recurrent(model);
     if (model->shape.dense)
         forward_dense(model);
     forward_output(model);
+    team_barrier();
+    for (int s = 0; pass->targets && s < model->batch.microbatches; s++)
+        softmax_rows(model, s, pass->targets[s]);
+}
+
+void model_forward(struct model *model, const token *const *inputs,
+                   const int32_t *const *targets, const struct dropout *dropout,
+                   struct microbatch_loss *losses)
+{
+    struct forward_pass pass = {model, targets};
+    model->inputs = inputs;
+    model->dropout = dropout ? *dropout : (struct dropout){0};
+    set_recurrent_inputs(model);
+    team_run(model->plan.threads, forward_on_team, &pass);
     for (int s = 0; targets && s < model->batch.microbatches; s++)
         losses[s] = loss_of_microbatch(model, s, targets[s]);
 }
 
+struct backward_pass {
+    struct model *model;
+    const struct backward_callbacks *callbacks;
+};
+
+static void backward_on_team(void *context)
+{
+    const struct backward_pass *pass = context;
+    struct model *model = pass->model;
+    struct backward_callbacks callbacks = *pass->callbacks;
+    const struct gradient_sink sink = {.write = report_block, .context = &callbacks};
+    backward_output(model, &sink, &callbacks);
+    if (model->shape.dense)
+        backward_dense(model, &sink, &callbacks);
+    backward_recurrent(model, &sink, &callbacks);
+    backward_embedding(model, &sink);
+}
+
 void model_backward(struct model *model, const struct backward_callbacks *callbacks)
 {
-    struct backward_callbacks context = *callbacks;
-    const struct gradient_sink sink = {.write = report_block, .context = &context};
-    backward_output(model, &sink, callbacks);
-    if (model->shape.dense)
-        backward_dense(model, &sink, callbacks);
-    backward_recurrent(model, &sink, callbacks);
-    backward_embedding(model, &sink);
+    struct backward_pass pass = {model, callbacks};
+    team_run(model->plan.threads, backward_on_team, &pass);
     report_ready(callbacks, 0);
 }

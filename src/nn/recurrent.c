@@ -4,6 +4,12 @@
  * of all microbatches at one time step. A row whose token is END is reset: the state that
  * it reads is zeroed, and no gradient flows back across it.
  *
+ * Each thread of the team owns a range of hidden units: the rows of W_hh of their gates
+ * in forward, their columns in backward, the same at every time step, so that they stay in
+ * its cache (persistent RNNs; Diamos et al., 2016). The threads wait for each other once
+ * per time step: in forward before the next one reads h, in backward before W_hh reads the
+ * gradient of the gates.
+ *
  * Back-propagation is truncated at the window: states are carried forward into the next
  * window, gradients are not carried back (Williams and Peng, 1990).
  */
@@ -13,6 +19,7 @@
 #include <string.h>
 
 #include "base/phase.h"
+#include "base/team.h"
 
 /* ---- set-up ---- */
 
@@ -44,27 +51,32 @@ void recurrent_init(const struct model_shape *shape, const struct params *params
     };
 }
 
-static void plan_weights(struct recurrent *layer, const struct matmul_backend *backend,
-                         bool training, struct arena *arena)
+static void plan_weights(struct recurrent *layer, const struct model_plan *plan,
+                         struct arena *arena)
 {
-    const struct matmul_backend *step_backend = backend->recurrent;
+    const struct matmul_backend *step_backend = plan->backend->recurrent;
     int g = layer->gates_width, h = layer->hidden, d = layer->input;
-    matmul_weights_plan(backend, g, d, false, arena, &layer->forward_ih);
-    matmul_weights_plan(step_backend, g, h, false, arena, &layer->forward_hh);
-    if (!training)
+    const struct matmul_layout forward_ih = {g, d, false, plan->threads, 0},
+                               backward_ih = {d, g, true, plan->threads, 0},
+                               forward_hh = {g, h, false, plan->threads,
+                                             layer->cell->gate_count},
+                               backward_hh = {h, g, true, plan->threads, 1};
+    matmul_weights_plan(plan->backend, &forward_ih, arena, &layer->forward_ih);
+    matmul_weights_plan(step_backend, &forward_hh, arena, &layer->forward_hh);
+    if (!plan->training)
         return;
-    matmul_weights_plan(backend, d, g, true, arena, &layer->backward_ih);
-    matmul_weights_plan(step_backend, h, g, true, arena, &layer->backward_hh);
+    matmul_weights_plan(plan->backend, &backward_ih, arena, &layer->backward_ih);
+    matmul_weights_plan(step_backend, &backward_hh, arena, &layer->backward_hh);
 }
 
-void recurrent_plan(struct recurrent *layer, const struct matmul_backend *backend,
-                    bool training, struct arena *arena)
+void recurrent_plan(struct recurrent *layer, const struct model_plan *plan,
+                    struct arena *arena)
 {
     const struct cell *cell = layer->cell;
     size_t rows = batch_rows(layer->batch), states = state_rows(layer->batch);
     size_t g = (size_t)layer->gates_width, h = (size_t)layer->hidden;
     size_t c = cell->state_count == 2 ? h : 0;
-    plan_weights(layer, backend, training, arena);
+    plan_weights(layer, plan, arena);
     layer->gates_ih = arena_array(arena, rows * g, sizeof(real));
     layer->gates_hh = arena_array(arena, cell->has_gates_hh ? rows * g : 0, sizeof(real));
     layer->h_prev = arena_array(arena, rows * h, sizeof(real));
@@ -75,16 +87,20 @@ void recurrent_plan(struct recurrent *layer, const struct matmul_backend *backen
     layer->c_state = arena_array(arena, states * c, sizeof(real));
     layer->dh = arena_array(arena, states * h, sizeof(real));
     layer->dc = arena_array(arena, states * c, sizeof(real));
-    layer->x_rows = arena_array(arena, states, sizeof *layer->x_rows);
-    layer->y_rows = arena_array(arena, states, sizeof *layer->y_rows);
+    size_t pointers = (size_t)plan->threads * states;
+    layer->x_rows = arena_array(arena, pointers, sizeof *layer->x_rows);
+    layer->y_rows = arena_array(arena, pointers, sizeof *layer->y_rows);
 }
 
 void recurrent_pack(struct recurrent *layer, const real *weights)
 {
     const real *weight_ih = weights + layer->offset.weight_ih;
     const real *weight_hh = weights + layer->offset.weight_hh;
-    layer->bias_ih = weights + layer->offset.bias_ih;
-    layer->bias_hh = layer->cell->has_gates_hh ? weights + layer->offset.bias_hh : NULL;
+    if (team_thread() == 0) {
+        layer->bias_ih = weights + layer->offset.bias_ih;
+        layer->bias_hh =
+            layer->cell->has_gates_hh ? weights + layer->offset.bias_hh : NULL;
+    }
     matmul_weights_pack(&layer->forward_ih, weight_ih);
     matmul_weights_pack(&layer->forward_hh, weight_hh);
     matmul_weights_pack(&layer->backward_ih, weight_ih);
@@ -93,91 +109,98 @@ void recurrent_pack(struct recurrent *layer, const real *weights)
 
 /* ---- one row of one time step ---- */
 
+/* The hidden units that the calling thread computes. */
+static struct team_share own_units(const struct recurrent *layer)
+{
+    return team_share((size_t)layer->hidden, VECTOR);
+}
+
 static void zero(real *values, size_t count)
 {
     memset(values, 0, count * sizeof *values);
 }
 
-static real *row_of(real *buffer, size_t row, size_t width)
+/* A row of a [rows][width] buffer, from unit `first` on. NULL without a buffer. */
+static real *units_of(real *buffer, size_t row, size_t width, size_t first)
 {
-    return buffer ? buffer + row * width : NULL;
+    return buffer ? buffer + row * width + first : NULL;
 }
 
-static struct dropout_mask dropout_of(const struct recurrent *layer, size_t row)
+static struct dropout_mask dropout_of(const struct recurrent *layer, size_t row,
+                                      size_t first)
 {
     if (!layer->dropout)
         return (struct dropout_mask){NULL, 1};
-    return (struct dropout_mask){layer->mask + row * (size_t)layer->hidden,
+    return (struct dropout_mask){layer->mask + row * (size_t)layer->hidden + first,
                                  dropout_scale(layer->dropout)};
 }
 
 /* The members of a cell_step that both directions use. */
-static struct cell_step step_of(const struct recurrent *layer, size_t row)
+static struct cell_step step_of(const struct recurrent *layer, size_t row,
+                                struct team_share units)
 {
-    size_t h = (size_t)layer->hidden, g = (size_t)layer->gates_width;
+    size_t h = (size_t)layer->hidden, g = (size_t)layer->gates_width, u = units.first;
     return (struct cell_step){
         .hidden = layer->hidden,
-        .gates = row_of(layer->gates_ih, row, g),
-        .gates_hh = row_of(layer->gates_hh, row, g),
-        .bias = layer->bias_ih,
-        .h_prev = row_of(layer->h_prev, row, h),
-        .c_prev = row_of(layer->c_prev, row, h),
-        .tanh_c = row_of(layer->tanh_c, row, h),
-        .dropout = dropout_of(layer, row),
-        .h = row_of(layer->h, row, h),
+        .units = (int)(units.end - units.first),
+        .gates = units_of(layer->gates_ih, row, g, u),
+        .gates_hh = units_of(layer->gates_hh, row, g, u),
+        .bias = layer->bias_ih + u,
+        .h_prev = units_of(layer->h_prev, row, h, u),
+        .c_prev = units_of(layer->c_prev, row, h, u),
+        .tanh_c = units_of(layer->tanh_c, row, h, u),
+        .dropout = dropout_of(layer, row, u),
+        .h = units_of(layer->h, row, h, u),
     };
 }
 
-static void draw_mask(struct recurrent *layer, int s, int t, int b)
-{
-    const struct dropout *dropout = layer->dropout;
-    size_t row = row_index(layer->batch, s, t, b);
-    if (dropout)
-        dropout_draw_row(dropout, layer->index,
-                         dropout->first_row + s * layer->batch.rows + b, t, layer->hidden,
-                         layer->mask + row * (size_t)layer->hidden);
-}
+/* A row of the batch at a time step, and its token. */
+struct step_row {
+    int s, t, b;
+    const token *tokens; /* of the microbatch, [T][B] */
+    token end;
+};
 
-/* Row (s, t, b). Its state is stored in h_prev and c_prev of step t + 1, or after the
- * last step in the carried state; it is zeroed if the token of step t + 1 is `end`. */
-static void row_forward(struct recurrent *layer, int s, int t, int b, const token *tokens,
-                        token end)
+/* Its state is stored in h_prev and c_prev of step t + 1, or after the last step in the
+ * carried state; it is zeroed if the token of step t + 1 is `end`. */
+static void row_forward(struct recurrent *layer, struct step_row row,
+                        struct team_share units)
 {
     struct batch_shape batch = layer->batch;
-    size_t h = (size_t)layer->hidden;
-    bool last = t + 1 == batch.steps;
-    size_t next = last ? (size_t)(s * batch.rows + b) : row_index(batch, s, t + 1, b);
-    draw_mask(layer, s, t, b);
-    struct cell_step step = step_of(layer, row_index(batch, s, t, b));
-    step.h_next = row_of(last ? layer->h_state : layer->h_prev, next, h);
-    step.c_next = row_of(last ? layer->c_state : layer->c_prev, next, h);
+    size_t h = (size_t)layer->hidden, count = units.end - units.first;
+    bool last = row.t + 1 == batch.steps;
+    size_t next = last ? (size_t)(row.s * batch.rows + row.b)
+                       : row_index(batch, row.s, row.t + 1, row.b);
+    struct cell_step step = step_of(layer, row_index(batch, row.s, row.t, row.b), units);
+    step.h_next = units_of(last ? layer->h_state : layer->h_prev, next, h, units.first);
+    step.c_next = units_of(last ? layer->c_state : layer->c_prev, next, h, units.first);
     layer->cell->forward(&step);
-    if (last || tokens[(t + 1) * batch.rows + b] != end)
+    if (last || row.tokens[(row.t + 1) * batch.rows + row.b] != row.end)
         return;
-    zero(step.h_next, h);
+    zero(step.h_next, count);
     if (step.c_next)
-        zero(step.c_next, h);
+        zero(step.c_next, count);
 }
 
-/* Row (s, t, b). Returns the row of layer->dh to which the gradient through W_hh must be
- * added, or NULL after END. */
-static real *row_backward(struct recurrent *layer, int s, int t, int b,
-                          const token *tokens, token end, const real *dh)
+/* False after END: no gradient flows through W_hh. */
+static bool row_backward(struct recurrent *layer, struct step_row row,
+                         struct team_share units, const real *dh)
 {
     struct batch_shape batch = layer->batch;
-    size_t h = (size_t)layer->hidden, row = row_index(batch, s, t, b);
-    size_t state = (size_t)(s * batch.rows + b);
-    struct cell_step step = step_of(layer, row);
-    step.dh = dh + row * h;
-    step.dh_next = row_of(layer->dh, state, h);
-    step.dc = row_of(layer->dc, state, h);
+    size_t h = (size_t)layer->hidden, count = units.end - units.first;
+    size_t at = row_index(batch, row.s, row.t, row.b);
+    size_t state = (size_t)(row.s * batch.rows + row.b);
+    struct cell_step step = step_of(layer, at, units);
+    step.dh = dh + at * h + units.first;
+    step.dh_next = units_of(layer->dh, state, h, units.first);
+    step.dc = units_of(layer->dc, state, h, units.first);
     layer->cell->backward(&step);
-    if (tokens[t * batch.rows + b] != end)
-        return step.dh_next;
-    zero(step.dh_next, h);
+    if (row.tokens[row.t * batch.rows + row.b] != row.end)
+        return true;
+    zero(step.dh_next, count);
     if (step.dc)
-        zero(step.dc, h);
-    return NULL;
+        zero(step.dc, count);
+    return false;
 }
 
 /* ---- all rows of one time step ---- */
@@ -189,50 +212,72 @@ static real *hh_gates(const struct recurrent *layer)
     return layer->cell->has_gates_hh ? layer->gates_hh : layer->gates_ih;
 }
 
+/* The calling thread's row pointers of one hidden-to-hidden matmul. */
+struct hh_rows {
+    const real **x;
+    real **y;
+    int count;
+};
+
+static struct hh_rows hh_rows_of(const struct recurrent *layer)
+{
+    size_t first = (size_t)team_thread() * state_rows(layer->batch);
+    return (struct hh_rows){layer->x_rows + first, layer->y_rows + first, 0};
+}
+
+/* y := bias_hh, for the gates of these units. */
+static void copy_bias_hh(const struct recurrent *layer, struct team_share units, real *y)
+{
+    size_t h = (size_t)layer->hidden, bytes = (units.end - units.first) * sizeof *y;
+    for (size_t q = 0; q < (size_t)layer->cell->gate_count; q++)
+        memcpy(y + q * h + units.first, layer->bias_hh + q * h + units.first, bytes);
+}
+
 /* The gates of step t += W_hh h_prev, or := W_hh h_prev + bias_hh where they are
  * split. */
-static void matmul_hh(struct recurrent *layer, int t)
+static void matmul_hh(struct recurrent *layer, int t, struct team_share units)
 {
     size_t h = (size_t)layer->hidden, g = (size_t)layer->gates_width;
-    int count = 0;
+    struct hh_rows rows = hh_rows_of(layer);
     for (int s = 0; s < layer->batch.microbatches; s++)
-        for (int b = 0; b < layer->batch.rows; b++, count++) {
+        for (int b = 0; b < layer->batch.rows; b++, rows.count++) {
             size_t row = row_index(layer->batch, s, t, b);
-            layer->x_rows[count] = layer->h_prev + row * h;
-            layer->y_rows[count] = hh_gates(layer) + row * g;
+            rows.x[rows.count] = layer->h_prev + row * h;
+            rows.y[rows.count] = hh_gates(layer) + row * g;
             if (layer->cell->has_gates_hh)
-                memcpy(layer->y_rows[count], layer->bias_hh, g * sizeof(real));
+                copy_bias_hh(layer, units, rows.y[rows.count]);
         }
-    matmul(&layer->forward_hh, count, layer->x_rows, layer->y_rows, MATMUL_ACCUMULATE,
-           t % 2 == 1);
+    matmul(&layer->forward_hh, rows.count, rows.x, rows.y, MATMUL_ACCUMULATE, t % 2 == 1);
 }
 
 static void step_forward(struct recurrent *layer, int t, const token *const *tokens,
-                         token end)
+                         token end, struct team_share units)
 {
-    matmul_hh(layer, t);
+    matmul_hh(layer, t, units);
     for (int s = 0; s < layer->batch.microbatches; s++)
         for (int b = 0; b < layer->batch.rows; b++)
-            row_forward(layer, s, t, b, tokens[s], end);
+            row_forward(layer, (struct step_row){s, t, b, tokens[s], end}, units);
 }
 
 /* Back-propagates through the cell, then through W_hh to step t - 1. */
 static void step_backward(struct recurrent *layer, int t, const token *const *tokens,
                           token end, const real *dh)
 {
-    size_t g = (size_t)layer->gates_width;
-    int count = 0;
+    size_t g = (size_t)layer->gates_width, h = (size_t)layer->hidden;
+    struct team_share units = own_units(layer);
+    struct hh_rows rows = hh_rows_of(layer);
+    size_t state = 0;
     for (int s = 0; s < layer->batch.microbatches; s++)
-        for (int b = 0; b < layer->batch.rows; b++) {
-            real *dh_prev = row_backward(layer, s, t, b, tokens[s], end, dh);
-            if (!dh_prev)
+        for (int b = 0; b < layer->batch.rows; b++, state++) {
+            if (!row_backward(layer, (struct step_row){s, t, b, tokens[s], end}, units,
+                              dh))
                 continue;
-            size_t row = row_index(layer->batch, s, t, b);
-            layer->x_rows[count] = hh_gates(layer) + row * g;
-            layer->y_rows[count++] = dh_prev;
+            rows.x[rows.count] = hh_gates(layer) + row_index(layer->batch, s, t, b) * g;
+            rows.y[rows.count++] = layer->dh + state * h;
         }
-    if (t > 0) /* truncated: no gradient flows into the previous window */
-        matmul(&layer->backward_hh, count, layer->x_rows, layer->y_rows,
+    team_barrier(); /* the gradient of all gates is known */
+    if (t > 0)      /* truncated: no gradient flows into the previous window */
+        matmul(&layer->backward_hh, rows.count, rows.x, rows.y,
                layer->cell->has_direct_path ? MATMUL_ACCUMULATE : MATMUL_OVERWRITE,
                t % 2 == 1);
 }
@@ -251,30 +296,55 @@ static void copy_or_zero(real *y, const real *x, bool reset, size_t count)
 static void load_states(struct recurrent *layer, const token *const *tokens, token end)
 {
     size_t h = (size_t)layer->hidden;
+    struct team_share units = own_units(layer);
+    size_t count = units.end - units.first;
     int rows = layer->batch.rows;
     for (int s = 0; s < layer->batch.microbatches; s++)
         for (int b = 0; b < rows; b++) {
-            size_t y = row_index(layer->batch, s, 0, b) * h;
-            size_t x = (size_t)(s * rows + b) * h;
+            size_t y = row_index(layer->batch, s, 0, b) * h + units.first;
+            size_t x = (size_t)(s * rows + b) * h + units.first;
             bool reset = tokens[s][b] == end;
-            copy_or_zero(layer->h_prev + y, layer->h_state + x, reset, h);
+            copy_or_zero(layer->h_prev + y, layer->h_state + x, reset, count);
             if (layer->c_prev)
-                copy_or_zero(layer->c_prev + y, layer->c_state + x, reset, h);
+                copy_or_zero(layer->c_prev + y, layer->c_state + x, reset, count);
         }
 }
 
-void recurrent_forward(struct recurrent *layer, const real *x, const token *const *tokens,
-                       token end, const struct dropout *dropout, uint8_t *mask)
+void recurrent_set_input(struct recurrent *layer, const real *x,
+                         const struct dropout *dropout, uint8_t *mask)
 {
     layer->x = x;
     layer->dropout = dropout && dropout->rate > 0 ? dropout : NULL;
     layer->mask = mask;
-    matmul_batched(&layer->forward_ih, flatten_time(layer->batch), x, layer->gates_ih,
-                   MATMUL_OVERWRITE);
+}
+
+void recurrent_forward(struct recurrent *layer, const token *const *tokens, token end)
+{
+    struct team_share units = own_units(layer);
+    matmul_batched(&layer->forward_ih, flatten_time(layer->batch), layer->x,
+                   layer->gates_ih, MATMUL_OVERWRITE);
     load_states(layer, tokens, end);
+    if (layer->dropout)
+        dropout_draw(layer->dropout, layer->index, layer->batch, layer->hidden,
+                     layer->mask);
     for (int t = 0; t < layer->batch.steps; t++) {
-        phase_progress(); /* a window of a large model can take a minute */
-        step_forward(layer, t, tokens, end);
+        team_barrier(); /* h_prev of step t is complete */
+        if (team_thread() == 0)
+            phase_progress(); /* a window of a large model can take a minute */
+        step_forward(layer, t, tokens, end, units);
+    }
+    team_barrier();
+}
+
+/* Zeroes the gradients of the states after the last step, for the own units. */
+static void zero_state_gradients(struct recurrent *layer)
+{
+    struct team_share units = own_units(layer);
+    size_t h = (size_t)layer->hidden, count = units.end - units.first;
+    for (size_t state = 0; state < state_rows(layer->batch); state++) {
+        zero(units_of(layer->dh, state, h, units.first), count);
+        if (layer->dc)
+            zero(units_of(layer->dc, state, h, units.first), count);
     }
 }
 
@@ -282,13 +352,11 @@ void recurrent_backward(struct recurrent *layer, const real *dh,
                         const token *const *tokens, token end,
                         void (*progress)(void *context), void *context)
 {
-    size_t count = state_rows(layer->batch) * (size_t)layer->hidden;
-    zero(layer->dh, count);
-    if (layer->dc)
-        zero(layer->dc, count);
+    zero_state_gradients(layer);
+    team_barrier(); /* dh is complete */
     for (int t = layer->batch.steps - 1; t >= 0; t--) {
         step_backward(layer, t, tokens, end, dh);
-        if (progress)
+        if (progress && team_thread() == 0)
             progress(context);
     }
 }

@@ -16,6 +16,7 @@
 #include "batch_shape.h"
 #include "cell.h"
 #include "layers.h"
+#include "model.h"
 #include "params.h"
 #include "base/arena.h"
 #include "base/token.h"
@@ -54,31 +55,38 @@ struct recurrent {
     /* [S][B][H]: carried to the next window; c: state_count == 2 */
     real *h_state, *c_state;
     real *dh, *dc;       /* [S][B][H]: gradient of the state read by step t */
-    const real **x_rows; /* [S B]: row pointers of one hidden-to-hidden matmul, */
-    real **y_rows;       /* inputs and results */
+    const real **x_rows; /* [threads][S B]: row pointers of one hidden-to-hidden */
+    real **y_rows;       /* matmul, inputs and results */
 };
 
 /* Layer `index` of a model: sizes and offsets, no memory yet. */
 void recurrent_init(const struct model_shape *shape, const struct params *params,
                     int index, struct batch_shape batch, struct recurrent *layer);
 
-/* Plans the zero-initialised buffers and the packed weights (base/arena.h). Without
- * `training` there is no backward pass. */
-void recurrent_plan(struct recurrent *layer, const struct matmul_backend *backend,
-                    bool training, struct arena *arena);
+/* Plans the zero-initialised buffers and the packed weights (base/arena.h). */
+void recurrent_plan(struct recurrent *layer, const struct model_plan *plan,
+                    struct arena *arena);
+
+/* The input x [S][T][B][D] of the next forward. If dropout->rate > 0, its mask
+ * [S][T][B][H] is drawn then; dropout NULL: no dropout. All are borrowed until the end of
+ * the backward pass. Called by one thread. */
+void recurrent_set_input(struct recurrent *layer, const real *x,
+                         const struct dropout *dropout, uint8_t *mask);
+
+/* The functions below are called by all threads of the team (base/team.h), and each
+ * computes its share. */
 
 /* Packs the weights of the flat block, which is borrowed; must be called before the first
  * forward and after every change of the weights. */
 void recurrent_pack(struct recurrent *layer, const real *weights);
 
-/* x [S][T][B][D] -> layer->h. A row is reset where its token is `end`: tokens[s] is
- * [T][B]. If dropout->rate > 0, mask [S][T][B][H] receives the drawn mask, which
- * recurrent_backward reads; dropout NULL: no dropout. */
-void recurrent_forward(struct recurrent *layer, const real *x, const token *const *tokens,
-                       token end, const struct dropout *dropout, uint8_t *mask);
+/* layer->x -> layer->h. A row is reset where its token is `end`: tokens[s] is [T][B].
+ * x must be complete; h is complete at the end. */
+void recurrent_forward(struct recurrent *layer, const token *const *tokens, token end);
 
 /* From dh [S][T][B][H], the gradient of layer->h, to the gradient of the gates, through
- * all time steps; `progress` (may be NULL) is called after each step. */
+ * all time steps; thread 0 calls `progress` (may be NULL) after each step. dh need not be
+ * complete. */
 void recurrent_backward(struct recurrent *layer, const real *dh,
                         const token *const *tokens, token end,
                         void (*progress)(void *context), void *context);

@@ -43,16 +43,13 @@ enum status checkpoint_check_vocabulary(const char *path,
 }
 
 enum status checkpoint_model(const struct checkpoint *checkpoint,
-                             const struct matmul_backend *backend, int microbatches,
-                             int rows, int steps, struct model **out)
+                             const struct model_plan *plan, struct model **out)
 {
-    const struct model_plan plan = {.shape = &checkpoint->shape,
-                                    .end = checkpoint->encoding->end,
-                                    .microbatches = microbatches,
-                                    .rows = rows,
-                                    .steps = steps,
-                                    .backend = backend};
-    enum status status = model_create(&plan, out);
+    struct model_plan own = *plan;
+    own.shape = &checkpoint->shape;
+    own.end = checkpoint->encoding->end;
+    own.training = false;
+    enum status status = model_create(&own, out);
     if (status != STATUS_OK)
         return status;
     memcpy(model_weights(*out), checkpoint->weights,

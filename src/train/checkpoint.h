@@ -103,10 +103,10 @@ enum status checkpoint_read(const char *path, enum checkpoint_use use,
                             struct checkpoint *out);
 void checkpoint_free(struct checkpoint *checkpoint);
 
-/* A model with the checkpoint's weights, for prediction only; see model_create. */
+/* A model with the checkpoint's weights, for prediction only; see model_create. The
+ * plan's shape, end and training are ignored. */
 enum status checkpoint_model(const struct checkpoint *checkpoint,
-                             const struct matmul_backend *backend, int microbatches,
-                             int rows, int steps, struct model **out);
+                             const struct model_plan *plan, struct model **out);
 
 /* STATUS_MISUSE if the dataset's vocabulary is not the one that the checkpoint at `path`
  * was trained on; the message names both encodings. */

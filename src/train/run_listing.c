@@ -47,7 +47,8 @@ static void read_position(const char *path, struct run_entry *entry)
         h5_get_i64(file, "/", "epoch", &entry->epoch) != STATUS_OK ||
         h5_get_i64(file, "/state", "epoch_step", &entry->epoch_step) != STATUS_OK)
         entry->step = entry->epoch = entry->epoch_step = -1;
-    else if (h5_get_text(file, "/provenance", "run", entry->run_id, RUN_ID_SIZE) != STATUS_OK)
+    else if (h5_get_text(file, "/provenance", "run", entry->run_id, RUN_ID_SIZE) !=
+             STATUS_OK)
         entry->run_id[0] = '\0';
     h5_abandon(file);
 }

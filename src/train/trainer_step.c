@@ -16,6 +16,7 @@
 #include "schedule.h"
 #include "base/inject.h"
 #include "base/phase.h"
+#include "base/team.h"
 
 /* The extras of the exact sum. */
 enum { SUM_LOSS, SUM_TARGETS, SUM_CORRECT, SUM_STOP, SUM_SAVE, SUM_FAILED, SUMS };
@@ -30,14 +31,16 @@ enum status step_open(struct step_engine *engine, struct comm *comm,
         .comm = comm,
         .options = options,
         .batch = local_batch_of(options, comm_rank(comm), comm_size(comm)),
-        .shape = model_shape_of(options, vocabulary)};
+        .shape = model_shape_of(options, vocabulary),
+        .threads = team_threads(options->train.threads)};
     const struct model_plan plan = {.shape = &engine->shape,
                                     .end = end,
                                     .microbatches = engine->batch.own.count,
                                     .rows = engine->batch.rows,
                                     .steps = engine->batch.steps,
                                     .training = true,
-                                    .backend = backend};
+                                    .backend = backend,
+                                    .threads = engine->threads};
     enum status status = model_create(&plan, &engine->model);
     if (status != STATUS_OK)
         return status;
@@ -84,18 +87,28 @@ static void forward(struct step_engine *engine, struct window *window)
                   window->losses);
 }
 
+static void inject_nan(struct step_engine *engine, const struct gradient_block *block)
+{
+    const float nan = NAN;
+    const struct gradient_block injected = {
+        .first = block->first, .rows = 1, .width = 1, .values = &nan};
+    if (inject_triggered(FAULT_NAN, engine->step))
+        gradient_sum_add(&engine->sum, EXACT_ADD, &injected);
+}
+
+/* By all threads of the team, but phases are those of thread 0. */
 static void add_gradient(void *context, int microbatch,
                          const struct gradient_block *block)
 {
     struct step_engine *engine = context;
-    const float nan = NAN;
-    const struct gradient_block injected = {
-        .first = block->first, .rows = 1, .width = 1, .values = &nan};
-    phase_enter(PHASE_ALLREDUCE);
+    bool first_thread = team_thread() == 0;
+    if (first_thread)
+        phase_enter(PHASE_ALLREDUCE);
     gradient_sum_add(&engine->sum, microbatch == 0 ? EXACT_OVERWRITE : EXACT_ADD, block);
-    if (microbatch == 0 && inject_triggered(FAULT_NAN, engine->step))
-        gradient_sum_add(&engine->sum, EXACT_ADD, &injected);
-    phase_enter(PHASE_BACKWARD);
+    if (first_thread && microbatch == 0)
+        inject_nan(engine, block);
+    if (first_thread)
+        phase_enter(PHASE_BACKWARD);
 }
 
 static void start_sum(void *context, size_t first)
@@ -212,18 +225,34 @@ static enum status report_bad_sum(const struct step_engine *engine,
 
 /* ---- the update ---- */
 
-/* Updates the weights by `factor` times the sum, in parts that stay in the cache. */
-static void update_weights(struct step_engine *engine, struct optimizer *optimizer,
-                           double factor, double rate)
+struct weights_update {
+    struct step_engine *engine;
+    struct optimizer *optimizer;
+    double factor; /* of the sum */
+};
+
+/* The calling thread's share, in parts that stay in the cache. */
+static void update_share(void *context)
 {
     enum { PART = 4096 };
     float part[PART];
-    optimizer_begin(optimizer, rate);
-    for (size_t first = 0; first < engine->params.total; first += PART) {
-        size_t left = engine->params.total - first, n = left < PART ? left : PART;
-        gradient_sum_read(&engine->sum, first, n, factor, part);
-        optimizer_update(optimizer, first, n, part, engine->weights + first);
+    const struct weights_update *update = context;
+    const struct step_engine *engine = update->engine;
+    struct team_share share = team_share(engine->params.total, PART);
+    for (size_t first = share.first; first < share.end; first += PART) {
+        size_t left = share.end - first, n = left < PART ? left : PART;
+        gradient_sum_read(&engine->sum, first, n, update->factor, part);
+        optimizer_update(update->optimizer, first, n, part, engine->weights + first);
     }
+}
+
+/* Updates the weights by `factor` times the sum. */
+static void update_weights(struct step_engine *engine, struct optimizer *optimizer,
+                           double factor, double rate)
+{
+    struct weights_update update = {engine, optimizer, factor};
+    optimizer_begin(optimizer, rate);
+    team_run(engine->threads, update_share, &update);
     model_weights_changed(engine->model);
 }
 

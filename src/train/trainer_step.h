@@ -34,6 +34,7 @@ struct step_engine { /* zero-initialise; free with step_close */
     struct params params; /* layout of weights and gradients */
     struct model *model;
     float *weights;      /* [params.total], the model's */
+    int threads;         /* of the team that computes a step */
     int64_t total_steps; /* of the run, for the schedule; set by the caller */
 
     int64_t step;            /* number of the current step, from 1 */

@@ -1,0 +1,99 @@
+/* team: the only file compiled with OpenMP.
+ *
+ * ThreadSanitizer does not see the synchronisation inside libgomp; TSAN_RELEASE and
+ * TSAN_ACQUIRE declare it. */
+#include "team.h"
+
+#include <ctype.h>
+#include <omp.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#ifdef __SANITIZE_THREAD__
+void __tsan_acquire(void *address);
+void __tsan_release(void *address);
+static char region_start, region_end, barrier;
+#define TSAN_RELEASE(edge) __tsan_release(&(edge))
+#define TSAN_ACQUIRE(edge) __tsan_acquire(&(edge))
+#else
+#define TSAN_RELEASE(edge) (void)0
+#define TSAN_ACQUIRE(edge) (void)0
+#endif
+
+void team_run(int threads, void (*body)(void *context), void *context)
+{
+    if (threads == 1) {
+        body(context);
+        return;
+    }
+    TSAN_RELEASE(region_start);
+#pragma omp parallel num_threads(threads) default(none) firstprivate(body, context)
+    {
+        TSAN_ACQUIRE(region_start);
+        body(context);
+        TSAN_RELEASE(region_end);
+    }
+    TSAN_ACQUIRE(region_end);
+}
+
+int team_thread(void)
+{
+    return omp_get_thread_num();
+}
+
+int team_size(void)
+{
+    return omp_get_num_threads();
+}
+
+void team_barrier(void)
+{
+    TSAN_RELEASE(barrier);
+#pragma omp barrier
+    TSAN_ACQUIRE(barrier);
+}
+
+struct team_share team_share_of(size_t count, size_t unit, int thread, int threads)
+{
+    size_t units = (count + unit - 1) / unit, t = (size_t)thread, all = (size_t)threads;
+    size_t first = units * t / all * unit, end = units * (t + 1) / all * unit;
+    return (struct team_share){first < count ? first : count, end < count ? end : count};
+}
+
+struct team_share team_share(size_t count, size_t unit)
+{
+    return team_share_of(count, unit, team_thread(), team_size());
+}
+
+/* The number that begins a variable's value ("4", "4,2"); 0: none. */
+static long first_number(const char *variable)
+{
+    const char *value = getenv(variable);
+    return value && isdigit((unsigned char)value[0]) ? strtol(value, NULL, 10) : 0;
+}
+
+int team_threads(int64_t setting)
+{
+    long threads = setting ? (long)setting : first_number("OMP_NUM_THREADS");
+    if (threads == 0)
+        threads = first_number("SLURM_CPUS_PER_TASK");
+    return threads < 1 ? 1 : threads > TEAM_THREADS_MAX ? TEAM_THREADS_MAX : (int)threads;
+}
+
+static void count_threads(void *context)
+{
+    if (team_thread() == 0)
+        *(int *)context = team_size();
+}
+
+enum status team_check(int threads)
+{
+    int started = 0;
+    omp_set_dynamic(false);
+    team_run(threads, count_threads, &started);
+    if (started == threads)
+        return STATUS_OK;
+    return status_fail(STATUS_MISUSE,
+                       "train.threads = %d, but OpenMP starts only %d (OMP_THREAD_LIMIT)",
+                       threads, started);
+}
