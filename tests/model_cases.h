@@ -24,6 +24,8 @@ static const struct model_shape cases[] = {
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
+static int case_threads = 1; /* of the models that are created */
+
 /* Plan of a training model for one of the cases. */
 static inline struct model_plan plan_of(const struct model_shape *shape, int microbatches)
 {
@@ -33,7 +35,8 @@ static inline struct model_plan plan_of(const struct model_shape *shape, int mic
                                .rows = ROWS,
                                .steps = STEPS,
                                .training = true,
-                               .backend = &matmul_float32};
+                               .backend = &matmul_float32,
+                               .threads = case_threads};
 }
 
 /* Random tokens, including END, and random targets, some of them masked. */
@@ -75,7 +78,7 @@ struct gradients {
     real *values;
     size_t total;
     size_t ready;    /* elements from here on are ready */
-    size_t received; /* elements received since the last `ready`, over all microbatches */
+    size_t received; /* elements received below `ready`, over all microbatches */
     int microbatches;
     int progress; /* number of progress calls */
 };
@@ -87,25 +90,27 @@ static inline void gradients_block(void *context, int microbatch,
     for (size_t r = 0; r < (size_t)block->rows; r++) {
         size_t first = block->first + r * block->ld;
         real *values = gradients->values + first;
-        assert_true(first + (size_t)block->width <= gradients->ready);
+        assert_true(first + (size_t)block->width <=
+                    __atomic_load_n(&gradients->ready, __ATOMIC_RELAXED));
         for (size_t j = 0; j < (size_t)block->width; j++) {
             assert_true(isnan(values[(size_t)microbatch * gradients->total + j]));
             assert_true(microbatch == 0 || !isnan(values[j]));
             values[(size_t)microbatch * gradients->total + j] =
                 block->values[r * block->ld_values + j];
         }
-        gradients->received += (size_t)block->width;
+        __atomic_fetch_add(&gradients->received, (size_t)block->width, __ATOMIC_RELAXED);
     }
 }
 
 static inline void gradients_ready(void *context, size_t first)
 {
     struct gradients *gradients = context;
+    size_t expected = (gradients->ready - first) * (size_t)gradients->microbatches;
     assert_true(first < gradients->ready);
-    assert_int_equal(gradients->received,
-                     (gradients->ready - first) * (size_t)gradients->microbatches);
-    gradients->ready = first;
-    gradients->received = 0;
+    /* other threads may be in the next layer already */
+    assert_true(__atomic_load_n(&gradients->received, __ATOMIC_RELAXED) >= expected);
+    __atomic_fetch_sub(&gradients->received, expected, __ATOMIC_RELAXED);
+    __atomic_store_n(&gradients->ready, first, __ATOMIC_RELAXED);
 }
 
 static inline void gradients_progress(void *context)
@@ -125,6 +130,7 @@ static inline void backward_into(struct model *model, int microbatches, real *va
         values[i] = (real)NAN;
     model_backward(model, &callbacks);
     assert_int_equal(gradients.ready, 0);
+    assert_int_equal(gradients.received, 0);
     assert_true(gradients.progress > STEPS);
 }
 

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/rng.h"
+#include "base/team.h"
 #include "kernels/kernels.h"
 #include "kernels/matmul.h"
 
@@ -52,15 +53,24 @@ static struct matmul_batch rows_of(const struct matrices *m)
     return (struct matmul_batch){m->shape.microbatches, m->shape.rows};
 }
 
+static int threads = 1; /* of the team */
+
 static void plan(struct matrices *m, const struct matmul_backend *backend)
 {
     int n = m->shape.n, k = m->shape.k;
     size_t inputs = (size_t)n + (size_t)k;
-    const struct matmul_layout forward = {n, k, false, 1, 0},
-                               backward = {k, n, true, 1, 0};
+    const struct matmul_layout forward = {n, k, false, threads, 0},
+                               backward = {k, n, true, threads, 0};
     matmul_weights_plan(backend, &forward, &m->arena, &m->forward);
     matmul_weights_plan(backend, &backward, &m->arena, &m->backward);
-    m->workspace = matmul_workspace_plan(backend, rows_of(m), inputs, 1, &m->arena);
+    m->workspace = matmul_workspace_plan(backend, rows_of(m), inputs, threads, &m->arena);
+}
+
+static void pack_on_team(void *context)
+{
+    struct matrices *m = context;
+    matmul_weights_pack(&m->forward, m->w);
+    matmul_weights_pack(&m->backward, m->w);
 }
 
 static struct matrices matrices_create(struct shape shape,
@@ -81,8 +91,7 @@ static struct matrices matrices_create(struct shape shape,
     assert_true(arena_allocate(&m.arena));
     plan(&m, backend);
     assert_int_equal(m.arena.used, m.arena.size);
-    matmul_weights_pack(&m.forward, m.w);
-    matmul_weights_pack(&m.backward, m.w);
+    team_run(threads, pack_on_team, &m);
     return m;
 }
 
@@ -142,6 +151,53 @@ static void chain(const struct matmul_backend *backend, float *sum, const float 
     }
 }
 
+/* ---- the functions of matmul.h on the team ---- */
+
+struct batched_call {
+    const struct matmul_weights *w;
+    struct matmul_batch batch;
+    const float *x;
+    float *y;
+    enum matmul_output output;
+};
+
+static void batched_on_team(void *context)
+{
+    const struct batched_call *call = context;
+    matmul_batched(call->w, call->batch, call->x, call->y, call->output);
+}
+
+static void team_batched(const struct matmul_weights *w, struct matmul_batch batch,
+                         const float *x, float *y, enum matmul_output output)
+{
+    struct batched_call call = {w, batch, x, y, output};
+    team_run(threads, batched_on_team, &call);
+}
+
+struct gradient_call {
+    const struct matrices *m;
+    const struct gradient_input *inputs;
+    int count;
+    size_t bias_offset;
+    const struct gradient_sink *sink;
+};
+
+static void gradient_on_team(void *context)
+{
+    const struct gradient_call *call = context;
+    matmul_gradient(call->m->workspace, call->m->shape.n, call->m->y, call->inputs,
+                    call->count, call->bias_offset, call->sink);
+}
+
+static void team_gradient(const struct matrices *m, const struct gradient_input *inputs,
+                          int count, size_t bias_offset, const struct gradient_sink *sink)
+{
+    struct gradient_call call = {m, inputs, count, bias_offset, sink};
+    team_run(threads, gradient_on_team, &call);
+}
+
+/* ---- comparison with chains ---- */
+
 /* Bias gradients are summed in float32 at any precision. */
 static void add_column(float *sum, const float *a, size_t stride, int terms)
 {
@@ -160,7 +216,7 @@ static void check_forward(struct matrices *m, const struct matmul_backend *backe
             *sum = output == MATMUL_ACCUMULATE ? m->y[i * n + j] : 0;
             chain(backend, sum, m->x + i * k, 1, m->w + j * k, 1, m->shape.k);
         }
-    matmul_batched(&m->forward, rows_of(m), m->x, m->got, output);
+    team_batched(&m->forward, rows_of(m), m->x, m->got, output);
     assert_results(m, backend, m->rows * n, k);
 }
 
@@ -173,7 +229,7 @@ static void check_backward(struct matrices *m, const struct matmul_backend *back
             chain(backend, &m->expected[i * k + j], m->y + i * n, 1, m->w + j, k,
                   m->shape.n);
         }
-    matmul_batched(&m->backward, rows_of(m), m->y, m->got, MATMUL_OVERWRITE);
+    team_batched(&m->backward, rows_of(m), m->y, m->got, MATMUL_OVERWRITE);
     assert_results(m, backend, m->rows * k, n);
 }
 
@@ -194,7 +250,7 @@ static void store(void *context, int microbatch, const struct gradient_block *bl
             assert_true(at < stored->total && isnan(*value));
             assert_true(microbatch == 0 || !isnan(stored->values[at]));
             *value = block->values[r * block->ld_values + j];
-            stored->received++;
+            __atomic_fetch_add(&stored->received, 1, __ATOMIC_RELAXED);
         }
 }
 
@@ -217,13 +273,13 @@ static void check_gradient(struct matrices *m, const struct matmul_backend *back
         m->got[i] = NAN;
     const struct gradient_sink sink = {store, &stored};
     const struct gradient_input input = {m->x, m->shape.k, 0};
-    matmul_gradient(m->workspace, m->shape.n, m->y, &input, 1, n * k, &sink);
+    team_gradient(m, &input, 1, n * k, &sink);
     assert_int_equal(stored.received, microbatches * total);
     assert_results(m, backend, microbatches * total, rows);
     stored.received = 0;
     for (size_t i = 0; i < microbatches * total; i++)
         m->got[i] = NAN;
-    matmul_gradient(m->workspace, m->shape.n, m->y, &input, 1, NO_BIAS, &sink);
+    team_gradient(m, &input, 1, NO_BIAS, &sink);
     assert_int_equal(stored.received, microbatches * n * k);
 }
 
@@ -238,15 +294,13 @@ static void check_two_inputs(struct matrices *m)
     for (size_t i = 0; i < microbatches * total; i++)
         m->expected[i] = m->got[i] = NAN;
     for (int i = 0; i < 2; i++)
-        matmul_gradient(m->workspace, m->shape.n, m->y, &inputs[i], 1, NO_BIAS,
-                        &(struct gradient_sink){store, &alone});
-    matmul_gradient(m->workspace, m->shape.n, m->y, inputs, 2, NO_BIAS,
-                    &(struct gradient_sink){store, &both});
+        team_gradient(m, &inputs[i], 1, NO_BIAS, &(struct gradient_sink){store, &alone});
+    team_gradient(m, inputs, 2, NO_BIAS, &(struct gradient_sink){store, &both});
     assert_int_equal(both.received, microbatches * total);
     assert_memory_equal(m->expected, m->got, microbatches * total * sizeof *m->got);
 }
 
-static void check(const struct matmul_backend *backend)
+static void check_shapes(const struct matmul_backend *backend)
 {
     for (int q = 0; q < SHAPES; q++) {
         struct matrices m = matrices_create(shapes[q], backend);
@@ -257,6 +311,13 @@ static void check(const struct matmul_backend *backend)
         check_two_inputs(&m);
         matrices_free(&m);
     }
+}
+
+static void check(const struct matmul_backend *backend)
+{
+    for (threads = 1; threads <= 4; threads++)
+        check_shapes(backend);
+    threads = 1;
 }
 
 static void float32_equals_fma_chains(void **state)
@@ -277,6 +338,70 @@ static void openblas_agrees_within_rounding(void **state)
     const struct matmul_backend *openblas;
     assert_int_equal(matmul_backend_select(BACKEND_OPENBLAS, &openblas), STATUS_OK);
     check(openblas);
+}
+
+/* A matmul whose outputs are shared out in segments. */
+struct segments_call {
+    struct matmul_weights *weights;
+    const struct matrices *m;
+    const float **from;
+    float **to;
+    bool reversed;
+};
+
+static void segments_on_team(void *context)
+{
+    const struct segments_call *call = context;
+    matmul_weights_pack(call->weights, call->m->w);
+    matmul(call->weights, call->m->shape.rows, call->from, call->to, MATMUL_ACCUMULATE,
+           call->reversed);
+}
+
+/* y += x W^T with that many segments and threads: the bits of a batched matmul. */
+static void check_segments(const struct matmul_backend *backend, const struct matrices *m,
+                           int segments)
+{
+    enum { ROWS_MAX = 64 };
+    const float *from[ROWS_MAX];
+    float *to[ROWS_MAX];
+    const struct matmul_layout layout = {m->shape.n, m->shape.k, false, threads,
+                                         segments};
+    struct matmul_weights weights;
+    struct arena arena = {0};
+    matmul_weights_plan(backend, &layout, &arena, &weights);
+    assert_true(arena_allocate(&arena));
+    matmul_weights_plan(backend, &layout, &arena, &weights);
+    assert_int_equal(arena.used, arena.size);
+    size_t n = (size_t)m->shape.n, k = (size_t)m->shape.k;
+    for (size_t i = 0; i < m->rows; i++) {
+        from[i] = m->x + i * k;
+        to[i] = m->got + i * n;
+    }
+    for (int reversed = 0; reversed < 2; reversed++) {
+        struct segments_call call = {&weights, m, from, to, reversed};
+        memcpy(m->got, m->y, m->rows * n * sizeof *m->got);
+        team_run(threads, segments_on_team, &call);
+        assert_memory_equal(m->got, m->expected, m->rows * n * sizeof *m->got);
+    }
+    arena_free(&arena);
+}
+
+static void segments_are_shared_out(void **state)
+{
+    (void)state;
+    static const int widths[] = {1, 15, 16, 17, 50, 130};
+    for (size_t q = 0; q < 4 * sizeof widths / sizeof *widths; q++) {
+        const struct matmul_backend *backend = q % 2 ? &matmul_bfloat16 : &matmul_float32;
+        int segments = q / 2 % 2 ? 4 : 1;
+        struct shape shape = {1, 19, segments * widths[q / 4], 37};
+        struct matrices m = matrices_create(shape, backend);
+        memcpy(m.expected, m.y, m.rows * (size_t)shape.n * sizeof *m.y);
+        matmul_batched(&m.forward, rows_of(&m), m.x, m.expected, MATMUL_ACCUMULATE);
+        for (threads = 1; threads <= 5; threads++)
+            check_segments(backend, &m, segments);
+        threads = 1;
+        matrices_free(&m);
+    }
 }
 
 /* Row by row, all at once, in reverse and batched: the same bits. */
@@ -384,6 +509,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(float32_equals_fma_chains),
         cmocka_unit_test(bfloat16_equals_even_odd_fma_chains),
+        cmocka_unit_test(segments_are_shared_out),
         cmocka_unit_test(openblas_agrees_within_rounding),
         cmocka_unit_test(bits_are_independent_of_the_call),
         cmocka_unit_test(nontemporal_stores_give_the_same_bits),

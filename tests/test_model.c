@@ -177,6 +177,58 @@ static void a_microbatch_is_independent_of_the_others(void **state)
     }
 }
 
+/* Logits, losses and gradients of a window, with dropout. */
+static real *results_of(const struct model_shape *shape, int threads, size_t *count)
+{
+    struct window window;
+    struct microbatch_loss losses[MICROBATCHES];
+    struct dropout dropout = {0.4, 5, 17, 100};
+    int saved = case_threads;
+    case_threads = threads;
+    struct model *model = create_model(shape, MICROBATCHES);
+    case_threads = saved;
+    size_t total = model_params(model)->total;
+    real *results = calloc(MICROBATCHES * (total + 3), sizeof *results);
+    forward_windows(model, WINDOWS, losses);
+    window_fill(&window, WINDOWS);
+    model_forward(model, window.input_of, window.target_of, &dropout, losses);
+    backward_into(model, MICROBATCHES, results);
+    for (size_t s = 0; s < MICROBATCHES; s++) {
+        real *at = results + MICROBATCHES * total + 3 * s;
+        memcpy(at, &losses[s].loss, sizeof losses[s].loss);
+        at[2] = (real)losses[s].correct;
+    }
+    *count = MICROBATCHES * (total + 3);
+    model_free(model);
+    return results;
+}
+
+static void compare_threads(const struct model_shape *shape)
+{
+    size_t count, again;
+    real *expected = results_of(shape, 1, &count);
+    for (int threads = 2; threads <= 5; threads++) {
+        real *found = results_of(shape, threads, &again);
+        assert_int_equal(again, count);
+        assert_memory_equal(found, expected, count * sizeof *found);
+        free(found);
+    }
+    free(expected);
+}
+
+/* Also of shapes with several vectors of units per thread. */
+static void bits_are_independent_of_the_threads(void **state)
+{
+    (void)state;
+    static const struct model_shape wide[] = {
+        {CELL_LSTM, 2, 100, 40, 0, ACTIVATION_LINEAR, VOCABULARY},
+        {CELL_GRU, 1, 70, 33, 50, ACTIVATION_TANH, VOCABULARY}};
+    for (int c = 0; c < CASES; c++)
+        compare_threads(&cases[c]);
+    for (size_t c = 0; c < sizeof wide / sizeof *wide; c++)
+        compare_threads(&wide[c]);
+}
+
 static void states_can_be_saved_and_restored(void **state)
 {
     (void)state;
@@ -294,11 +346,15 @@ int main(void)
         cmocka_unit_test(logits_and_loss_agree_with_the_naive_model),
         cmocka_unit_test(gradients_agree_with_the_naive_model),
         cmocka_unit_test(a_microbatch_is_independent_of_the_others),
+        cmocka_unit_test(bits_are_independent_of_the_threads),
         cmocka_unit_test(states_can_be_saved_and_restored),
         cmocka_unit_test(dropout_preserves_the_mean),
         cmocka_unit_test(inference_ignores_bfloat16),
         cmocka_unit_test(initialisation_is_a_function_of_the_seed),
         cmocka_unit_test(out_of_range_shapes_are_refused),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failures = 0;
+    for (case_threads = 1; case_threads <= 3; case_threads++)
+        failures += cmocka_run_group_tests(tests, NULL, NULL);
+    return failures;
 }
