@@ -94,6 +94,6 @@ enum status team_check(int threads)
     if (started == threads)
         return STATUS_OK;
     return status_fail(STATUS_MISUSE,
-                       "train.threads = %d, but OpenMP starts only %d (OMP_THREAD_LIMIT)",
+                       "train.threads = %d, but OpenMP starts only %d threads (OMP_THREAD_LIMIT)",
                        threads, started);
 }

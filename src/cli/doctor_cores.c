@@ -152,8 +152,9 @@ static void check_thread_variables(struct doctor *doctor)
         const char *value = report->variables[variables[i]];
         if (value[0] && atoi(value) != threads(doctor))
             doctor_add(doctor, DOCTOR_NOTE, "threads", "--set train.threads=N",
-                       "%s=%s has no effect: train.threads = %d is used",
-                       doctor_variables[variables[i]], value, threads(doctor));
+                       "%s=%s has no effect: a rank has %d %s",
+                       doctor_variables[variables[i]], value, threads(doctor),
+                       threads(doctor) == 1 ? "thread" : "threads");
     }
 }
 

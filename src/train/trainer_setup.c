@@ -322,8 +322,11 @@ void trainer_log_configuration(struct trainer *trainer)
     options_print(&trainer->options,
                   SECTION_DATA | SECTION_MODEL | SECTION_TRAIN | SECTION_RUN, stderr);
     log_dataset(trainer);
-    log_info("ranks            %d, with %d microbatches of %d rows; matmul by %s",
-             comm_size(comm), data->batch.own.total, data->batch.rows,
+    char threads[32] = "";
+    if (trainer->engine.threads > 1)
+        snprintf(threads, sizeof threads, " with %d threads", trainer->engine.threads);
+    log_info("ranks            %d%s, with %d microbatches of %d rows; matmul by %s",
+             comm_size(comm), threads, data->batch.own.total, data->batch.rows,
              trainer->backend->description());
     log_info("memory           model %.1f MB, data %.1f MB at most on a rank%s",
              (double)model / megabyte, (double)data_bytes / megabyte,
