@@ -143,8 +143,11 @@ suggests "SRUN_CPUS_PER_TASK"
 doctor 0 env SLURM_CPUS_PER_TASK=4 "$mpirun" --bind-to none -n 2 taskset -c "$one" "$tutti" doctor
 finds warning cpus-per-task "did not reach all ranks"
 suggests "mpirun (--map-by slot:PE=4|-bind-to core:4)"
-doctor 0 env OMP_NUM_THREADS=8 "$tutti" doctor
-finds note threads "OMP_NUM_THREADS=8 has no effect: train.threads = 1 is used"
+doctor 0 env OMP_NUM_THREADS=8 "$tutti" doctor --set train.threads=1
+finds note threads "OMP_NUM_THREADS=8 has no effect: a rank has 1 thread"
+doctor 0 env OMP_NUM_THREADS=3 taskset -c "$one" "$tutti" doctor
+finds warning binding "rank 0 .*: 3 threads on 1 core"
+suggests "srun --cpus-per-task"
 
 # ---- processors ----
 

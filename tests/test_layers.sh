@@ -73,6 +73,7 @@ included_only_by 'comm_internal\.h' src/comm/comm*.c
 included_only_by '(hdf5|H5.*)\.h' src/h5/h5_internal.h src/h5/vfd.c
 included_only_by 'h5_internal\.h' src/h5/*.c
 included_only_by '(smf|glib)\.h' src/midi/writer.c
+included_only_by 'omp\.h' src/base/team.c
 included_only_by 'ini\.h' src/base/options_read.c
 included_only_by 'xxhash\.h' src/base/hash.c
 included_only_by 'Random123/.*' src/base/rng.c
