@@ -27,7 +27,7 @@ void team_run(int threads, void (*body)(void *context), void *context)
         return;
     }
     TSAN_RELEASE(region_start);
-#pragma omp parallel num_threads(threads) default(none) firstprivate(body, context)
+#pragma omp parallel num_threads(threads)
     {
         TSAN_ACQUIRE(region_start);
         body(context);
@@ -93,7 +93,8 @@ enum status team_check(int threads)
     team_run(threads, count_threads, &started);
     if (started == threads)
         return STATUS_OK;
-    return status_fail(STATUS_MISUSE,
-                       "train.threads = %d, but OpenMP starts only %d threads (OMP_THREAD_LIMIT)",
-                       threads, started);
+    return status_fail(
+        STATUS_MISUSE,
+        "train.threads = %d, but OpenMP starts only %d threads (OMP_THREAD_LIMIT)",
+        threads, started);
 }
