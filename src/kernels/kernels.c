@@ -2,6 +2,7 @@
 #include "kernels.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -143,18 +144,29 @@ static const struct kernels *select_set(bool bf16)
     return found;
 }
 
+typedef const struct kernels *_Atomic selection;
+
+/* The selected set; selects it at the first call, which may come from any thread. */
+static const struct kernels *select_once(selection *selected, bool bf16)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    pthread_mutex_lock(&lock);
+    if (!atomic_load(selected))
+        atomic_store(selected, select_set(bf16));
+    pthread_mutex_unlock(&lock);
+    return atomic_load(selected);
+}
+
 const struct kernels *kernels(void)
 {
-    static const struct kernels *selected;
-    if (!selected)
-        selected = select_set(false);
-    return selected;
+    static selection selected;
+    const struct kernels *set = atomic_load_explicit(&selected, memory_order_acquire);
+    return set ? set : select_once(&selected, false);
 }
 
 const struct kernels *kernels_bf16(void)
 {
-    static const struct kernels *selected;
-    if (!selected)
-        selected = select_set(true);
-    return selected;
+    static selection selected;
+    const struct kernels *set = atomic_load_explicit(&selected, memory_order_acquire);
+    return set ? set : select_once(&selected, true);
 }
