@@ -205,8 +205,17 @@ void all_off_apply(struct reader *reader);
 bool timing_assign_parts(struct reader *reader, size_t first_note);
 bool timing_assign_seconds(struct reader *reader);
 bool timing_store_pedals(struct reader *reader);
-/* The point in force at a tick, which is at or after point `from`. */
-size_t timing_find_point(const struct tempo_map *map, size_t from, uint32_t tick);
+/* The point in force at a tick, which is at or after point `from`. Usually that is `from`:
+ * a note ends in the tempo in which it began. */
+size_t timing_search_points(const struct tempo_map *map, size_t from, uint32_t tick);
+static inline size_t timing_find_point(const struct tempo_map *map, size_t from,
+                                       uint32_t tick)
+{
+    return from + 1 == map->count || tick < map->points[from + 1].tick
+               ? from
+               : timing_search_points(map, from, tick);
+}
+
 /* The seconds from tick `from` to tick `to`; `point` is in force at `from`. */
 double timing_seconds_between(const struct tempo_map *map, size_t point, uint32_t from,
                               uint32_t to);

@@ -110,12 +110,12 @@ static bool build_map(struct reader *reader)
     return true;
 }
 
-size_t timing_find_point(const struct tempo_map *map, size_t from, uint32_t tick)
+size_t timing_search_points(const struct tempo_map *map, size_t from, uint32_t tick)
 {
     size_t low = from, high = map->count;
     for (int i = 0; i < LINEAR_PROBES; i++, low++)
         if (low + 1 == high || tick < map->points[low + 1].tick)
-            return low; /* the usual case: a note ends in the tempo in which it began */
+            return low;
     while (high - low > 1) {
         size_t middle = (low + high) / 2;
         if (map->points[middle].tick <= tick)
@@ -150,6 +150,7 @@ bool timing_assign_seconds(struct reader *reader)
     struct notes *notes = &reader->file->notes;
     if (!build_map(reader))
         return false;
+    double units_per_second = map->units_per_second;
     size_t at = 0;
     for (size_t i = 0; i < notes->count; i++) {
         struct note *note = &notes->items[i];
@@ -159,8 +160,8 @@ bool timing_assign_seconds(struct reader *reader)
         int64_t start = units_at(&map->points[at], note->start_tick);
         size_t last = timing_find_point(map, at, end_tick);
         int64_t end = units_at(&map->points[last], end_tick);
-        note->start = (double)start / map->units_per_second;
-        note->duration = (double)(end - start) / map->units_per_second;
+        note->start = (double)start / units_per_second;
+        note->duration = (double)(end - start) / units_per_second;
     }
     return true;
 }
