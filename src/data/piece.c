@@ -8,25 +8,21 @@
 enum status piece_prepare(struct midi_file *midi, const struct encoding *encoding,
                           const struct options *options, bool *changed)
 {
-    double max_silence = options->data.max_silence_seconds, *last_releases = NULL;
-    struct silence_scan scan = {0};
-    if (max_silence > 0)
-        scan = silence_scan(&midi->notes, encoding, max_silence);
-    if (scan.possible)
-        last_releases = silence_last_releases(&midi->notes, encoding, max_silence);
-    if (scan.possible && !last_releases)
+    double max_silence = options->data.max_silence_seconds, *last_release = NULL;
+    bool search = max_silence > 0 && silence_is_possible(midi, encoding, max_silence);
+    if (search)
+        last_release = silence_last_releases(&midi->notes, encoding, max_silence);
+    if (search && !last_release)
         return status_fail(STATUS_FAILED, "no memory for the key releases of %zu notes",
                            midi->notes.count);
     enum status status = STATUS_OK;
     if (options->data.pedal == PEDAL_EXTEND)
         status = midi_apply_pedal(midi);
-    bool cut = false;
-    if (status == STATUS_OK && max_silence > 0)
-        cut = scan.possible ? silence_cut(midi, encoding, last_releases, max_silence)
-                            : silence_end_held(midi, scan.last_release, max_silence);
+    bool cut = status == STATUS_OK && last_release &&
+               silence_cut(midi, encoding, last_release, max_silence);
     if (changed)
         *changed = cut;
-    free(last_releases);
+    free(last_release);
     return status;
 }
 

@@ -7,39 +7,54 @@
 #include <string.h>
 
 static const double KEY_SECONDS_MAX = 60; /* unless max_silence is longer */
+static const double ROUNDING = 1e-3;      /* seconds; far above any rounding error */
 
-/* Keys count as released after this time. */
-static double longest_key(double max_silence)
+/* The onset of the last note before notes[end] that the encoding keeps; `first` if there
+ * is none from notes[*first_index] on. */
+static double last_onset(const struct notes *notes, const struct encoding *encoding,
+                         size_t *first_index, size_t end, double first)
 {
-    return max_silence > KEY_SECONDS_MAX ? max_silence : KEY_SECONDS_MAX;
+    for (size_t i = end; i-- > *first_index;)
+        if (encoding->encodes_note(encoding, &notes->items[i])) {
+            *first_index = i;
+            return notes->items[i].start;
+        }
+    return first;
 }
 
-/* What sounds, sounds at least until the last encoded onset. So where each note begins at
- * most max_silence after it, nothing can be cut, whatever the lengths of the notes. */
-struct silence_scan silence_scan(const struct notes *notes,
-                                 const struct encoding *encoding, double max_silence)
+/* A silence begins at the last onset or later, and so does the last key release. Half of
+ * max_silence leaves a margin for rounding, which is below a millisecond. */
+bool silence_is_possible(const struct midi_file *midi, const struct encoding *encoding,
+                         double max_silence)
 {
-    double last_release = 0, last_onset = 0, longest = longest_key(max_silence);
-    bool gap = false, sounds = false;
+    const struct notes *notes = &midi->notes;
+    const double limit = max_silence / 2;
+    double onset = 0, end = notes_duration(notes);
+    size_t index = 0; /* of the note of `onset` */
+    if (limit < ROUNDING)
+        return true;
     for (size_t i = 0; i < notes->count; i++) {
-        const struct note *note = &notes->items[i];
-        gap |= note->start - last_onset > max_silence;
-        if (!encoding->encodes_note(encoding, note))
+        if (notes->items[i].start - onset <= limit)
             continue;
-        double held = note->duration < longest ? note->duration : longest;
-        double release = note->start + held;
-        last_release = release > last_release ? release : last_release;
-        last_onset = note->start;
-        sounds = true;
+        onset = last_onset(notes, encoding, &index, i, onset);
+        if (notes->items[i].start - onset > limit)
+            return true;
     }
-    return (struct silence_scan){gap || !sounds, last_release};
+    if (midi->pedal_count > 0) {
+        double pedal =
+            midi_time_at(midi, midi->pedals[midi->pedal_count - 1].tick).seconds;
+        end = pedal > end ? pedal : end;
+    }
+    onset = last_onset(notes, encoding, &index, notes->count, onset);
+    return end - onset > limit;
 }
 
 double *silence_last_releases(const struct notes *notes, const struct encoding *encoding,
                               double max_silence)
 {
     double *last_release = malloc((notes->count + 1) * sizeof *last_release);
-    double last = 0, longest = longest_key(max_silence);
+    double last = 0,
+           longest = max_silence > KEY_SECONDS_MAX ? max_silence : KEY_SECONDS_MAX;
     for (size_t i = 0; last_release && i < notes->count; i++) {
         const struct note *note = &notes->items[i];
         double held = note->duration < longest ? note->duration : longest;
@@ -121,8 +136,6 @@ static int decimals(double seconds)
 static double end_held_notes(struct midi_file *midi, double release, double max_silence)
 {
     struct notes *notes = &midi->notes;
-    if (notes_duration(notes) - release <= max_silence)
-        return 0; /* almost always */
     uint32_t tick = midi_tick_at(midi, release);
     double longest = 0;
     for (size_t i = 0; i < notes->count; i++) {
@@ -139,15 +152,6 @@ static double end_held_notes(struct midi_file *midi, double release, double max_
     if (longest > 0)
         notes_sort(notes); /* notes with equal start are sorted by length */
     return longest;
-}
-
-bool silence_end_held(struct midi_file *midi, double last_release, double max_silence)
-{
-    double held = end_held_notes(midi, last_release, max_silence);
-    if (held > 0)
-        add_reason(midi, "notes held for %.*f s after the last key", decimals(held),
-                   held);
-    return held > 0;
 }
 
 static void trim_to_part(struct midi_file *midi, const struct silence_part *part)
@@ -175,12 +179,14 @@ bool silence_cut(struct midi_file *midi, const struct encoding *encoding,
     struct silence_part part = silence_find(notes, encoding, last_release, max_silence);
     if (part.sounding == 0)
         return false;
-    double release = last_release[part.first + part.count - 1];
-    if (part.cuts == 0)
-        return silence_end_held(midi, release, max_silence);
-    trim_to_part(midi, &part);
-    end_held_notes(midi, release, max_silence);
+    if (part.cuts > 0)
+        trim_to_part(midi, &part);
+    double held =
+        end_held_notes(midi, last_release[part.first + part.count - 1], max_silence);
+    if (held > 0 && part.cuts == 0)
+        add_reason(midi, "notes held for %.*f s after the last key", decimals(held),
+                   held);
     if (notes->items[0].start > max_silence)
         midi_set_start(midi, notes->items[0].start_tick);
-    return true;
+    return part.cuts > 0 || held > 0;
 }

@@ -126,23 +126,6 @@ size_t timing_search_points(const struct tempo_map *map, size_t from, uint32_t t
     return low;
 }
 
-/* Signed, because a signed integer converts to double in one instruction; the value is
- * below 2^56. */
-static int64_t units_at(const struct tempo_point *point, uint32_t tick)
-{
-    return (int64_t)(point->elapsed +
-                     (uint64_t)(tick - point->tick) * point->units_per_tick);
-}
-
-double timing_seconds_between(const struct tempo_map *map, size_t point, uint32_t from,
-                              uint32_t to)
-{
-    size_t last = timing_find_point(map, point, to);
-    int64_t start = units_at(&map->points[point], from);
-    int64_t end = units_at(&map->points[last], to);
-    return (double)(end - start) / map->units_per_second;
-}
-
 /* The notes are sorted, so one pass over the points is enough. */
 bool timing_assign_seconds(struct reader *reader)
 {
@@ -157,9 +140,9 @@ bool timing_assign_seconds(struct reader *reader)
         uint32_t end_tick = note->start_tick + note->duration_ticks;
         while (at + 1 < map->count && map->points[at + 1].tick <= note->start_tick)
             at++;
-        int64_t start = units_at(&map->points[at], note->start_tick);
+        int64_t start = timing_units_at(&map->points[at], note->start_tick);
         size_t last = timing_find_point(map, at, end_tick);
-        int64_t end = units_at(&map->points[last], end_tick);
+        int64_t end = timing_units_at(&map->points[last], end_tick);
         note->start = (double)start / units_per_second;
         note->duration = (double)(end - start) / units_per_second;
     }
