@@ -462,12 +462,31 @@ static void write_whole_chunks(const char *path, bool in_place)
     free(values);
 }
 
+/* The element after the last one of /values, as stored in its chunk. */
+static uint16_t stored_padding(const char *path)
+{
+    struct h5_file *file;
+    struct h5_chunks chunks = {0};
+    ok(h5_open(path, &file));
+    ok(h5_chunks_find(file, "/values", H5_U16, &chunks));
+    uint16_t *chunk = malloc(h5_chunk_buffer_size(&chunks));
+    int descriptor = open(path, O_RDONLY);
+    ok(h5_chunk_read(&chunks, chunks.count - 1, descriptor, path, "/values", chunk));
+    uint16_t padding = chunk[chunks.length - (chunks.count - 1) * chunks.chunk_length];
+    close(descriptor);
+    free(chunk);
+    h5_chunks_free(&chunks);
+    ok(h5_close(file));
+    return padding;
+}
+
 static void chunks_written_in_place_give_equal_bytes(void **state)
 {
     (void)state;
     char *a = in_directory("slices.h5"), *b = in_directory("chunks.h5");
     write_whole_chunks(a, false);
     write_whole_chunks(b, true);
+    assert_int_equal(stored_padding(b), 0);
     uint8_t *bytes_a, *bytes_b;
     size_t size_a, size_b;
     ok(file_read(a, 0, &bytes_a, &size_a));
