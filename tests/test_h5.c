@@ -438,6 +438,67 @@ static int flip_every_bit(void)
 }
 
 /* In a child process, as HDF5 1.10 leaks memory on damaged metadata. */
+/* Writes LENGTH - 1 elements, the last chunk partial, by slices or by h5_write_chunk. */
+static void write_whole_chunks(const char *path, bool in_place)
+{
+    const size_t length = LENGTH - 1, chunk = h5_chunk_length(length);
+    uint16_t *values = calloc(chunk + H5_CHECKSUM_SIZE, sizeof *values);
+    struct h5_file *file;
+    ok(h5_create(path, &file));
+    ok(h5_create_1d(file, "/values", H5_U16, length));
+    for (size_t at = 0; at < length; at += chunk) {
+        size_t count = length - at < chunk ? length - at : chunk;
+        memset(values, 0xA5, chunk * sizeof *values); /* to be overwritten with zeros */
+        for (size_t i = 0; i < count; i++)
+            values[i] = (uint16_t)part(at + i);
+        ok(in_place ? h5_write_chunk(file, "/values", H5_U16, at, count, values)
+                    : h5_write_slice(file, "/values", H5_U16, at, count, values));
+    }
+    fails(h5_write_chunk(file, "/values", H5_U16, 1, chunk, values), "a whole chunk");
+    fails(h5_write_chunk(file, "/values", H5_U16, 0, chunk - 1, values), "a whole chunk");
+    fails(h5_write_chunk(file, "/values", H5_U16, 0, 2 * chunk, values), "a whole chunk");
+    fails(h5_write_chunk(file, "/values", H5_U16, length, 0, values), "a whole chunk");
+    ok(h5_close(file));
+    free(values);
+}
+
+/* The element after the last one of /values, as stored in its chunk. */
+static uint16_t stored_padding(const char *path)
+{
+    struct h5_file *file;
+    struct h5_chunks chunks = {0};
+    ok(h5_open(path, &file));
+    ok(h5_chunks_find(file, "/values", H5_U16, &chunks));
+    uint16_t *chunk = malloc(h5_chunk_buffer_size(&chunks));
+    int descriptor = open(path, O_RDONLY);
+    ok(h5_chunk_read(&chunks, chunks.count - 1, descriptor, path, "/values", chunk));
+    uint16_t padding = chunk[chunks.length - (chunks.count - 1) * chunks.chunk_length];
+    close(descriptor);
+    free(chunk);
+    h5_chunks_free(&chunks);
+    ok(h5_close(file));
+    return padding;
+}
+
+static void chunks_written_in_place_give_equal_bytes(void **state)
+{
+    (void)state;
+    char *a = in_directory("slices.h5"), *b = in_directory("chunks.h5");
+    write_whole_chunks(a, false);
+    write_whole_chunks(b, true);
+    assert_int_equal(stored_padding(b), 0);
+    uint8_t *bytes_a, *bytes_b;
+    size_t size_a, size_b;
+    ok(file_read(a, 0, &bytes_a, &size_a));
+    ok(file_read(b, 0, &bytes_b, &size_b));
+    assert_int_equal(size_a, size_b);
+    assert_memory_equal(bytes_a, bytes_b, size_a);
+    free(bytes_a);
+    free(bytes_b);
+    free(a);
+    free(b);
+}
+
 static void every_bit_flip_is_detected(void **state)
 {
     (void)state;
@@ -736,6 +797,7 @@ int main(void)
         cmocka_unit_test(values_are_converted_or_rejected),
         cmocka_unit_test(text_lengths_are_limited),
         cmocka_unit_test(equal_content_gives_equal_bytes),
+        cmocka_unit_test(chunks_written_in_place_give_equal_bytes),
         cmocka_unit_test(every_bit_flip_is_detected),
         cmocka_unit_test(damage_is_reported),
         cmocka_unit_test(other_formats_are_rejected),

@@ -60,6 +60,25 @@ static void channel_events_are_read_with_their_length(void **state)
     expect(&bytes, 0, "16+1:60");
 }
 
+/* Only note events begin and end notes, wherever the others are among them. */
+static void channel_events_leave_sounding_notes_alone(void **state)
+{
+    (void)state;
+    for (int kind = 0xA0; kind <= 0xE0; kind += 0x10) {
+        size_t begin;
+        struct bytes bytes = one_track(&begin);
+        put_event(&bytes, 0, 0x90, 60, 80);
+        if (kind == 0xC0 || kind == 0xD0)
+            PUT(&bytes, 5, (uint8_t)kind, 60, 5, 60); /* the second by running status */
+        else
+            PUT(&bytes, 5, (uint8_t)kind, 60, 0, 5, 60, 0);
+        put_event(&bytes, 5, 0x80, 60, 64);
+        put_note(&bytes, 1, 2, 61);
+        end_track(&bytes, begin);
+        expect(&bytes, 0, "0+15:60 16+2:61");
+    }
+}
+
 static void meta_events_are_skipped(void **state)
 {
     (void)state;
@@ -592,6 +611,7 @@ int main(void)
         cmocka_unit_test(plain_notes_are_read),
         cmocka_unit_test(running_status_and_velocity_zero_are_read),
         cmocka_unit_test(channel_events_are_read_with_their_length),
+        cmocka_unit_test(channel_events_leave_sounding_notes_alone),
         cmocka_unit_test(meta_events_are_skipped),
         cmocka_unit_test(sysex_packets_and_escapes_are_skipped),
         cmocka_unit_test(long_headers_and_unknown_chunks_are_skipped),

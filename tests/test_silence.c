@@ -105,6 +105,74 @@ static void percussion_counts_as_silence(void **state)
     agree_on_verdict(*state);
 }
 
+/* --- silence_is_possible ---------------------------------------------------------------
+ */
+
+/* A file of 24 notes, some of them percussion, and pedal events, with pauses and lengths
+ * around max_silence; a tick is a millisecond. */
+static void put_pauses(struct bytes *bytes, uint64_t *state, uint32_t max_silence)
+{
+    enum { NOTES = 24 };
+    bool pedal = draw(state, 2), far = draw(state, 4) == 0;
+    put_header(bytes, 0, 1, SMPTE);
+    size_t track = begin_track(bytes);
+    for (int i = 0; i < NOTES; i++) {
+        int channel = draw(state, 4) == 0 ? 9 : 0, pitch = 40 + (int)draw(state, 40);
+        uint32_t wait = draw(state, 9) ? draw(state, 200) : draw(state, max_silence / 2);
+        uint32_t held = draw(state, 9) ? draw(state, 200) : draw(state, max_silence / 2);
+        bool long_one = far && draw(state, 12) == 0;
+        put_event(bytes, long_one ? 2 * wait + max_silence : wait, 0x90 | channel, pitch,
+                  80);
+        if (pedal && draw(state, 6) == 0)
+            put_event(bytes, 0, 0xB0, 64, (int)draw(state, 128));
+        put_event(bytes, far && draw(state, 12) == 0 ? 2 * max_silence : held,
+                  0x80 | channel, pitch, 64);
+    }
+    if (pedal)
+        put_event(bytes, draw(state, 2) ? 2 * max_silence : 10, 0xB0, 64, 0);
+    put_end_of_track(bytes, 0);
+    end_chunk(bytes, track);
+}
+
+static bool cuts(struct midi_file *midi, const struct encoding *encoding,
+                 double max_silence)
+{
+    double *last_release = silence_last_releases(&midi->notes, encoding, max_silence);
+    expect(last_release && midi_apply_pedal(midi) == STATUS_OK);
+    bool cut = silence_cut(midi, encoding, last_release, max_silence);
+    free(last_release);
+    return cut;
+}
+
+/* Files without a possible silence are never cut; the test sees both kinds, and files
+ * that are searched and then not cut. */
+static void what_is_ruled_out_is_never_cut(void **state)
+{
+    enum { FILES = 3000, MAX_SILENCE = 5000 };
+    struct midi_file midi = {0};
+    struct encoding *encoding = NULL;
+    int ruled_out = 0, cut = 0, searched = 0, wrong = 0;
+    expect(encoding_create("performance", "", &encoding) == STATUS_OK);
+    for (uint64_t seed = 1; seed <= FILES; seed++) {
+        struct bytes bytes = {0};
+        uint64_t random = seed;
+        put_pauses(&bytes, &random, MAX_SILENCE);
+        expect(midi_read(bytes.items, bytes.count, NULL, &midi) == STATUS_OK);
+        bool possible = silence_is_possible(&midi, encoding, MAX_SILENCE / 1e3);
+        bool changed = cuts(&midi, encoding, MAX_SILENCE / 1e3);
+        ruled_out += !possible;
+        cut += possible && changed;
+        searched += possible && !changed;
+        wrong += !possible && changed;
+        free_bytes(&bytes);
+    }
+    expect(wrong == 0);
+    expect(ruled_out > FILES / 10 && cut > FILES / 10 && searched > FILES / 100);
+    encoding_free(encoding);
+    midi_free(&midi);
+    agree_on_verdict(*state);
+}
+
 /* --- files -----------------------------------------------------------------------------
  */
 
@@ -340,6 +408,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(cuts_where_nothing_sounds_or_begins),
         cmocka_unit_test(held_notes_bridge_no_silence),
         cmocka_unit_test(percussion_counts_as_silence),
+        cmocka_unit_test(what_is_ruled_out_is_never_cut),
         cmocka_unit_test(cutting_restores_the_clean_file),
         cmocka_unit_test(reason_states_the_silence),
         cmocka_unit_test(limits_apply_to_the_kept_part),

@@ -1,5 +1,5 @@
-/* spill: appended pieces are read back column by column, even with short and interrupted
- * reads. */
+/* spill: appended pieces are read back, also those larger than the buffer, and even with
+ * short and interrupted reads. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,49 +8,47 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/rng.h"
-#include "data/schema.h"
 #include "data/spill.h"
 
-enum { PIECES = 3, NOTES = 40, TOKENS = 90, PARTS = NOTE_COLUMNS + 1 };
+enum {
+    PIECES = 4,
+    NOTES = 40,
+    TOKENS = 90,
+    LARGE_PIECE = 2, /* its notes take more than the 1 MiB of the buffer */
+    LARGE_NOTES = 33000,
+    NOTES_MAX = LARGE_NOTES
+};
 
 static size_t read_limit = 1 << 20; /* bytes returned per read */
 static int calls;
 
-/* Replaces the system's preadv: short reads, every third one interrupted. */
-ssize_t preadv(int descriptor, const struct iovec *parts, int count, off_t offset)
+/* Replaces the system's pread: short reads, every third one interrupted. */
+ssize_t pread(int descriptor, void *bytes, size_t size, off_t offset)
 {
-    size_t remaining = read_limit, total = 0;
+    struct iovec part = {bytes, size < read_limit ? size : read_limit};
     if (++calls % 3 == 0) {
         errno = EINTR;
         return -1;
     }
-    for (int i = 0; i < count && remaining > 0; i++) {
-        size_t size = parts[i].iov_len < remaining ? parts[i].iov_len : remaining;
-        ssize_t bytes_read =
-            pread(descriptor, parts[i].iov_base, size, offset + (off_t)total);
-        if (bytes_read < 0)
-            return -1;
-        total += (size_t)bytes_read;
-        remaining -= size;
-        if ((size_t)bytes_read < size)
-            break;
-    }
-    return (ssize_t)total;
+    return preadv(descriptor, &part, 1, offset);
 }
 
 struct piece {
-    struct note note[NOTES];
+    struct note note[NOTES_MAX];
     token token[TOKENS];
+    size_t notes;
     uint64_t offset;
 };
 
 static void make_piece(uint64_t number, struct piece *piece)
 {
     memset(piece, 0, sizeof *piece);
-    for (uint64_t i = 0; i < NOTES; i++) {
+    piece->notes = number == LARGE_PIECE ? LARGE_NOTES : NOTES;
+    for (uint64_t i = 0; i < piece->notes; i++) {
         uint64_t draw = rng_below(1 << 30, 1, RNG_TEST, number, i, 0);
         piece->note[i] = (struct note){.start = (double)draw / 7,
                                        .duration = (double)draw / 11,
@@ -68,36 +66,14 @@ static void make_piece(uint64_t number, struct piece *piece)
 
 static enum status append(struct spill_writer *spill, struct piece *piece)
 {
-    const struct notes notes = {.items = piece->note, .count = NOTES};
+    const struct notes notes = {.items = piece->note, .count = piece->notes};
     const struct tokens tokens = {.items = piece->token, .count = TOKENS};
     return spill_append(spill, &notes, &tokens, &piece->offset);
 }
 
-static size_t column_bytes(int c)
+static void write_pieces(const char *directory, struct piece *pieces)
 {
-    return c < NOTE_COLUMNS ? NOTES * h5_type_size(note_columns[c].type)
-                            : TOKENS * sizeof(token);
-}
-
-static enum status read_piece(struct spill_reader *reader, uint64_t offset,
-                              uint8_t columns[PARTS][NOTES * sizeof(double)])
-{
-    struct iovec parts[PARTS];
-    for (int c = 0; c < PARTS; c++)
-        parts[c] = (struct iovec){columns[c], column_bytes(c)};
-    return spill_read(reader, 0, offset, parts, PARTS);
-}
-
-static void pieces_round_trip_through_short_reads(void **state)
-{
-    (void)state;
-    static struct piece pieces[PIECES];
-    static const size_t limits[] = {1, 5, 8, 161, 1 << 20};
-    static uint8_t columns[PARTS][NOTES * sizeof(double)], packed[NOTES * sizeof(double)];
-    char directory[] = "/tmp/tutti-spill-XXXXXX";
     struct spill_writer spill;
-    struct spill_reader reader;
-    assert_non_null(mkdtemp(directory));
     assert_int_equal(spill_create(directory, 0, &spill), STATUS_OK);
     for (uint64_t p = 0; p < PIECES; p++) {
         make_piece(p, &pieces[p]);
@@ -105,21 +81,45 @@ static void pieces_round_trip_through_short_reads(void **state)
     }
     assert_int_equal(spill_close(&spill), STATUS_OK);
     spill_free(&spill);
+}
+
+/* The notes from `skip` on, and the tokens after them. */
+static void check_piece(struct spill_reader *reader, const struct piece *piece,
+                        size_t skip)
+{
+    static struct note notes[NOTES_MAX];
+    token tokens[TOKENS];
+    size_t size = (piece->notes - skip) * sizeof *notes;
+    uint64_t tokens_offset = piece->offset + piece->notes * sizeof *notes;
+    memset(notes, 0, sizeof notes);
+    memset(tokens, 0, sizeof tokens);
+    assert_int_equal(
+        spill_read(reader, 0, piece->offset + skip * sizeof *notes, notes, size),
+        STATUS_OK);
+    assert_memory_equal(notes, piece->note + skip, size);
+    assert_int_equal(spill_read(reader, 0, tokens_offset, tokens, sizeof tokens),
+                     STATUS_OK);
+    assert_memory_equal(tokens, piece->token, sizeof tokens);
+}
+
+static void pieces_round_trip_through_short_reads(void **state)
+{
+    (void)state;
+    static struct piece pieces[PIECES];
+    static const size_t limits[] = {5, 8, 161, 1 << 20};
+    char directory[] = "/tmp/tutti-spill-XXXXXX";
+    struct spill_reader reader;
+    assert_non_null(mkdtemp(directory));
+    write_pieces(directory, pieces);
     spill_reader_open(directory, &reader);
     for (size_t i = 0; i < PIECES * sizeof limits / sizeof *limits; i++) {
-        const struct piece *piece = &pieces[i % PIECES];
         read_limit = limits[i / PIECES];
-        memset(columns, 0, sizeof columns);
-        assert_int_equal(read_piece(&reader, piece->offset, columns), STATUS_OK);
-        for (int c = 0; c < NOTE_COLUMNS; c++) {
-            column_pack(&note_columns[c], piece->note, sizeof *piece->note, NOTES,
-                        packed);
-            assert_memory_equal(columns[c], packed, column_bytes(c));
-        }
-        assert_memory_equal(columns[NOTE_COLUMNS], piece->token, sizeof piece->token);
+        check_piece(&reader, &pieces[i % PIECES], i % NOTES);
     }
-    assert_int_equal(read_piece(&reader, pieces[PIECES - 1].offset + 1, columns),
-                     STATUS_FAILED);
+    uint8_t bytes[NOTES * sizeof(struct note) + TOKENS * sizeof(token)];
+    assert_int_equal(
+        spill_read(&reader, 0, pieces[PIECES - 1].offset + 1, bytes, sizeof bytes),
+        STATUS_FAILED);
     assert_non_null(strstr(status_message(), "too early"));
     spill_reader_close(&reader);
     spill_remove(directory, 1);

@@ -9,9 +9,10 @@ enum status piece_prepare(struct midi_file *midi, const struct encoding *encodin
                           const struct options *options, bool *changed)
 {
     double max_silence = options->data.max_silence_seconds, *last_release = NULL;
-    if (max_silence > 0)
+    bool search = max_silence > 0 && silence_is_possible(midi, encoding, max_silence);
+    if (search)
         last_release = silence_last_releases(&midi->notes, encoding, max_silence);
-    if (max_silence > 0 && !last_release)
+    if (search && !last_release)
         return status_fail(STATUS_FAILED, "no memory for the key releases of %zu notes",
                            midi->notes.count);
     enum status status = STATUS_OK;

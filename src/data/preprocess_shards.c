@@ -1,9 +1,9 @@
 /* preprocess_shards: assembles the shards of the plan from the spills.
  *
- * A spill is stored by piece, and each piece by column; a shard is stored by column, and
- * each column by piece. So each piece is read once, its columns are scattered to the
- * chunks that they belong to, and full chunks are written to the file: all columns of the
- * notes first, then the tokens, which training reads without the notes.
+ * A spill is stored by piece, and each piece's notes by row; a shard is stored by column,
+ * and each column by piece. So each piece is read once, its notes are scattered to the
+ * chunks that their members belong to, and full chunks are written to the file: all
+ * columns of the notes first, then the tokens, which training reads without the notes.
  */
 #include "preprocess_internal.h"
 
@@ -20,10 +20,17 @@ struct shard_result { /* of one shard, as sent to rank 0 */
 
 enum { TOKEN_COLUMN = NOTE_COLUMNS, DATA_COLUMNS };
 
+enum {
+    READ_NOTES = 2048,  /* notes read from a spill at once: 64 KiB, in the L2 cache */
+    SCATTER_NOTES = 128 /* notes scattered at once: 4 KiB, in the L1 cache */
+};
+
 struct writer {
     struct preprocess *preprocess;
     struct spill_reader spills;
-    uint8_t *chunks[DATA_COLUMNS]; /* of each column, the chunk being filled */
+    uint8_t *chunks[DATA_COLUMNS]; /* of each column, the chunk being filled, with its
+                                      checksum */
+    struct note notes[READ_NOTES]; /* read from a spill */
     struct shard_result *results;
     size_t result_count;
 };
@@ -38,10 +45,11 @@ struct shard_builder { /* a shard being written */
 /* Data columns of equal length: those of the notes, or the tokens. */
 struct table {
     int first, end;
+    /* Reads rows [skip, skip + count) of a piece into the chunks, after their first
+     * `filled` rows. */
+    enum status (*read)(struct writer *writer, const struct record *piece, uint64_t skip,
+                        uint64_t count, uint64_t filled);
 };
-
-static const struct table note_table = {0, NOTE_COLUMNS};
-static const struct table token_table = {TOKEN_COLUMN, DATA_COLUMNS};
 
 static enum status out_of_memory(void)
 {
@@ -70,36 +78,46 @@ static uint64_t piece_length(const struct record *piece, struct table table)
     return table.first == TOKEN_COLUMN ? piece->tokens : piece->notes;
 }
 
-/* The offset of column c of a piece in its spill. */
-static uint64_t column_offset(const struct record *piece, int c)
+/* Copies the members of writer->notes[0..count) to the chunks, after their first `filled`
+ * rows. */
+static void scatter_notes(const struct writer *writer, uint64_t count, uint64_t filled)
 {
-    uint64_t offset = piece->spill_offset;
-    for (int i = 0; i < c; i++)
-        offset += piece->notes * element_size(i);
-    return offset;
+    for (uint64_t at = 0; at < count; at += SCATTER_NOTES) {
+        uint64_t rows = count - at < SCATTER_NOTES ? count - at : SCATTER_NOTES;
+        for (int c = 0; c < NOTE_COLUMNS; c++)
+            column_pack(&note_columns[c], &writer->notes[at], sizeof(struct note), rows,
+                        writer->chunks[c] + (filled + at) * element_size(c));
+    }
 }
 
-/* Reads rows [skip, skip + count) of a piece into the chunks, after their first `filled`
- * rows. */
-static enum status read_rows(struct writer *writer, const struct record *piece,
-                             struct table table, uint64_t skip, uint64_t count,
-                             uint64_t filled)
+static enum status read_notes(struct writer *writer, const struct record *piece,
+                              uint64_t skip, uint64_t count, uint64_t filled)
 {
-    struct iovec parts[DATA_COLUMNS];
-    for (int c = table.first; c < table.end; c++)
-        parts[c] = (struct iovec){writer->chunks[c] + filled * element_size(c),
-                                  count * element_size(c)};
-    int rank = (int)piece->rank;
-    if (count == piece_length(piece, table))
-        return spill_read(&writer->spills, rank, column_offset(piece, table.first),
-                          &parts[table.first], table.end - table.first);
     enum status status = STATUS_OK;
-    for (int c = table.first; c < table.end && status == STATUS_OK; c++)
-        status =
-            spill_read(&writer->spills, rank,
-                       column_offset(piece, c) + skip * element_size(c), &parts[c], 1);
+    for (uint64_t rows; count > 0 && status == STATUS_OK; count -= rows) {
+        rows = count < READ_NOTES ? count : READ_NOTES;
+        status = spill_read(&writer->spills, (int)piece->rank,
+                            piece->spill_offset + skip * sizeof(struct note),
+                            writer->notes, rows * sizeof(struct note));
+        if (status == STATUS_OK)
+            scatter_notes(writer, rows, filled);
+        skip += rows;
+        filled += rows;
+    }
     return status;
 }
+
+static enum status read_tokens(struct writer *writer, const struct record *piece,
+                               uint64_t skip, uint64_t count, uint64_t filled)
+{
+    uint64_t offset = piece->spill_offset + piece->notes * sizeof(struct note);
+    return spill_read(&writer->spills, (int)piece->rank, offset + skip * sizeof(token),
+                      writer->chunks[TOKEN_COLUMN] + filled * sizeof(token),
+                      count * sizeof(token));
+}
+
+static const struct table note_table = {0, NOTE_COLUMNS, read_notes};
+static const struct table token_table = {TOKEN_COLUMN, DATA_COLUMNS, read_tokens};
 
 /* Writes the chunks as rows [first, first + count) of the table. */
 static enum status write_chunks(struct writer *writer, const struct shard_builder *shard,
@@ -107,7 +125,7 @@ static enum status write_chunks(struct writer *writer, const struct shard_builde
 {
     enum status status = STATUS_OK;
     for (int c = table.first; c < table.end && status == STATUS_OK; c++)
-        status = h5_write_slice(shard->file, data_column(c)->name, data_column(c)->type,
+        status = h5_write_chunk(shard->file, data_column(c)->name, data_column(c)->type,
                                 first, count, writer->chunks[c]);
     return status;
 }
@@ -126,7 +144,7 @@ static enum status write_table(struct writer *writer, const struct shard_builder
         uint64_t rows = piece_length(piece, table), part;
         for (uint64_t skip = 0; skip < rows && status == STATUS_OK; skip += part) {
             part = rows - skip < chunk - filled ? rows - skip : chunk - filled;
-            status = read_rows(writer, piece, table, skip, part, filled);
+            status = table.read(writer, piece, skip, part, filled);
             filled += part;
             if (status == STATUS_OK && (filled == chunk || written + filled == length)) {
                 status = write_chunks(writer, shard, table, written, filled);
@@ -292,7 +310,7 @@ static bool allocate_chunks(struct writer *writer)
 {
     bool allocated = true;
     for (int c = 0; c < DATA_COLUMNS; c++) {
-        writer->chunks[c] = malloc(H5_MAX_CHUNK * element_size(c));
+        writer->chunks[c] = malloc(H5_MAX_CHUNK * element_size(c) + H5_CHECKSUM_SIZE);
         allocated &= writer->chunks[c] != NULL;
     }
     return allocated;

@@ -42,7 +42,7 @@ const struct column piece_columns[] = {
 /* One loop per size, so that each memcpy compiles to a move. */
 #define PACK(bytes)                                                                      \
     case bytes:                                                                          \
-        for (size_t i = 0; i < count; i++)                                               \
+        _Pragma("GCC unroll 8") for (size_t i = 0; i < count; i++)                       \
             memcpy(to + i * (bytes), from + i * row_size, bytes);                        \
         break
 

@@ -7,6 +7,47 @@
 #include <string.h>
 
 static const double KEY_SECONDS_MAX = 60; /* unless max_silence is longer */
+static const double ROUNDING = 1e-3;      /* seconds; far above any rounding error */
+
+/* The onset of the last note before notes[end] that the encoding keeps; `first` if there
+ * is none from notes[*first_index] on. */
+static double last_onset(const struct notes *notes, const struct encoding *encoding,
+                         size_t *first_index, size_t end, double first)
+{
+    for (size_t i = end; i-- > *first_index;)
+        if (encoding->encodes_note(encoding, &notes->items[i])) {
+            *first_index = i;
+            return notes->items[i].start;
+        }
+    return first;
+}
+
+/* A silence begins at the last onset or later, and so does the last key release. Half of
+ * max_silence leaves a margin for rounding, which is below a millisecond. */
+bool silence_is_possible(const struct midi_file *midi, const struct encoding *encoding,
+                         double max_silence)
+{
+    const struct notes *notes = &midi->notes;
+    const double limit = max_silence / 2;
+    double onset = 0, end = notes_duration(notes);
+    size_t index = 0; /* of the note of `onset` */
+    if (limit < ROUNDING)
+        return true;
+    for (size_t i = 0; i < notes->count; i++) {
+        if (notes->items[i].start - onset <= limit)
+            continue;
+        onset = last_onset(notes, encoding, &index, i, onset);
+        if (notes->items[i].start - onset > limit)
+            return true;
+    }
+    if (midi->pedal_count > 0) {
+        double pedal =
+            midi_time_at(midi, midi->pedals[midi->pedal_count - 1].tick).seconds;
+        end = pedal > end ? pedal : end;
+    }
+    onset = last_onset(notes, encoding, &index, notes->count, onset);
+    return end - onset > limit;
+}
 
 double *silence_last_releases(const struct notes *notes, const struct encoding *encoding,
                               double max_silence)

@@ -9,7 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "schema.h"
 #include "base/file.h"
 
 enum { BUFFER_SIZE = 1 << 20 };
@@ -55,22 +54,18 @@ static enum status flush(struct spill_writer *spill)
     return status;
 }
 
-/* Appends the column of `count` rows, in parts that fit into the buffer. */
-static enum status append_column(struct spill_writer *spill, const struct column *column,
-                                 const void *rows, size_t row_size, size_t count)
+/* The buffer is written between appends, wherever that is in the file: some processors
+ * copy several times more slowly if both addresses are at the start of a page. */
+static enum status append_bytes(struct spill_writer *spill, const void *bytes,
+                                size_t size)
 {
-    size_t size = h5_type_size(column->type);
-    for (size_t done = 0; done < count;) {
-        if (BUFFER_SIZE - spill->buffered < size && flush(spill) != STATUS_OK)
-            return STATUS_FAILED;
-        size_t space = (BUFFER_SIZE - spill->buffered) / size;
-        size_t part = count - done < space ? count - done : space;
-        column_pack(column, (const uint8_t *)rows + done * row_size, row_size, part,
-                    spill->buffer + spill->buffered);
-        spill->buffered += part * size;
-        spill->size += part * size;
-        done += part;
-    }
+    if (size > BUFFER_SIZE - spill->buffered && flush(spill) != STATUS_OK)
+        return STATUS_FAILED;
+    spill->size += size;
+    if (size > BUFFER_SIZE)
+        return write_fully(spill, bytes, size);
+    memcpy(spill->buffer + spill->buffered, bytes, size);
+    spill->buffered += size;
     return STATUS_OK;
 }
 
@@ -78,12 +73,11 @@ enum status spill_append(struct spill_writer *spill, const struct notes *notes,
                          const struct tokens *tokens, uint64_t *offset)
 {
     *offset = spill->size;
-    for (const struct column *column = note_columns; column->name; column++)
-        if (append_column(spill, column, notes->items, sizeof *notes->items,
-                          notes->count) != STATUS_OK)
-            return STATUS_FAILED;
-    return append_column(spill, &token_column, tokens->items, sizeof(token),
-                         tokens->count);
+    enum status status =
+        append_bytes(spill, notes->items, notes->count * sizeof *notes->items);
+    return status == STATUS_OK
+               ? append_bytes(spill, tokens->items, tokens->count * sizeof *tokens->items)
+               : status;
 }
 
 enum status spill_close(struct spill_writer *spill)
@@ -138,29 +132,23 @@ static enum status open_spill(struct spill_reader *reader, int rank, int *descri
 }
 
 enum status spill_read(struct spill_reader *reader, int rank, uint64_t offset,
-                       struct iovec *parts, int count)
+                       void *bytes, size_t size)
 {
     int descriptor = -1;
     if (open_spill(reader, rank, &descriptor) != STATUS_OK)
         return STATUS_FAILED;
-    while (count > 0) {
-        ssize_t bytes_read = preadv(descriptor, parts, count, (off_t)offset);
-        if (bytes_read < 0 && errno == EINTR)
+    for (size_t done = 0; done < size;) {
+        ssize_t got = pread(descriptor, (uint8_t *)bytes + done, size - done,
+                            (off_t)(offset + done));
+        if (got < 0 && errno == EINTR)
             continue;
-        if (bytes_read < 0)
+        if (got < 0)
             return status_fail_errno("%s/spill-%d: can't read", reader->directory, rank);
-        if (bytes_read == 0)
+        if (got == 0)
             return status_fail(STATUS_FAILED, "%s/spill-%d: ends at %llu, too early",
-                               reader->directory, rank, (unsigned long long)offset);
-        offset += (uint64_t)bytes_read;
-        for (size_t remaining = (size_t)bytes_read; count > 0; parts++, count--) {
-            if (remaining < parts->iov_len) {
-                parts->iov_base = (uint8_t *)parts->iov_base + remaining;
-                parts->iov_len -= remaining;
-                break;
-            }
-            remaining -= parts->iov_len;
-        }
+                               reader->directory, rank,
+                               (unsigned long long)(offset + done));
+        done += (size_t)got;
     }
     return STATUS_OK;
 }

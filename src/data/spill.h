@@ -1,13 +1,12 @@
 /* spill: temporary files that pass pieces from the rank that read a file to the rank that
  * writes its shard. Each rank appends to one file, "spill-RANK". A piece is stored as its
- * note columns, in the order of note_columns, followed by its tokens, all in native byte
- * order: only the run that wrote a spill reads it. */
+ * notes (struct note), followed by its tokens, both as they are in memory: only the run
+ * that wrote a spill reads it. */
 #ifndef TUTTI_DATA_SPILL_H
 #define TUTTI_DATA_SPILL_H
 
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/uio.h>
 
 #include "base/status.h"
 #include "encode/encoding.h"
@@ -44,9 +43,9 @@ struct spill_reader {
 
 void spill_reader_open(const char *directory, struct spill_reader *reader);
 
-/* Fills the `count` parts with consecutive bytes from `offset` on; modifies `parts`. */
+/* Reads bytes[size] from `offset` on of the rank's spill. */
 enum status spill_read(struct spill_reader *reader, int rank, uint64_t offset,
-                       struct iovec *parts, int count);
+                       void *bytes, size_t size);
 void spill_reader_close(struct spill_reader *reader);
 
 /* Deletes the spills of `ranks` ranks. */

@@ -182,20 +182,22 @@ static void begin_notes(struct encoder *encoder)
     token *at = encoder->at;
     uint32_t next_end = encoder->next_end;
     int bin = encoder->bin;
-    for (unsigned word = 0; word < PITCH_WORDS; word++) {
-        uint64_t remaining = encoder->starting.words[word];
-        encoder->sounding.words[word] |= remaining;
-        encoder->starting.words[word] = 0;
-        for (; remaining; remaining &= remaining - 1) {
-            unsigned pitch = word * 64 + (unsigned)__builtin_ctzll(remaining);
-            int previous_bin = bin;
-            bin = velocity_bin(encoder->starting_velocity[pitch]);
-            *at = (token)(VELOCITY + bin);
-            at += bin != previous_bin;
-            *at++ = (token)(NOTE_ON + pitch);
-            uint32_t end = encoder->end[pitch] = encoder->starting_end[pitch];
-            next_end = end < next_end ? end : next_end;
-        }
+    uint64_t low = encoder->starting.words[0], high = encoder->starting.words[1];
+    encoder->sounding.words[0] |= low;
+    encoder->sounding.words[1] |= high;
+    encoder->starting = (struct pitch_set){{0}};
+    while (low | high) { /* usually one: a loop for each word would be mispredicted */
+        unsigned upper = low == 0;
+        unsigned pitch = upper * 64 + (unsigned)__builtin_ctzll(upper ? high : low);
+        high = upper ? high & (high - 1) : high;
+        low = low & (low - 1);
+        int previous_bin = bin;
+        bin = velocity_bin(encoder->starting_velocity[pitch]);
+        *at = (token)(VELOCITY + bin);
+        at += bin != previous_bin;
+        *at++ = (token)(NOTE_ON + pitch);
+        uint32_t end = encoder->end[pitch] = encoder->starting_end[pitch];
+        next_end = end < next_end ? end : next_end;
     }
     encoder->at = at;
     encoder->next_end = next_end;

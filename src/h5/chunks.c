@@ -9,8 +9,8 @@
  *
  * Writing. H5Dwrite allocates a chunk, zeroes it, copies the values into the library's
  * cache, computes the checksum word by word, and copies again to write. Whole chunks
- * avoid this: each is copied once, its checksum is appended, and it is written directly,
- * in the order of the calls.
+ * avoid this: each is copied at most once, its checksum is appended, and it is written
+ * directly, in the order of the calls.
  */
 #include "h5_internal.h"
 
@@ -182,15 +182,27 @@ static enum status reserve_scratch(struct h5_file *file, const char *name, size_
     return STATUS_OK;
 }
 
-/* Encodes a chunk as stored in the file: `used` bytes of values, zeros up to `size`, the
- * checksum. */
-static void encode_chunk(uint8_t *to, size_t size, const void *values, size_t used)
+/* Completes a chunk as stored in the file: `used` bytes of values, zeros up to `size`,
+ * the checksum. */
+static void complete_chunk(uint8_t *chunk, size_t used, size_t size)
 {
-    memcpy(to, values, used);
-    memset(to + used, 0, size - used);
-    uint32_t sum = fletcher32(to, size);
+    memset(chunk + used, 0, size - used);
+    uint32_t sum = fletcher32(chunk, size);
     for (int i = 0; i < H5_CHECKSUM_SIZE; i++)
-        to[size + (size_t)i] = (uint8_t)(sum >> 8 * i);
+        chunk[size + (size_t)i] = (uint8_t)(sum >> 8 * i);
+}
+
+enum status h5_write_chunk_in_place(struct h5_file *file, const char *name, hid_t dataset,
+                                    size_t element_size, struct h5_span span,
+                                    uint8_t *chunk)
+{
+    size_t size = h5_chunk_length(span.length) * element_size;
+    hsize_t offset = span.first;
+    complete_chunk(chunk, span.count * element_size, size);
+    if (H5Dwrite_chunk(dataset, H5P_DEFAULT, 0, &offset, size + H5_CHECKSUM_SIZE, chunk) <
+        0)
+        return h5_fail(file, name, "can't write");
+    return h5_write_status(file);
 }
 
 enum status h5_write_chunks(struct h5_file *file, const char *name, hid_t dataset,
@@ -200,12 +212,11 @@ enum status h5_write_chunks(struct h5_file *file, const char *name, hid_t datase
     enum status status = reserve_scratch(file, name, size + H5_CHECKSUM_SIZE);
     for (size_t done = 0; done < span.count && status == STATUS_OK; done += chunk) {
         size_t n = span.count - done < chunk ? span.count - done : chunk;
-        hsize_t offset = span.first + done;
-        encode_chunk(file->scratch, size, (const uint8_t *)values + done * element_size,
-                     n * element_size);
-        if (H5Dwrite_chunk(dataset, H5P_DEFAULT, 0, &offset, size + H5_CHECKSUM_SIZE,
-                           file->scratch) < 0)
-            status = h5_fail(file, name, "can't write");
+        memcpy(file->scratch, (const uint8_t *)values + done * element_size,
+               n * element_size);
+        status = h5_write_chunk_in_place(
+            file, name, dataset, element_size,
+            (struct h5_span){span.length, span.first + done, n}, file->scratch);
     }
-    return status == STATUS_OK ? h5_write_status(file) : status;
+    return status;
 }

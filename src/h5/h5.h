@@ -46,6 +46,7 @@ size_t h5_type_size(enum h5_type type);
 enum { H5_MAX_RANK = 3 };
 
 enum { H5_MAX_CHUNK = 65536 }; /* elements of the largest chunk that is written */
+enum { H5_CHECKSUM_SIZE = 4 }; /* bytes of fletcher32, after a chunk's values */
 
 /* Opens a file for reading. It must be a regular file, so that opening never blocks. */
 enum status h5_open(const char *path, struct h5_file **out);
@@ -117,6 +118,12 @@ enum status h5_write_slice(struct h5_file *file, const char *name, enum h5_type 
                            size_t first, size_t count, const void *values);
 enum status h5_read_slice(struct h5_file *file, const char *name, enum h5_type type,
                           size_t first, size_t count, void *values);
+
+/* As h5_write_slice, for a single whole chunk, without copying it: `chunk` has space for
+ * h5_chunk_length elements and H5_CHECKSUM_SIZE bytes, which are overwritten after the
+ * `count` values. STATUS_FAILED if [first, first + count) is not one whole chunk. */
+enum status h5_write_chunk(struct h5_file *file, const char *name, enum h5_type type,
+                           size_t first, size_t count, void *chunk);
 
 /* Elements per chunk of a one-dimensional dataset, which has as few chunks of at most
  * H5_MAX_CHUNK elements as possible, all of equal length, so the last one has almost no

@@ -140,6 +140,11 @@ bool h5_is_whole_chunks(struct h5_span span);
 enum status h5_write_chunks(struct h5_file *file, const char *name, hid_t dataset,
                             size_t element_size, struct h5_span span, const void *values);
 
+/* Writes a span of one whole chunk from the caller's buffer: see h5_write_chunk. */
+enum status h5_write_chunk_in_place(struct h5_file *file, const char *name, hid_t dataset,
+                                    size_t element_size, struct h5_span span,
+                                    uint8_t *chunk);
+
 /* ---- links.c ---- */
 
 /* The end of the path's next component, after `at`; NULL when there is none. */
@@ -172,8 +177,6 @@ enum status h5_list_members(const struct h5_file *file, const char *group,
 void h5_members_free(struct h5_members *members);
 
 /* ---- storage.c ---- */
-
-enum { H5_CHECKSUM_SIZE = 4 }; /* bytes of fletcher32, after a chunk's values */
 
 /* The storage of a dataset that passed h5_check_storage. Free with h5_storage_free. */
 struct h5_storage {

@@ -78,6 +78,13 @@ static hid_t slice_space(hid_t dataset, size_t first, size_t count)
     return space;
 }
 
+/* True if the values are stored as they are in memory. */
+static bool is_native(enum h5_type type)
+{
+    struct h5_types types = h5_types_of(type);
+    return H5Tequal(types.stored, types.native) > 0;
+}
+
 enum status h5_write_slice(struct h5_file *file, const char *name, enum h5_type type,
                            size_t first, size_t count, const void *values)
 {
@@ -87,18 +94,38 @@ enum status h5_write_slice(struct h5_file *file, const char *name, enum h5_type 
     enum status status = open_slice(file, name, type, first, count, &dataset, &length);
     if (status != STATUS_OK || count == 0)
         return status;
-    struct h5_types types = h5_types_of(type);
     const struct h5_span span = {length, first, count};
-    if (H5Tequal(types.stored, types.native) > 0 && h5_is_whole_chunks(span))
+    if (is_native(type) && h5_is_whole_chunks(span))
         return h5_write_chunks(file, name, dataset, h5_type_size(type), span, values);
     hsize_t extent = count;
     hid_t memory = H5Screate_simple(1, &extent, NULL);
     hid_t space = slice_space(dataset, first, count);
-    if (H5Dwrite(dataset, types.native, memory, space, H5P_DEFAULT, values) < 0)
+    if (H5Dwrite(dataset, h5_types_of(type).native, memory, space, H5P_DEFAULT, values) <
+        0)
         status = h5_fail(file, name, "can't write");
     H5Sclose(space);
     H5Sclose(memory);
     return status == STATUS_OK ? h5_write_status(file) : status;
+}
+
+enum status h5_write_chunk(struct h5_file *file, const char *name, enum h5_type type,
+                           size_t first, size_t count, void *chunk)
+{
+    H5_HOLD_LOCK;
+    hid_t dataset;
+    size_t length = 0;
+    enum status status = open_slice(file, name, type, first, count, &dataset, &length);
+    if (status != STATUS_OK)
+        return status;
+    const struct h5_span span = {length, first, count};
+    if (!h5_is_whole_chunks(span) || count > h5_chunk_length(length))
+        return status_fail(STATUS_FAILED,
+                           "%s: %s: %zu elements from %zu on (expected a whole chunk, of "
+                           "%zu)",
+                           file->path, name, count, first, h5_chunk_length(length));
+    if (!is_native(type))
+        return h5_write_slice(file, name, type, first, count, chunk);
+    return h5_write_chunk_in_place(file, name, dataset, h5_type_size(type), span, chunk);
 }
 
 enum status h5_read_slice(struct h5_file *file, const char *name, enum h5_type type,

@@ -12,6 +12,7 @@
 #include "track_internal.h"
 
 enum { /* upper halves of status bytes */
+       NOTE_OFF = 0x8,
        NOTE_ON = 0x9,
        CONTROL = 0xB,
        PROGRAM = 0xC
@@ -239,9 +240,40 @@ static enum event_result read_event(struct track *track)
     return track->tick > UINT32_MAX ? EVENT_TOO_LATE : read_message(track);
 }
 
+/* Reads note events up to the first event that is not an undamaged note event, which
+ * read_event then reads. Most events are notes; one loop over them is twice as fast. */
+static enum event_result read_notes(struct track *track)
+{
+    enum { EVENT_BYTES = 7, STATUS_BIT = 0x80 }; /* delta time, status, data */
+    enum event_result result = EVENT_READ;
+    const uint8_t *at = track->at;
+    uint64_t tick = track->tick;
+    while (result == EVENT_READ && track->end - at >= EVENT_BYTES) {
+        uint32_t delta = *at & 0x7f;
+        for (int i = 0; i < 3 && *at & STATUS_BIT; i++)
+            delta = delta << 7 | (*++at & 0x7f);
+        bool is_complete = !(*at++ & STATUS_BIT);
+        uint8_t status = *at & STATUS_BIT ? *at++ : track->running;
+        bool is_note = status >= NOTE_OFF << 4 && status >> 4 <= NOTE_ON;
+        tick += delta;
+        if (!is_complete || !is_note || (at[0] | at[1]) > 127 || tick > UINT32_MAX)
+            break;
+        track->running = track->last_status = status;
+        track->tick = tick;
+        track->at = at += 2;
+        result = read_note(track, (status & 0xfu) * PITCHES + at[-2],
+                           status >> 4 == NOTE_ON ? at[-1] : 0);
+    }
+    return result;
+}
+
 enum event_result track_read_events(struct track *track)
 {
     while (track->at < track->end) {
+        if (read_notes(track) != EVENT_READ)
+            return READER_STOPPED;
+        if (track->at == track->end)
+            break;
         const uint8_t *at = track->at;
         uint64_t tick = track->tick;
         uint8_t running = track->running;

@@ -18,6 +18,9 @@ enum {
     HASH_BLOCK = 128             /* notes hashed at once */
 };
 
+_Static_assert(sizeof(struct note) == 32,
+               "notes are hashed and spilled whole: no padding");
+
 enum status notes_grow(struct notes *notes)
 {
     struct note *items =
@@ -103,7 +106,8 @@ static bool sort_chords(struct note *notes, size_t count)
     bool sorted = true;
     size_t run = 0; /* start of the run into which notes[i] may be inserted */
     for (size_t i = 1; i < count; i++) {
-        if (!comes_before(&notes[i], &notes[i - 1]))
+        if (notes[i].start_tick > notes[i - 1].start_tick || /* most notes */
+            !comes_before(&notes[i], &notes[i - 1]))
             continue;
         bool chord = notes[i].start_tick == notes[i - 1].start_tick;
         if (!chord || !try_insertion(notes + run, i - run)) {
@@ -185,7 +189,9 @@ static bool ports_share_a_channel(const struct notes *notes)
     for (size_t i = 0; i < notes->count; i++) {
         const struct note *note = &notes->items[i];
         int *port = &port_of[note->channel & 15];
-        if (*port >= 0 && *port != note->port)
+        if (*port == note->port) /* most notes: no store that the next one waits for */
+            continue;
+        if (*port >= 0)
             return true;
         *port = note->port;
     }
@@ -194,12 +200,11 @@ static bool ports_share_a_channel(const struct notes *notes)
 
 struct hash128 notes_hash(const struct notes *notes)
 {
-    /* chained over blocks, each prefixed with the hash so far; padding stays zero */
+    /* chained over blocks, each prefixed with the hash so far */
     struct {
         struct hash128 previous;
         struct note notes[HASH_BLOCK];
     } block;
-    memset(&block, 0, sizeof block);
     double division[2] = {notes->ticks_per_beat, notes->ticks_per_second};
     struct hash128 hash = hash128(division, sizeof division);
     bool ports_matter = ports_share_a_channel(notes);
@@ -208,19 +213,10 @@ struct hash128 notes_hash(const struct notes *notes)
         size_t count = left < HASH_BLOCK ? left : HASH_BLOCK;
         block.previous = hash;
         for (size_t i = 0; i < count; i++) {
-            const struct note *from = &notes->items[at + i];
             struct note *to = &block.notes[i];
-            to->start = from->start;
-            to->duration = from->duration;
-            to->start_tick = from->start_tick;
-            to->duration_ticks = from->duration_ticks;
-            to->track = from->track;
-            to->pitch = from->pitch;
-            to->velocity = from->velocity;
-            to->program = from->program;
-            to->channel = from->channel;
-            to->port = ports_matter ? from->port : 0;
-            to->percussion = from->percussion != (from->channel == PERCUSSION_CHANNEL);
+            *to = notes->items[at + i];
+            to->port = ports_matter ? to->port : 0;
+            to->percussion = to->percussion != (to->channel == PERCUSSION_CHANNEL);
         }
         hash = hash128(&block, sizeof block.previous + count * sizeof *block.notes);
     }

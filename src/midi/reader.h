@@ -205,10 +205,33 @@ void all_off_apply(struct reader *reader);
 bool timing_assign_parts(struct reader *reader, size_t first_note);
 bool timing_assign_seconds(struct reader *reader);
 bool timing_store_pedals(struct reader *reader);
-/* The point in force at a tick, which is at or after point `from`. */
-size_t timing_find_point(const struct tempo_map *map, size_t from, uint32_t tick);
+/* The point in force at a tick, which is at or after point `from`. Usually that is `from`:
+ * a note ends in the tempo in which it began. */
+size_t timing_search_points(const struct tempo_map *map, size_t from, uint32_t tick);
+static inline size_t timing_find_point(const struct tempo_map *map, size_t from,
+                                       uint32_t tick)
+{
+    return from + 1 == map->count || tick < map->points[from + 1].tick
+               ? from
+               : timing_search_points(map, from, tick);
+}
+
+/* Units elapsed at a tick; `point` is in force there. Signed, because a signed integer
+ * converts to double in one instruction; the value is below 2^56. */
+static inline int64_t timing_units_at(const struct tempo_point *point, uint32_t tick)
+{
+    return (int64_t)(point->elapsed +
+                     (uint64_t)(tick - point->tick) * point->units_per_tick);
+}
+
 /* The seconds from tick `from` to tick `to`; `point` is in force at `from`. */
-double timing_seconds_between(const struct tempo_map *map, size_t point, uint32_t from,
-                              uint32_t to);
+static inline double timing_seconds_between(const struct tempo_map *map, size_t point,
+                                            uint32_t from, uint32_t to)
+{
+    size_t last = timing_find_point(map, point, to);
+    int64_t start = timing_units_at(&map->points[point], from);
+    int64_t end = timing_units_at(&map->points[last], to);
+    return (double)(end - start) / map->units_per_second;
+}
 
 #endif

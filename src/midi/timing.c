@@ -110,12 +110,12 @@ static bool build_map(struct reader *reader)
     return true;
 }
 
-size_t timing_find_point(const struct tempo_map *map, size_t from, uint32_t tick)
+size_t timing_search_points(const struct tempo_map *map, size_t from, uint32_t tick)
 {
     size_t low = from, high = map->count;
     for (int i = 0; i < LINEAR_PROBES; i++, low++)
         if (low + 1 == high || tick < map->points[low + 1].tick)
-            return low; /* the usual case: a note ends in the tempo in which it began */
+            return low;
     while (high - low > 1) {
         size_t middle = (low + high) / 2;
         if (map->points[middle].tick <= tick)
@@ -126,23 +126,6 @@ size_t timing_find_point(const struct tempo_map *map, size_t from, uint32_t tick
     return low;
 }
 
-/* Signed, because a signed integer converts to double in one instruction; the value is
- * below 2^56. */
-static int64_t units_at(const struct tempo_point *point, uint32_t tick)
-{
-    return (int64_t)(point->elapsed +
-                     (uint64_t)(tick - point->tick) * point->units_per_tick);
-}
-
-double timing_seconds_between(const struct tempo_map *map, size_t point, uint32_t from,
-                              uint32_t to)
-{
-    size_t last = timing_find_point(map, point, to);
-    int64_t start = units_at(&map->points[point], from);
-    int64_t end = units_at(&map->points[last], to);
-    return (double)(end - start) / map->units_per_second;
-}
-
 /* The notes are sorted, so one pass over the points is enough. */
 bool timing_assign_seconds(struct reader *reader)
 {
@@ -150,17 +133,18 @@ bool timing_assign_seconds(struct reader *reader)
     struct notes *notes = &reader->file->notes;
     if (!build_map(reader))
         return false;
+    double units_per_second = map->units_per_second;
     size_t at = 0;
     for (size_t i = 0; i < notes->count; i++) {
         struct note *note = &notes->items[i];
         uint32_t end_tick = note->start_tick + note->duration_ticks;
         while (at + 1 < map->count && map->points[at + 1].tick <= note->start_tick)
             at++;
-        int64_t start = units_at(&map->points[at], note->start_tick);
+        int64_t start = timing_units_at(&map->points[at], note->start_tick);
         size_t last = timing_find_point(map, at, end_tick);
-        int64_t end = units_at(&map->points[last], end_tick);
-        note->start = (double)start / map->units_per_second;
-        note->duration = (double)(end - start) / map->units_per_second;
+        int64_t end = timing_units_at(&map->points[last], end_tick);
+        note->start = (double)start / units_per_second;
+        note->duration = (double)(end - start) / units_per_second;
     }
     return true;
 }
