@@ -267,7 +267,10 @@ static void cancelled_samples_leave_nothing(void **state)
     assert_true(sample_thread_collect(fixture.thread, &result));
     assert_int_equal(result.status, STATUS_STOPPED);
     assert_samples(&fixture, 0);
+    atomic_store(&fixture.script.entered, false);
     sample_thread_start(fixture.thread, &fixture.checkpoint); /* not cancelled */
+    wait_until_entered(&fixture);
+    assert_false(sample_thread_wait(fixture.thread, 0.05));
     assert_int_equal(complete(&fixture).status, STATUS_OK);
     assert_samples(&fixture, FILES);
     close_fixture(&fixture);
