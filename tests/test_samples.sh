@@ -76,7 +76,7 @@ resumes() { # RUN
 starts stopped "$tutti"
 kill -TERM $launcher
 wait $launcher && code=0 || code=$?
-[ $code = 75 ] || { cat log.txt >&2; fail "stopped: exit code $code"; }
+[ "$code" = 75 ] || { cat log.txt >&2; fail "stopped: exit code $code"; }
 grep -q "^no samples of epoch 1: the run is stopping$" log.txt || { cat log.txt >&2; fail "stopped: not logged"; }
 has_whole_samples stopped
 resumes stopped
@@ -87,7 +87,7 @@ pid=()
 find_ranks $launcher
 kill -TERM "${pid[1]}"
 wait $launcher && code=0 || code=$?
-launcher_stopped $code || { cat log.txt >&2; fail "one-signal: exit code $code"; }
+launcher_stopped "$code" || { cat log.txt >&2; fail "one-signal: exit code $code"; }
 grep -q "^no samples of epoch 1: the run is stopping$" log.txt || { cat log.txt >&2; fail "one-signal: not logged"; }
 has_whole_samples one-signal
 resumes one-signal
@@ -110,7 +110,7 @@ resumes failed
 SECONDS=0
 "$tutti" train first.conf --set run.dir=runs/late "${endless[@]}" --set train.epochs=3 \
     --set run.time_limit_minutes=0.2 >log.txt 2>&1 && code=0 || code=$?
-[ $code = 75 ] || { cat log.txt >&2; fail "late: exit code $code"; }
+[ "$code" = 75 ] || { cat log.txt >&2; fail "late: exit code $code"; }
 grep -q "^no samples of epoch 1: the run is stopping$" log.txt || { cat log.txt >&2; fail "late: not logged"; }
 [ $SECONDS -lt 60 ] || fail "late: stopped only after $SECONDS s"
 "$tutti" train first.conf --resume --set run.dir=runs/late --set train.epochs=2 >log.txt 2>&1 ||
