@@ -40,7 +40,7 @@ done
 # Within src/train the parts of the trainer call only lower ones; see trainer.c. Every
 # other unit there lies below all of them. trainer.h declares their interfaces.
 declare -A part=([synthetic_run]=2 [trainer_step]=1 [trainer_data]=1 [trainer_persist]=1
-                 [trainer_stop]=2 [trainer_resume]=2 [trainer_parts]=3 [trainer_epoch]=4
+                 [trainer_stop]=2 [trainer_samples]=3 [trainer_resume]=2 [trainer_parts]=3 [trainer_epoch]=4
                  [trainer_setup]=4 [trainer]=5)
 for file in src/train/*.[ch]; do
     unit=$(basename "${file%.[ch]}")

@@ -103,9 +103,9 @@ for how in new resumed; do
 done
 resumes early "HUP while setting up"
 
-# while samples are written: these are complete, and the run stops after the next step
+# while samples are written: the run stops after the next step, with all of them or none
 (with_default_signals "$tutti" train run.conf --set run.dir=runs/samples --set run.samples=20 \
-    --set run.sample_seconds=200) >log.txt 2>&1 &
+    --set run.sample_seconds=200 "${slow[@]}") >log.txt 2>&1 &
 job=$!
 until compgen -G "runs/samples/metrics.jsonl" >/dev/null &&
     grep -q '"train_loss"' runs/samples/metrics.jsonl; do
@@ -119,6 +119,10 @@ for sample in runs/samples/samples/*.mid; do
     [ ! -e "$sample" ] || "$tutti" inspect "$sample" >log.txt 2>&1 || fail "$sample: $(cat log.txt)"
 done
 [ -z "$(find runs/samples -name '*.partial')" ] || fail "HUP: a partial sample is left"
+case $(find runs/samples/samples -name '*.mid' | wc -l) in
+0 | 20) ;;
+*) fail "HUP: not all samples of the epoch" ;;
+esac
 resumes samples "HUP while samples are written"
 
 # nohup, also with Open MPI on UCX, which installs a SIGHUP handler

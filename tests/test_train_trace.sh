@@ -54,11 +54,11 @@ for r in range(ranks):
     rank_steps.append(steps)
 assert all(steps == rank_steps[0] for steps in rank_steps), [len(s) for s in rank_steps]
 assert len(rank_steps[0]) >= min_steps, len(rank_steps[0])
-# only rank 0 writes checkpoints concurrently with training
+# only rank 0 writes checkpoints and samples concurrently with training
 for thread in threads:
-    assert threads[thread] in ("training", "read") or thread[0] == 0 and threads[thread] == "checkpoint", threads
+    assert threads[thread] in ("training", "read") or thread[0] == 0 and threads[thread] in ("checkpoint", "sample"), threads
 assert sum(name == "read" for name in threads.values()) == (ranks if "stream" in path else 0), threads
-assert "checkpoint" in threads.values() or min_steps == 0, threads
+assert {"checkpoint", "sample"} <= set(threads.values()) or min_steps == 0, threads
 seen = {e["name"] for e in spans}
 assert {"start", "wait", "checkpoint", "validate", "sample"} <= seen or min_steps == 0, seen
 # no rank leaves the allreduce of a step before the last rank has contributed its gradient

@@ -14,6 +14,7 @@ static const char *const names[PHASES] = {
 static _Atomic int current = PHASE_START;
 static _Atomic int64_t current_step;
 static _Atomic uint64_t progress;
+static _Thread_local _Atomic uint64_t *diverted; /* NULL: to `progress` */
 
 static double spent[PHASES],
     enter_time; /* `enter_time` is 0 until the first phase_enter */
@@ -51,7 +52,12 @@ void phase_set_step(int64_t step)
 
 void phase_progress(void)
 {
-    atomic_fetch_add_explicit(&progress, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(diverted ? diverted : &progress, 1, memory_order_relaxed);
+}
+
+void phase_divert_progress(_Atomic uint64_t *counter)
+{
+    diverted = counter;
 }
 
 struct phase_state phase_state(void)

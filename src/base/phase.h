@@ -7,6 +7,7 @@
 #ifndef TUTTI_BASE_PHASE_H
 #define TUTTI_BASE_PHASE_H
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 enum phase {
@@ -19,7 +20,7 @@ enum phase {
     PHASE_OPTIMIZER,  /* mean gradient, clipping, update, packing */
     PHASE_CHECKPOINT, /* gathering and copying the state; waiting for the disk */
     PHASE_VALIDATE,   /* the validation split */
-    PHASE_SAMPLE,     /* MIDI files of an epoch */
+    PHASE_SAMPLE,     /* starting, or waiting for, the MIDI files of an epoch */
     PHASE_END,        /* everything after the last step */
     PHASES
 };
@@ -42,6 +43,11 @@ void phase_set_step(int64_t step);
  * watchdog treats a process without progress for run.hang_timeout_seconds as hung. From
  * any thread. */
 void phase_progress(void);
+
+/* Makes phase_progress count in *counter when it is called by this thread, for a thread
+ * whose progress must not hide that the main thread hangs. *counter must outlive the
+ * thread. */
+void phase_divert_progress(_Atomic uint64_t *counter);
 
 /* The current state, from any thread. `progress` counts calls of phase_enter,
  * phase_set_step and phase_progress. */

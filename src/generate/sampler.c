@@ -199,6 +199,13 @@ static enum status extend(struct sampler *sampler, size_t index, uint64_t positi
     return STATUS_OK;
 }
 
+enum status sampler_check_cancelled(const struct sampler_settings *settings)
+{
+    if (settings->cancelled && atomic_load(settings->cancelled))
+        return status_fail(STATUS_STOPPED, "cancelled");
+    return STATUS_OK;
+}
+
 /* Extends the pieces until all are finished or have reached the token limit. */
 static enum status extend_all(struct sampler *sampler, const real *logits)
 {
@@ -206,16 +213,17 @@ static enum status extend_all(struct sampler *sampler, const real *logits)
     for (uint64_t position = 0; unfinished > 0 && position < sampler->max_tokens;
          position++) {
         phase_progress(); /* long pieces are not a hang */
+        enum status status = sampler_check_cancelled(sampler->settings);
         if (position > 0)
             logits = sampler->source->next(sampler->source->context, sampler->inputs);
-        for (size_t i = 0; i < sampler->count; i++) {
+        for (size_t i = 0; i < sampler->count && status == STATUS_OK; i++) {
             if (sampler->rows[i].finished)
                 continue;
-            enum status status = extend(sampler, i, position, logits);
-            if (status != STATUS_OK)
-                return status;
+            status = extend(sampler, i, position, logits);
             unfinished -= sampler->rows[i].finished;
         }
+        if (status != STATUS_OK)
+            return status;
     }
     if (sampler->settings->truncated_count)
         *sampler->settings->truncated_count = (int)unfinished;

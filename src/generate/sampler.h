@@ -17,6 +17,7 @@
 #ifndef TUTTI_GENERATE_SAMPLER_H
 #define TUTTI_GENERATE_SAMPLER_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -48,6 +49,8 @@ struct sampler_settings {
     double max_silence;   /* seconds, > 0 */
     int *truncated_count; /* if not NULL, receives the number of pieces that reached the
                              token limit before their time was up */
+    const atomic_bool *cancelled; /* if not NULL, checked before every token: once true,
+                                     STATUS_STOPPED */
 };
 enum {
     GUARD_PERIOD = 64,
@@ -76,10 +79,13 @@ struct sampler_batch {
  * Equally probable tokens are ranked by ascending value. pieces[batch->count] is
  * zero-initialised by the caller, who frees it, even after a failure. Errors:
  * STATUS_MISUSE for settings out of range; STATUS_FAILED if out of memory, or if the
- * model's logits are not finite. Not collective. */
+ * model's logits are not finite; STATUS_STOPPED if cancelled. Not collective. */
 enum status sampler_run(struct model *model, const struct encoding *encoding,
                         const struct sampler_settings *settings,
                         const struct sampler_batch *batch, struct notes *pieces);
+
+/* STATUS_STOPPED if settings->cancelled is set. */
+enum status sampler_check_cancelled(const struct sampler_settings *settings);
 
 /* A source of logits. `next` takes one token per row, inputs[count], and returns the
  * logits of the next token, [count][vocabulary], valid until the next call. A row's state

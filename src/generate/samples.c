@@ -80,7 +80,9 @@ enum status samples_write_files(const struct samples_request *request,
     *totals = (struct samples_totals){0};
     for (int i = 0; i < pieces->count && status == STATUS_OK; i++) {
         const struct notes *piece = &pieces->list[i];
-        status = write_piece(request, i + 1, piece, pieces->tempo, report);
+        status = sampler_check_cancelled(&request->settings);
+        if (status == STATUS_OK)
+            status = write_piece(request, i + 1, piece, pieces->tempo, report);
         totals->notes += piece->count;
         totals->seconds += notes_duration(piece);
     }
@@ -155,45 +157,53 @@ enum status samples_receive(const uint8_t *bytes, size_t size, int count,
 
 /* ---- after each epoch ---- */
 
-static void log_samples(const char *path, int count, const struct samples_totals *totals)
+static void describe(const char *path, int count, const struct samples_totals *totals,
+                     char summary[STATUS_MESSAGE_SIZE])
 {
     char last[32] = "";
     if (count > 1)
         snprintf(last, sizeof last, " to -%d.mid", count);
-    log_info("%s %.*s-1.mid%s: %zu notes in %.0f s", count == 1 ? "sample" : "samples",
-             (int)stem_length(path), path, last, totals->notes, totals->seconds);
+    snprintf(summary, STATUS_MESSAGE_SIZE, "%s %.*s-1.mid%s: %zu notes in %.0f s",
+             count == 1 ? "sample" : "samples", (int)stem_length(path), path, last,
+             totals->notes, totals->seconds);
 }
 
-enum status samples_write_epoch(const struct checkpoint *checkpoint,
-                                const char *directory, void *context)
+static enum status generate_and_write(const struct checkpoint *checkpoint,
+                                      const struct samples_request *request,
+                                      struct samples_totals *totals)
+{
+    struct samples_pieces pieces = {0};
+    enum status status = samples_generate(checkpoint, request, &pieces);
+    if (status == STATUS_OK)
+        status = samples_write_files(request, &pieces, NULL, totals);
+    samples_free(&pieces);
+    return status;
+}
+
+enum status samples_write_epoch(const struct epoch_samples *epoch,
+                                char summary[STATUS_MESSAGE_SIZE], void *context)
 {
     (void)context;
-    const struct options *options = &checkpoint->options;
-    if (options->run.samples == 0 || options->run.sample_seconds <= 0)
-        return STATUS_OK;
-    char *path =
-        path_format("%s/epoch-%04lld.mid", directory, (long long)checkpoint->state.epoch);
-    char *logged_path = path_format("%s/samples/epoch-%04lld.mid", options->run.dir,
-                                    (long long)checkpoint->state.epoch);
-    enum status status = path && logged_path
-                             ? STATUS_OK
-                             : status_fail(STATUS_FAILED, "%s: out of memory", directory);
-    const struct samples_request request = {
+    const struct options *options = &epoch->checkpoint->options;
+    long long number = epoch->checkpoint->state.epoch;
+    struct samples_totals totals;
+    char *path = path_format("%s/epoch-%04lld.mid", epoch->directory, number);
+    char *final_path =
+        path_format("%s/samples/epoch-%04lld.mid", options->run.dir, number);
+    struct samples_request request = {
         .settings = generator_settings(options),
         .count = (int)options->run.samples,
         .path = path,
         .always_number = true,
     };
-    struct samples_pieces pieces = {0};
-    struct samples_totals totals;
+    request.settings.cancelled = epoch->cancelled;
+    enum status status =
+        path && final_path
+            ? generate_and_write(epoch->checkpoint, &request, &totals)
+            : status_fail(STATUS_FAILED, "%s: out of memory", epoch->directory);
     if (status == STATUS_OK)
-        status = samples_generate(checkpoint, &request, &pieces);
-    if (status == STATUS_OK)
-        status = samples_write_files(&request, &pieces, NULL, &totals);
-    samples_free(&pieces);
-    if (status == STATUS_OK)
-        log_samples(logged_path, request.count, &totals);
+        describe(final_path, request.count, &totals, summary);
     free(path);
-    free(logged_path);
+    free(final_path);
     return status;
 }

@@ -11,6 +11,7 @@
 #include "generator.h"
 #include "base/status.h"
 #include "train/checkpoint.h"
+#include "train/sample_thread.h"
 
 struct samples_request {
     struct sampler_settings settings;
@@ -48,8 +49,8 @@ void samples_free(struct samples_pieces *pieces);
 /* Called for every file written, with its piece. */
 typedef void samples_report(const char *path, const struct notes *piece);
 
-/* Writes the pieces to files; only path, count and always_number of the request are used.
- * `report` may be NULL. */
+/* Writes the pieces to files; only path, count, always_number and settings.cancelled of
+ * the request are used. `report` may be NULL. STATUS_STOPPED if cancelled. */
 enum status samples_write_files(const struct samples_request *request,
                                 const struct samples_pieces *pieces,
                                 samples_report *report, struct samples_totals *totals);
@@ -61,11 +62,11 @@ enum status samples_send(const struct samples_pieces *pieces, FILE *to);
 enum status samples_receive(const uint8_t *bytes, size_t size, int count,
                             struct samples_pieces *pieces);
 
-/* The trainer's callback: writes run.samples files of run.sample_seconds each with the
- * settings of [sample], "DIRECTORY/epoch-0001-1.mid" ..., and logs their names relative
- * to run.dir. The seed is the same in each epoch, so that epochs can be compared.
- * `context` is unused. */
-enum status samples_write_epoch(const struct checkpoint *checkpoint,
-                                const char *directory, void *context);
+/* The trainer's callback (sample_function): writes run.samples files of run.sample_seconds
+ * each with the settings of [sample], "DIRECTORY/epoch-0001-1.mid" ...; the summary gives
+ * their final names, the number of notes and the length. The seed is the same in each
+ * epoch, so that epochs can be compared. `context` is unused. */
+enum status samples_write_epoch(const struct epoch_samples *epoch,
+                                char summary[STATUS_MESSAGE_SIZE], void *context);
 
 #endif

@@ -4,6 +4,7 @@
  *       trainer_setup       everything before the first step
  *         trainer_resume      which checkpoint to continue from
  *       trainer_epoch       steps, validation, checkpoint, samples, time report
+ *         trainer_samples     sample MIDI files, written beside training
  *         trainer_stop        stop policy: signals and the time limit
  *           trainer_persist     gather the state, save, poll, sync
  *         trainer_step        gradient, sum over ranks, update
@@ -19,6 +20,7 @@
 #include "stop.h"
 #include "trainer_epoch.h"
 #include "trainer_parts.h"
+#include "trainer_samples.h"
 #include "trainer_setup.h"
 #include "base/log.h"
 #include "base/phase.h"
@@ -34,6 +36,8 @@ static enum status run_epochs(struct trainer *trainer)
         if (status != STATUS_OK)
             return status;
     }
+    if (trainer->stop)
+        trainer_samples_cancel(trainer->samples);
     if (trainer->state.epoch_step == 0)
         return STATUS_OK;
     trainer_save(trainer);
@@ -140,6 +144,8 @@ static enum status run(struct trainer *trainer)
     enum status status = run_epochs(trainer);
     if (status == STATUS_OK)
         status = trainer_validate_partial_epoch(trainer);
+    if (status == STATUS_OK)
+        trainer_samples_finish(trainer->samples, &trainer->stop_policy);
     phase_enter(PHASE_END);
     if (status == STATUS_OK)
         status = conclude(trainer);

@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-#include "checkpoint.h"
+#include "sample_thread.h"
 #include "base/options.h"
 #include "base/status.h"
 #include "comm/comm.h"
@@ -18,12 +18,10 @@ struct trainer_request { /* all borrowed */
     const struct options *options;
     struct watchdog *watchdog; /* receives the name of the newest checkpoint; or NULL */
     bool resume; /* from run.dir's newest checkpoint; start anew if there is none */
-    /* Called on rank 0 after each epoch: writes that epoch's samples, "epoch-0001-1.mid"
-     * ..., into the directory, a temporary one; they are then moved to "run.dir/samples".
-     * The checkpoint is the current state without streams, borrowed. A failure only
-     * causes a warning. NULL: no samples. */
-    enum status (*samples)(const struct checkpoint *checkpoint, const char *directory,
-                           void *context);
+    /* Called on rank 0 after each epoch, in a thread beside the next epoch's training:
+     * writes that epoch's samples into a temporary folder, from which they are moved to
+     * "run.dir/samples". A failure only causes a warning. NULL: no samples. */
+    sample_function *samples;
     void *context;
     const char *trace; /* path of the trace, overwritten; NULL: none */
     /* Called on rank 0 at the end of a run, to print suggestions for its use; or NULL. */

@@ -6,8 +6,8 @@
 #include <stdio.h>
 
 #include "evaluate.h"
-#include "run_samples.h"
 #include "stop.h"
+#include "trainer_samples.h"
 #include "base/file.h"
 #include "base/inject.h"
 #include "base/log.h"
@@ -158,6 +158,7 @@ static enum status run_steps(struct trainer *trainer, struct epoch_clock *clock)
             break;
         trainer->stop = flags.stop;
         persist_poll(&trainer->persistence);
+        trainer_samples_poll(trainer->samples, &progress);
         report_step(trainer, &metrics, clock);
         show_progress(trainer, state->epoch_step - first, &progress);
         if (flags.save && !trainer->stop && !at_end_of_epoch(trainer)) {
@@ -174,7 +175,7 @@ static enum status run_steps(struct trainer *trainer, struct epoch_clock *clock)
 static bool wants_to_stop(void *context)
 {
     struct trainer *trainer = context;
-    return stop_policy_in_validation(&trainer->stop_policy);
+    return stop_policy_while_waiting(&trainer->stop_policy);
 }
 
 /* STATUS_STOPPED on all ranks if one of them stops the validation. The phase lasts until
@@ -307,38 +308,6 @@ static bool should_save_epoch(const struct trainer *trainer, bool best)
            trainer->stop || trainer_finished(trainer);
 }
 
-/* Samples are written in a folder of their own and moved when all are complete. */
-static enum status generate_samples(struct trainer *trainer)
-{
-    const struct trainer_request *request = trainer->request;
-    struct persistence *persistence = &trainer->persistence;
-    char *path;
-    enum status status = run_samples_begin(&persistence->directory, &path);
-    if (status != STATUS_OK)
-        return status;
-    status = request->samples(
-        persist_fill_checkpoint(persistence, &trainer->state, trainer->engine.weights),
-        path, request->context);
-    enum status publish_status =
-        run_samples_end(&persistence->directory, path, status == STATUS_OK);
-    return status == STATUS_OK ? publish_status : status;
-}
-
-static void sample_epoch(struct trainer *trainer)
-{
-    if (comm_rank(trainer->comm) != 0 || !trainer->request->samples ||
-        trainer->options.run.samples == 0)
-        return;
-    enum phase before = phase_enter(PHASE_SAMPLE);
-    struct worst_times *worst = &trainer->stop_policy.worst;
-    double began = clock_seconds();
-    if (generate_samples(trainer) != STATUS_OK)
-        log_warn("no samples of epoch %" PRId64 ": %s", trainer->state.epoch,
-                 status_message());
-    worst->samples = fmax(worst->samples, clock_seconds() - began);
-    phase_enter(before);
-}
-
 enum status trainer_report_time(struct trainer *trainer, int64_t epoch)
 {
     struct time_breakdown breakdown;
@@ -368,12 +337,15 @@ static enum status end_epoch(struct trainer *trainer, const struct epoch_clock *
     bool best = valid.tokens > 0 && schedule_epoch(&state->schedule, &trainer->options,
                                                    state->epoch, valid.loss);
     report_epoch(trainer);
-    bool stop = stop_policy_before_samples(&trainer->stop_policy);
+    bool stop = stop_policy_after_validation(&trainer->stop_policy);
     trainer->stop |= comm_max_i64(trainer->comm, stop) > 0;
     if (should_save_epoch(trainer, best))
         trainer_save(trainer);
     if (!trainer->stop) /* a stop must not wait for samples */
-        sample_epoch(trainer);
+        trainer_samples_start(trainer->samples, &trainer->stop_policy,
+                              persist_fill_checkpoint(&trainer->persistence,
+                                                      &trainer->state,
+                                                      trainer->engine.weights));
     worst->epoch_end = fmax(worst->epoch_end, clock_seconds() - began);
     return trainer_report_time(trainer, state->epoch);
 }

@@ -8,6 +8,7 @@
 
 #include "metrics.h"
 #include "report.h"
+#include "sample_thread.h"
 #include "state.h"
 #include "trainer.h"
 #include "trainer_data.h"
@@ -27,7 +28,8 @@ struct trainer {
     struct training_state state;
     struct persistence persistence;
     struct stop_policy stop_policy;
-    struct metrics metrics; /* rank 0 */
+    struct metrics metrics;        /* rank 0 */
+    struct sample_thread *samples; /* rank 0; NULL: no samples */
     struct report report;
     bool stop; /* all ranks have agreed to stop */
 };

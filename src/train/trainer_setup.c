@@ -188,6 +188,20 @@ static enum status open_outputs(struct trainer *trainer)
     return status;
 }
 
+static enum status open_samples(struct trainer *trainer)
+{
+    const struct trainer_request *request = trainer->request;
+    const struct options *options = &trainer->options;
+    struct persistence *persistence = &trainer->persistence;
+    if (comm_rank(trainer->comm) != 0 || !request->samples || options->run.samples == 0 ||
+        options->run.sample_seconds <= 0)
+        return STATUS_OK;
+    return sample_thread_open(
+        &persistence->directory,
+        persist_fill_checkpoint(persistence, &trainer->state, trainer->engine.weights),
+        request->samples, request->context, &trainer->samples);
+}
+
 /* Opens model, state, data and files, as read from the checkpoint or anew. Not
  * collective. */
 static enum status open_state(struct trainer *trainer, struct checkpoint *resumed)
@@ -211,7 +225,7 @@ static enum status open_state(struct trainer *trainer, struct checkpoint *resume
     if (status == STATUS_OK)
         status = persist_start(&trainer->persistence, &trainer->state,
                                trainer->engine.weights);
-    return status;
+    return status == STATUS_OK ? open_samples(trainer) : status;
 }
 
 /* Counting the training tokens takes a pass over all of them, which is slow if they stay
@@ -270,6 +284,7 @@ enum status trainer_open(struct trainer *trainer)
 
 void trainer_close(struct trainer *trainer)
 {
+    sample_thread_close(trainer->samples);
     persist_close(&trainer->persistence);
     stop_policy_close(&trainer->stop_policy);
     metrics_close(&trainer->metrics);

@@ -69,7 +69,7 @@ bool stop_policy_in_step(struct stop_policy *policy, bool ends_epoch)
 /* A run that starts with a validation stops it for a signal, but not for its time limit:
  * it has nothing to lose yet, and under a limit that is too short for a validation no run
  * would ever complete one. */
-bool stop_policy_in_validation(struct stop_policy *policy)
+bool stop_policy_while_waiting(struct stop_policy *policy)
 {
     bool has_made_steps = policy->worst.step > 0;
     if (stop_signal() || !policy->deadline || !has_made_steps)
@@ -77,9 +77,9 @@ bool stop_policy_in_validation(struct stop_policy *policy)
     return runs_out_of_time(policy, policy->worst.step); /* a window is cheaper */
 }
 
-bool stop_policy_before_samples(struct stop_policy *policy)
+bool stop_policy_after_validation(struct stop_policy *policy)
 {
     if (stop_signal() || !policy->deadline)
         return stop_signal() != 0;
-    return runs_out_of_time(policy, policy->worst.samples + policy->worst.step);
+    return runs_out_of_time(policy, policy->worst.step);
 }

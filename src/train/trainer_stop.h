@@ -20,8 +20,7 @@
 /* The longest times in this process so far, in seconds. */
 struct worst_times {
     double step;
-    double epoch_end; /* validation, checkpoint request and samples */
-    double samples;
+    double epoch_end; /* validation, checkpoint request, waiting for the last samples */
 };
 
 struct stop_policy {           /* zero-initialise; free with stop_policy_close */
@@ -39,10 +38,10 @@ enum status stop_policy_open(struct stop_policy *policy,
 void stop_policy_close(struct stop_policy *policy);
 
 /* True if this rank requests a stop: after the current step (`ends_epoch`: it is the last
- * one of its epoch); between the windows of a validation; after a validation, before
- * samples and the next step. Not collective. */
+ * one of its epoch); between the windows of a validation, or while it waits for samples;
+ * after a validation, before samples and the next step. Not collective. */
 bool stop_policy_in_step(struct stop_policy *policy, bool ends_epoch);
-bool stop_policy_in_validation(struct stop_policy *policy);
-bool stop_policy_before_samples(struct stop_policy *policy);
+bool stop_policy_while_waiting(struct stop_policy *policy);
+bool stop_policy_after_validation(struct stop_policy *policy);
 
 #endif
