@@ -272,6 +272,52 @@ static void bf16_microkernel_equals_even_odd_fma_chains(void **state)
     }
 }
 
+/* A result is flushed if it is below 2^-126 after rounding as if exponents were unbounded:
+ * halfway between 2^-126 and the next smaller number, 2^-126 - 2^-150, it rounds up and is
+ * kept. Each case adds a product to 2^-126 in row 1 of 3; the other rows are not near. */
+static void bf16_results_are_flushed_after_rounding(void **state)
+{
+    (void)state;
+    static const struct {
+        bfloat16 x, w; /* the product */
+        float expected;
+    } cases[] = {
+        {0x9980, 0x1980, 0x1p-126f}, /* -2^-76 2^-76 = -2^-152: rounds up */
+        {0x9a00, 0x1980, 0x1p-126f}, /* -2^-75 2^-76 = -2^-151: halfway, to even */
+        {0x9a01, 0x1980, 0},         /* the next larger product: rounds down */
+        {0x9a00, 0x1a00, 0},         /* -2^-75 2^-75 = -2^-150: exact */
+        {0x1a00, 0x1a00, 0x1p-126f}, /* 2^-150: from above */
+    };
+    enum { CASES = sizeof cases / sizeof *cases, ROWS = 3 };
+    static _Alignas(64) struct bf16_pair panel[KB16 / 2 * NR];
+    static _Alignas(64) bfloat16 x[MR16 * KB16];
+    float y[ROWS * NR];
+    for (int i = 0; i < kernels_count * CASES; i++) {
+        const struct kernels *kernel = kernels_of(i % kernels_count);
+        int at = i / kernels_count;
+        struct microtile_bf16 tile = {
+            .rows = ROWS, .width = NR, .blocks = 1, .panel = panel, .x = x, .ldx = KB16};
+        if (!kernel)
+            continue;
+        for (int j = 0; j < NR; j++) {
+            panel[j].even = 0x2000; /* 2^-63 */
+            panel[NR + j].even = cases[at].w;
+        }
+        for (int row = 0; row < ROWS; row++) {
+            x[row * KB16] = row == 1 ? 0x2000 : 0x3f80;
+            x[row * KB16 + 2] = cases[at].x;
+            tile.y[row] = y + row * NR;
+            for (int j = 0; j < NR; j++)
+                y[row * NR + j] = row == 1 ? 0 : 1;
+        }
+        kernel->bf16_begin();
+        kernel->microkernel_bf16(&tile);
+        kernel->bf16_end();
+        for (int j = 0; j < ROWS * NR; j++)
+            assert_true(y[j] == (j / NR == 1 ? cases[at].expected : 1));
+    }
+}
+
 static void bf16_rounding_is_equal_on_all_instruction_sets(void **state)
 {
     (void)state;
@@ -625,6 +671,7 @@ int main(void)
         cmocka_unit_test(float32_microkernel_equals_fma_chains),
         cmocka_unit_test(bf16_rounding_is_to_nearest_even),
         cmocka_unit_test(bf16_microkernel_equals_even_odd_fma_chains),
+        cmocka_unit_test(bf16_results_are_flushed_after_rounding),
         cmocka_unit_test(bf16_microkernel_propagates_nan),
         cmocka_unit_test(bf16_rounding_is_equal_on_all_instruction_sets),
         cmocka_unit_test(blocks_are_transposed),

@@ -64,6 +64,12 @@ static int fixed_point_add(const struct fixed_point_block *block)
 
 /* ---- reading ---- */
 
+#if defined(__aarch64__)
+static inline double int64_to_double(int64_t value)
+{
+    return (double)value; /* one instruction, also for vectors */
+}
+#else
 static inline double double_from_bits(int64_t bits)
 {
     double x;
@@ -82,6 +88,7 @@ static inline double int64_to_double(int64_t value)
     return (double_from_bits((int64_t)high) - (0x1p84 + 0x1p63 + 0x1p52)) +
            double_from_bits((int64_t)low);
 }
+#endif
 
 static void fixed_point_add_squares(const int64_t *restrict sums, size_t n, double unit,
                                     double factor, double *restrict squares)

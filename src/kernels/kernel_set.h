@@ -28,20 +28,25 @@ static void no_op(void)
 
 static double peak(size_t iterations)
 {
-    simd16 sums[PEAK_CHAINS], half = simd16_set((real)0.5), one = simd16_set(1);
+    simd16 sums[PEAK_CHAINS], half = simd16_set((real)0.5);
     real lanes[VECTOR];
-    volatile real sink; /* keeps the compiler from dropping the loop */
+    volatile real opaque = 0; /* keeps the compiler from dropping the loop, or registers
+                                 of equal values */
+    for (int i = 0; i < VECTOR; i++)
+        lanes[i] = (real)i + opaque;
+#pragma GCC unroll 24
     for (int i = 0; i < PEAK_CHAINS; i++)
-        sums[i] = simd16_set((real)i);
+        sums[i] = simd16_add(simd16_load(lanes), simd16_set((real)i));
     for (size_t n = 0; n < iterations; n++)
 #pragma GCC unroll 24
         for (int i = 0; i < PEAK_CHAINS; i++)
-            sums[i] = simd16_fma(sums[i], half, one);
+            sums[i] = simd16_fma(half, half, sums[i]);
+#pragma GCC unroll 24
     for (int i = 1; i < PEAK_CHAINS; i++)
         sums[0] = simd16_add(sums[0], sums[i]);
     simd16_store(lanes, sums[0]);
-    sink = lanes[0];
-    (void)sink;
+    for (int i = 0; i < VECTOR; i++)
+        opaque = lanes[i];
     return 2.0 * VECTOR * PEAK_CHAINS * (double)iterations;
 }
 

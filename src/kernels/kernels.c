@@ -90,6 +90,15 @@ static const struct kernels *find_amx(void)
 }
 #endif
 
+static const struct kernels *find_neon(void)
+{
+#if defined(__AARCH64EL__) && !defined(TUTTI_DOUBLE)
+    return &kernels_neon; /* every aarch64 processor has it */
+#else
+    return NULL;
+#endif
+}
+
 /* ---- selection ---- */
 
 static const struct {
@@ -100,6 +109,7 @@ static const struct {
     {"amx", find_amx, true},
     {"avx512", find_avx512, false},
     {"avx2", find_avx2, false},
+    {"neon", find_neon, false},
     {"portable", find_portable, false},
 };
 

@@ -1,10 +1,10 @@
 /* kernels: the arithmetic of the step loop, as one table of functions per instruction
  * set.
  *
- * avx512, avx2 and portable are one source compiled three times (kernel_set.h); amx is
- * avx512 plus AMX for bfloat16 matmuls and hardware rounding to bfloat16. The fastest set
- * that the processor supports is selected at run time; TUTTI_KERNELS=avx2 in the
- * environment forces a set. All sets give the same bits: they use 16 virtual lanes
+ * avx512, avx2, neon and portable are one source compiled for each of them (kernel_set.h);
+ * amx is avx512 plus AMX for bfloat16 matmuls and hardware rounding to bfloat16. The
+ * fastest set that the processor supports is selected at run time; TUTTI_KERNELS=avx2 in
+ * the environment forces a set. All sets give the same bits: they use 16 virtual lanes
  * regardless of the register width, and every multiply-add is fused.
  *
  * matmul.h divides matrix products into microtiles, blocks of at most MR x NR results. A
@@ -125,7 +125,7 @@ struct fixed_point_block {
 enum { FIXED_POINT_LANES = 8 };
 
 struct kernels {
-    const char *name; /* "amx", "avx512", "avx2", "portable" */
+    const char *name; /* "amx", "avx512", "avx2", "neon", "portable" */
 
     /* ---- matmul ---- */
 

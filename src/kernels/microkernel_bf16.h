@@ -2,11 +2,14 @@
  *
  * A set defines BF16_ROWS and BF16_VECTORS, the numbers of rows and vectors that are
  * computed at a time, with two sums (even and odd) for each element. It may define
- * HAS_ROUND_BF16 and the functions round_bf16 and round_bf16_pairs.
+ * HAS_ROUND_BF16 and the functions round_bf16 and round_bf16_pairs; and HAS_RESULT_FLUSHED
+ * and the function simd16_result_flushed, if its flushed operations may be wrong wherever
+ * they flush a result. The rows concerned are then computed by the portable set.
  */
 #ifndef TUTTI_KERNELS_MICROKERNEL_BF16_H
 #define TUTTI_KERNELS_MICROKERNEL_BF16_H
 
+#include "kernel_sets.h"
 #include "simd16.h"
 
 /* wide[i] := the KB16 inputs of row i of a block, as floats: the even ones, then the odd
@@ -78,6 +81,29 @@ static void add_blocks(const struct microtile_bf16 *t, int first, int rows,
     }
 }
 
+#if defined(HAS_RESULT_FLUSHED)
+/* Computes rows [first, first + rows) of the microtile with the portable set if a result
+ * was flushed in `sums`, in which case it returns true. `mode` is that of
+ * simd16_flush_begin. */
+static bool repeat_flushed(const struct microtile_bf16 *t, int first, int rows,
+                           const real *sums, unsigned mode)
+{
+    if (!simd16_result_flushed(sums))
+        return false;
+    struct microtile_bf16 part = *t;
+    part.rows = rows;
+    part.x = t->x + (size_t)first * t->ldx;
+    for (int i = 0; i < rows; i++)
+        part.y[i] = t->y[first + i];
+    simd16_flush_end(mode);
+    kernels_portable.microkernel_bf16(&part);
+    simd16_flush_begin();
+    return true;
+}
+#else
+#define repeat_flushed(t, first, rows, sums, mode) false
+#endif
+
 static void microkernel_bf16(const struct microtile_bf16 *t)
 {
     unsigned mode = simd16_flush_begin();
@@ -92,6 +118,8 @@ static void microkernel_bf16(const struct microtile_bf16 *t)
                 memcpy(sums[i], t->y[first + i], bytes);
         }
         add_blocks(t, first, rows, sum_rows);
+        if (repeat_flushed(t, first, rows, sums[0], mode))
+            continue;
         for (int i = 0; i < rows; i++)
             memcpy(t->y[first + i], sums[i], bytes);
     }

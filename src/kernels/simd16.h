@@ -1,7 +1,7 @@
 /* simd16: 16 floats at a time, with the same operations on every instruction set.
  *
- * The file of an instruction set (avx512.c, avx2.c, portable.c; x86.h holds what the x86
- * sets share) defines the type simd16 and, as static inline functions:
+ * The file of an instruction set (avx512.c, avx2.c, neon.c, portable.c; x86.h holds what
+ * the x86 sets share) defines the type simd16 and, as static inline functions:
  *
  *     simd16_load(p), simd16_store(p, a)     16 floats, at any address
  *     simd16_set(x)                          x in every lane
