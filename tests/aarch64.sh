@@ -190,7 +190,7 @@ CONF
         grep -q "matmul by $2" log.txt || fail "$3: not by $2: $(grep 'matmul by' log.txt)"
         hash=$(hash_of "$3")
     }
-    for precision in float32 bfloat16; do
+    for precision in bfloat16 float32; do
         for cell in lstm gru; do
             train "$tutti" "" "native-$precision-$cell"
             native=$hash
