@@ -3,8 +3,8 @@
 # under QEMU, and requires the same weights as on the host: those of test_bits.sh, and
 # those of a wider model, trained here and there.
 #   tests/aarch64.sh [TUTTI]    TUTTI: the host's program, default build/release/tutti
-# Needs Debian. As root it installs gcc-aarch64-linux-gnu and qemu-user if they are
-# missing; the arm64 libraries are only unpacked, in build/sysroot-arm64, with package
+# Needs Debian. As root it installs gcc-aarch64-linux-gnu, libc6-dev-arm64-cross and
+# qemu-user if they are missing; the arm64 libraries are only unpacked, in build/sysroot-arm64, with package
 # lists of their own. Exit code 77: something can't be had here; one line says what.
 set -eu
 source=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -37,12 +37,14 @@ trap 'rm -rf "$work"' EXIT
 # ---- tools ----
 
 find_qemu() { command -v qemu-aarch64 || command -v qemu-aarch64-static; }
-have_tools() { command -v aarch64-linux-gnu-gcc && find_qemu; }
+have_tools() {
+    command -v aarch64-linux-gnu-gcc && [[ -e /usr/aarch64-linux-gnu/lib/libc.so ]] && find_qemu
+}
 if ! have_tools >/dev/null; then
-    ((EUID == 0)) || skip "needs the packages gcc-aarch64-linux-gnu and qemu-user"
+    ((EUID == 0)) || skip "needs the packages gcc-aarch64-linux-gnu, libc6-dev-arm64-cross and qemu-user"
     { apt-get update -q &&
         DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
-            gcc-aarch64-linux-gnu qemu-user; } >"$work/log" 2>&1 </dev/null ||
+            gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user; } >"$work/log" 2>&1 </dev/null ||
         { tail -n 5 "$work/log"; skip "gcc-aarch64-linux-gnu and qemu-user can't be installed"; }
     have_tools >/dev/null || skip "no aarch64-linux-gnu-gcc or no qemu-aarch64"
 fi
