@@ -4,8 +4,9 @@
 # those of a wider model, trained here and there.
 #   tests/aarch64.sh [TUTTI]    TUTTI: the host's program, default build/release/tutti
 # Needs Debian. As root it installs gcc-aarch64-linux-gnu, libc6-dev-arm64-cross and
-# qemu-user if they are missing; the arm64 libraries are only unpacked, in build/sysroot-arm64, with package
-# lists of their own. Exit code 77: something can't be had here; one line says what.
+# qemu-user if they are missing; the arm64 libraries are only unpacked, in
+# build/sysroot-arm64, with package lists of their own. Exit code 77: something can't be had
+# here; one line says what.
 set -eu
 source=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 tutti=$(realpath "${1:-$source/build/release/tutti}")
