@@ -235,9 +235,9 @@ static bool extend_notes(const struct tempo_map *map, struct notes *notes,
                                  workspace->first_note[key + 1], tick, release);
         if (release == tick)
             continue;
-        point = timing_find_point(map, point, note->start_tick);
+        point = tempo_map_find(map, point, note->start_tick);
         note->duration_ticks = release - note->start_tick;
-        note->duration = timing_seconds_between(map, point, note->start_tick, release);
+        note->duration = tempo_map_seconds(map, point, note->start_tick, release);
         changed = true;
     }
     return changed;

@@ -8,7 +8,7 @@
  *               the ports; sysex.c parses the system exclusive messages of interest
  *   all_off.c   ends notes that another track silences
  *   parts.c     resolves which channel is percussion, and when
- *   timing.c    assigns programs and seconds to the notes
+ *   timing.c    assigns programs and seconds to the notes; tempo_map.c finds points
  *   pedal.c, trim.c    midi_apply_pedal, midi_set_start, midi_set_note_end
  *
  * Functions that return bool return false to stop reading; reader->stop then has the
@@ -18,6 +18,7 @@
 #define TUTTI_MIDI_READER_H
 
 #include "midi.h"
+#include "tempo_map.h"
 
 enum {
     CHANNELS = 16,
@@ -61,19 +62,6 @@ static inline uint16_t port_channel_of(uint32_t port, uint32_t channel)
 struct timed_events {
     struct timed_event *items;
     size_t count, capacity;
-};
-
-/* From `tick` on, a tick lasts `units_per_tick` units; `elapsed` units precede it. */
-struct tempo_point {
-    uint64_t elapsed;
-    uint32_t tick;
-    uint32_t units_per_tick;
-};
-
-struct tempo_map {
-    struct tempo_point *points; /* by tick, the first at 0 */
-    size_t count, capacity;
-    double units_per_second;
 };
 
 enum stop { STOP_NONE, STOP_SKIPPED, STOP_NO_MEMORY };
@@ -205,33 +193,5 @@ void all_off_apply(struct reader *reader);
 bool timing_assign_parts(struct reader *reader, size_t first_note);
 bool timing_assign_seconds(struct reader *reader);
 bool timing_store_pedals(struct reader *reader);
-/* The point in force at a tick, which is at or after point `from`. Usually that is `from`:
- * a note ends in the tempo in which it began. */
-size_t timing_search_points(const struct tempo_map *map, size_t from, uint32_t tick);
-static inline size_t timing_find_point(const struct tempo_map *map, size_t from,
-                                       uint32_t tick)
-{
-    return from + 1 == map->count || tick < map->points[from + 1].tick
-               ? from
-               : timing_search_points(map, from, tick);
-}
-
-/* Units elapsed at a tick; `point` is in force there. Signed, because a signed integer
- * converts to double in one instruction; the value is below 2^56. */
-static inline int64_t timing_units_at(const struct tempo_point *point, uint32_t tick)
-{
-    return (int64_t)(point->elapsed +
-                     (uint64_t)(tick - point->tick) * point->units_per_tick);
-}
-
-/* The seconds from tick `from` to tick `to`; `point` is in force at `from`. */
-static inline double timing_seconds_between(const struct tempo_map *map, size_t point,
-                                            uint32_t from, uint32_t to)
-{
-    size_t last = timing_find_point(map, point, to);
-    int64_t start = timing_units_at(&map->points[point], from);
-    int64_t end = timing_units_at(&map->points[last], to);
-    return (double)(end - start) / map->units_per_second;
-}
 
 #endif

@@ -12,8 +12,6 @@
 
 #include "base/array.h"
 
-enum { LINEAR_PROBES = 8 }; /* points tried linearly before bisection */
-
 /* The value of the last of `count` program changes before the note with this index; -1 if
  * there is none. Tracks are read one after another, so the number of notes before an
  * event orders it relative to notes of its own and of other tracks. */
@@ -110,22 +108,6 @@ static bool build_map(struct reader *reader)
     return true;
 }
 
-size_t timing_search_points(const struct tempo_map *map, size_t from, uint32_t tick)
-{
-    size_t low = from, high = map->count;
-    for (int i = 0; i < LINEAR_PROBES; i++, low++)
-        if (low + 1 == high || tick < map->points[low + 1].tick)
-            return low;
-    while (high - low > 1) {
-        size_t middle = (low + high) / 2;
-        if (map->points[middle].tick <= tick)
-            low = middle;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 /* The notes are sorted, so one pass over the points is enough. */
 bool timing_assign_seconds(struct reader *reader)
 {
@@ -140,9 +122,9 @@ bool timing_assign_seconds(struct reader *reader)
         uint32_t end_tick = note->start_tick + note->duration_ticks;
         while (at + 1 < map->count && map->points[at + 1].tick <= note->start_tick)
             at++;
-        int64_t start = timing_units_at(&map->points[at], note->start_tick);
-        size_t last = timing_find_point(map, at, end_tick);
-        int64_t end = timing_units_at(&map->points[last], end_tick);
+        int64_t start = tempo_map_units(&map->points[at], note->start_tick);
+        size_t last = tempo_map_find(map, at, end_tick);
+        int64_t end = tempo_map_units(&map->points[last], end_tick);
         note->start = (double)start / units_per_second;
         note->duration = (double)(end - start) / units_per_second;
     }

@@ -6,21 +6,21 @@ void midi_set_note_end(const struct midi_file *file, struct note *note, uint32_t
     const struct reader *reader = file->reader;
     const struct tempo_map *map = &reader->map;
     uint32_t start = note->start_tick, end = tick > start ? tick : start;
-    size_t point = timing_find_point(map, 0, start);
+    size_t point = tempo_map_find(map, 0, start);
     note->duration_ticks = end - start;
-    note->duration = timing_seconds_between(map, point, start, end);
+    note->duration = tempo_map_seconds(map, point, start, end);
 }
 
 void midi_set_start(struct midi_file *file, uint32_t tick)
 {
     const struct reader *reader = file->reader;
     const struct tempo_map *map = &reader->map;
-    size_t point = timing_find_point(map, 0, tick);
+    size_t point = tempo_map_find(map, 0, tick);
     if (file->division > 0)
         file->first_tempo = map->points[point].units_per_tick;
     for (size_t i = 0; i < file->notes.count; i++) {
         struct note *note = &file->notes.items[i];
-        note->start = timing_seconds_between(map, point, tick, note->start_tick);
+        note->start = tempo_map_seconds(map, point, tick, note->start_tick);
         note->start_tick -= tick;
     }
     file->start_tick = tick;
