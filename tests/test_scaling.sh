@@ -81,7 +81,7 @@ holds "$serial > $overlapped && $overlapped > $alone" || report_failure "overlap
 # twice, at 0.05 ns per byte for each of the two copies, and as much for the addition in
 # the first exchange: 33 us of CPU time; plus two messages of 1.6 us + 1.3 us. Between
 # hosts TCP's copies cost 79 us.
-exposed=$(field 18 "$(simulate 2 2 bucket=40000 overlap=0 near=0 max_efficiency=0)")
+exposed=$(field 18 "$(simulate 2 2 bucket=40000 overlap=0 near=0 most=0)")
 holds "$exposed >= 0.000038 && $exposed <= 0.000040" || report_failure "a sum within a host: $exposed s"
 # Reading the other rank's memory, at 0.1 ns per byte, takes 26 us.
 near=$(field 18 "$(simulate 2 2 bucket=40000 overlap=0)")

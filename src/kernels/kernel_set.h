@@ -37,10 +37,11 @@ static double peak(size_t iterations)
 #pragma GCC unroll 24
     for (int i = 0; i < PEAK_CHAINS; i++)
         sums[i] = simd16_add(simd16_load(lanes), simd16_set((real)i));
-    for (size_t n = 0; n < iterations; n++)
+    for (size_t n = 0; n < iterations; n++) {
 #pragma GCC unroll 24
         for (int i = 0; i < PEAK_CHAINS; i++)
             sums[i] = simd16_fma(half, half, sums[i]);
+    }
 #pragma GCC unroll 24
     for (int i = 1; i < PEAK_CHAINS; i++)
         sums[0] = simd16_add(sums[0], sums[i]);

@@ -8,8 +8,8 @@ objects=$(mktemp -d)
 trap 'rm -rf "$objects"' EXIT
 cd "$objects"
 flags=(-std=c11 -O2 -D_GNU_SOURCE -Wall -Wextra -I "$source/include" -I "$source/src")
-smpicc "${flags[@]}" -DTUTTI_OPENBLAS='""' -DTUTTI_VERSION='""' -c "$source"/src/base/*.c \
+smpicc "${flags[@]}" -fopenmp -DTUTTI_OPENBLAS='""' -DTUTTI_VERSION='""' -c "$source"/src/base/*.c \
     "$here/simulated.c"
 smpicc "${flags[@]}" -include "$here/simulated.h" -c "$here"/{step,parameters,sharded}.c \
     "$source"/src/comm/{allreduce_schedule,buckets,comm*}.c
-smpicc ./*.o -o "$output" -lm -lxxhash -linih -pthread
+smpicc -fopenmp ./*.o -o "$output" -lm -lxxhash -linih -pthread
