@@ -148,6 +148,9 @@ finds note threads "OMP_NUM_THREADS=8 has no effect: a rank has 1 thread"
 doctor 0 env OMP_NUM_THREADS=3 taskset -c "$one" "$tutti" doctor
 finds warning binding "rank 0 .*: 3 threads on 1 core"
 suggests "srun --cpus-per-task"
+# Places bind the main thread to the first of them, but the team has them all.
+doctor 0 env OMP_PROC_BIND=close "OMP_NUM_THREADS=$cores" "$tutti" doctor
+grep -q "binding .*$cores thread.* on 1 core" out.txt && [ "$cores" != 1 ] && fail "places are not counted"
 
 # ---- processors ----
 

@@ -177,7 +177,7 @@ static void a_microbatch_is_independent_of_the_others(void **state)
     }
 }
 
-/* Logits, losses and gradients of a window, with dropout. */
+/* Losses and gradients of a window, with dropout. */
 static real *results_of(const struct model_shape *shape, int threads, size_t *count)
 {
     struct window window;

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -81,6 +82,38 @@ static void barriers_publish_writes(void **state)
     }
 }
 
+static void expect_alone(void *context)
+{
+    bool *alone = context;
+    alone[0] = team_thread() == 0 && team_size() == 1 && team_share(9, 2).end == 9;
+    team_barrier(); /* must not wait for the outer team */
+}
+
+struct nesting {
+    bool alone[THREADS_MAX], restored[THREADS_MAX];
+};
+
+static void nest(void *context)
+{
+    struct nesting *nesting = context;
+    int self = team_thread(), size = team_size();
+    if (self != 1) /* the other threads don't take part */
+        team_run(1, expect_alone, &nesting->alone[self]);
+    nesting->restored[self] = team_thread() == self && team_size() == size;
+}
+
+/* As in a program that uses the library in a parallel region of its own. */
+static void one_thread_is_alone_in_a_team(void **state)
+{
+    (void)state;
+    struct nesting nesting = {0};
+    team_run(4, nest, &nesting);
+    for (int t = 0; t < 4; t++) {
+        assert_true(nesting.restored[t]);
+        assert_int_equal(nesting.alone[t], t != 1);
+    }
+}
+
 static void set(const char *name, const char *value)
 {
     if (value)
@@ -117,6 +150,7 @@ int main(void)
         cmocka_unit_test(shares_cover_everything_once),
         cmocka_unit_test(alone_outside_of_a_body),
         cmocka_unit_test(barriers_publish_writes),
+        cmocka_unit_test(one_thread_is_alone_in_a_team),
         cmocka_unit_test(the_environment_gives_the_default),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -40,6 +40,7 @@ resume() {
 
 # equal NAME: compares $hash with the one before
 equal() {
+    [ -n "$hash" ] || fail "$1: no weights hash"
     [ "${expected:=$hash}" = "$hash" ] || fail "$1: weights hash $hash, not $expected"
 }
 
@@ -98,8 +99,11 @@ logged '^ranks +1, with 6 microbatches' OMP_WAIT_POLICY=passive
 logged '^ranks +1 with 3 threads, with 6 microbatches' OMP_NUM_THREADS=3
 logged '^ranks +1 with 2 threads, with 6 microbatches' SLURM_CPUS_PER_TASK=2
 logged '^ranks +1 with 3 threads, with 6 microbatches' OMP_NUM_THREADS=3 SLURM_CPUS_PER_TASK=2
-refuses 2 "train.threads = 3, but OpenMP starts only 2 threads \(OMP_THREAD_LIMIT\)" \
-    env OMP_THREAD_LIMIT=2 "$tutti" train threads.conf --set run.dir=runs/limit --set train.threads=3
+limit="3 threads were requested, but OpenMP starts only 2 \(OMP_THREAD_LIMIT,"
+refuses 2 "$limit" env OMP_THREAD_LIMIT=2 "$tutti" train threads.conf --set run.dir=runs/limit \
+    --set train.threads=3
+refuses 2 "$limit" env OMP_THREAD_LIMIT=2 OMP_NUM_THREADS=3 "$tutti" evaluate runs/run corpus.tutti \
+    --split valid
 echo "ok: the number of threads"
 
 # ---- divergence is reported as with one thread ----

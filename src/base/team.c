@@ -12,7 +12,8 @@
 #ifdef __SANITIZE_THREAD__
 void __tsan_acquire(void *address);
 void __tsan_release(void *address);
-static char region_start, region_end, barrier;
+/* Two for barriers: a fast thread may reach the next one before a slow thread leaves. */
+static char region_start, region_end, barriers[2];
 #define TSAN_RELEASE(edge) __tsan_release(&(edge))
 #define TSAN_ACQUIRE(edge) __tsan_acquire(&(edge))
 /* A thread reads its arguments, which libgomp passes on, before TSAN_ACQUIRE. */
@@ -23,17 +24,41 @@ static char region_start, region_end, barrier;
 #define TSAN_ACQUIRE(edge) (void)0
 #endif
 
+/* The calling thread in its team. OpenMP's own numbers would be those of the innermost
+ * region, which may be another program's that calls the library. */
+static _Thread_local struct team_member {
+    int thread, size;
+    unsigned barriers; /* waited for */
+} self = {0, 1, 0};
+
+static void run_alone(void (*body)(void *context), void *context)
+{
+    struct team_member outer = self;
+    self = (struct team_member){0, 1, 0};
+    body(context);
+    self = outer;
+}
+
+static void run_member(void (*body)(void *context), void *context)
+{
+    struct team_member outer = self;
+    self = (struct team_member){omp_get_thread_num(), omp_get_num_threads(), 0};
+    body(context);
+    self = outer;
+}
+
 TSAN_UNSEEN void team_run(int threads, void (*body)(void *context), void *context)
 {
     if (threads == 1) {
-        body(context);
+        run_alone(body, context);
         return;
     }
+    omp_set_dynamic(false);
     TSAN_RELEASE(region_start);
 #pragma omp parallel num_threads(threads)
     {
         TSAN_ACQUIRE(region_start);
-        body(context);
+        run_member(body, context);
         TSAN_RELEASE(region_end);
     }
     TSAN_ACQUIRE(region_end);
@@ -41,19 +66,22 @@ TSAN_UNSEEN void team_run(int threads, void (*body)(void *context), void *contex
 
 int team_thread(void)
 {
-    return omp_get_thread_num();
+    return self.thread;
 }
 
 int team_size(void)
 {
-    return omp_get_num_threads();
+    return self.size;
 }
 
 void team_barrier(void)
 {
-    TSAN_RELEASE(barrier);
+    if (self.size == 1)
+        return;
+    TSAN_RELEASE(barriers[self.barriers % 2]);
 #pragma omp barrier
-    TSAN_ACQUIRE(barrier);
+    TSAN_ACQUIRE(barriers[self.barriers % 2]);
+    self.barriers++;
 }
 
 struct team_share team_share_of(size_t count, size_t unit, int thread, int threads)
@@ -83,6 +111,22 @@ int team_threads(int64_t setting)
     return threads < 1 ? 1 : threads > TEAM_THREADS_MAX ? TEAM_THREADS_MAX : (int)threads;
 }
 
+void team_cores(cpu_set_t *cores)
+{
+    int places = omp_get_num_places();
+    CPU_ZERO(cores);
+    if (places == 0 && sched_getaffinity(0, sizeof *cores, cores) == 0)
+        return;
+    for (int place = 0; place < places; place++) {
+        int ids[CPU_SETSIZE], count = omp_get_place_num_procs(place);
+        if (count > CPU_SETSIZE)
+            continue;
+        omp_get_place_proc_ids(place, ids);
+        for (int i = 0; i < count; i++)
+            CPU_SET((size_t)ids[i], cores);
+    }
+}
+
 static void count_threads(void *context)
 {
     if (team_thread() == 0)
@@ -91,13 +135,13 @@ static void count_threads(void *context)
 
 enum status team_check(int threads)
 {
-    int started = 0;
-    omp_set_dynamic(false);
-    team_run(threads, count_threads, &started);
+    int started = 1;
+    if (threads > 1)
+        team_run(threads, count_threads, &started);
     if (started == threads)
         return STATUS_OK;
-    return status_fail(
-        STATUS_MISUSE,
-        "train.threads = %d, but OpenMP starts only %d threads (OMP_THREAD_LIMIT)",
-        threads, started);
+    return status_fail(STATUS_MISUSE,
+                       "%d threads were requested, but OpenMP starts only %d "
+                       "(OMP_THREAD_LIMIT, OMP_MAX_ACTIVE_LEVELS)",
+                       threads, started);
 }

@@ -11,14 +11,16 @@
  *
  * Outside a body a thread is alone: its share is everything, and the barrier does nothing.
  * So the same function serves one thread and many. Only thread 0, the caller of team_run,
- * may call MPI, report progress and enter phases.
+ * may call MPI, report progress and enter phases. One thread needs no OpenMP region, so a
+ * program with regions of its own can use the library inside them.
  *
- * Bodies don't nest. A result must not depend on the number of threads: a share decides
+ * A body may call team_run with one thread only. A result must not depend on the number of threads: a share decides
  * only which thread computes an element, never in which order it is computed.
  */
 #ifndef TUTTI_BASE_TEAM_H
 #define TUTTI_BASE_TEAM_H
 
+#include <sched.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -47,8 +49,13 @@ struct team_share team_share_of(size_t count, size_t unit, int thread, int threa
 enum { TEAM_THREADS_MAX = 1024 };
 int team_threads(int64_t setting);
 
-/* STATUS_MISUSE if OpenMP does not give that many threads (OMP_THREAD_LIMIT), or if they
- * can't be created. */
+/* The cores that the threads of this process may use: those of OpenMP's places, if
+ * OMP_PLACES or OMP_PROC_BIND is set (the main thread is then bound to the first place),
+ * or else those of the calling thread. Empty on an error. */
+void team_cores(cpu_set_t *cores);
+
+/* STATUS_MISUSE if OpenMP does not give that many threads (OMP_THREAD_LIMIT). If the
+ * system refuses to create a thread, OpenMP ends the process. */
 enum status team_check(int threads);
 
 #endif

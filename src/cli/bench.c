@@ -12,6 +12,7 @@
 
 #include "cli.h"
 #include "base/json.h"
+#include "base/team.h"
 #include "kernels/kernels.h"
 #include "nn/cell.h"
 #include "nn/model.h"
@@ -30,14 +31,19 @@ static void print_row(const struct bench_row *row, const char *previous_group)
 static void print_model(const struct bench *bench)
 {
     const struct options *options = bench->options;
+    int threads = team_threads(options->train.threads);
+    char of_threads[32] = "";
+    if (threads > 1)
+        snprintf(of_threads, sizeof of_threads, " with %d threads", threads);
     printf("%s %lld x %lld, embedding %lld, %zu tokens (%s); batch %lld in %lld "
-           "microbatches, %lld time steps; %d %s, matmul backend %s\n\n",
+           "microbatches, %lld time steps; %d %s%s, matmul backend %s\n\n",
            cell_of(options->model.cell)->title, (long long)options->model.layers,
            (long long)options->model.hidden, (long long)options->model.embedding,
            bench->encoding->vocabulary, bench->encoding->name,
            (long long)options->train.batch, (long long)options->train.microbatches,
            (long long)options->train.sequence_length, comm_size(bench->comm),
-           comm_size(bench->comm) == 1 ? "rank" : "ranks", bench->backend->description());
+           comm_size(bench->comm) == 1 ? "rank" : "ranks", of_threads,
+           bench->backend->description());
 }
 
 static enum status print_json(const struct bench *bench)
@@ -46,6 +52,7 @@ static enum status print_json(const struct bench *bench)
     json_begin(&json, stdout, true);
     json_object(&json, NULL);
     json_integer(&json, "ranks", comm_size(bench->comm));
+    json_integer(&json, "threads", team_threads(bench->options->train.threads));
     json_string(&json, "kernels", kernels()->name);
     json_string(&json, "matmul", bench->backend->description());
     json_array(&json, "rows");

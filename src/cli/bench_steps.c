@@ -1,6 +1,7 @@
 /* bench_steps: complete training steps on synthetic tokens, with the exact sum and the
  * float sum, on all ranks and on one rank. */
 #include "bench.h"
+#include "base/team.h"
 #include "comm/microbatches.h"
 #include "train/synthetic_run.h"
 
@@ -30,11 +31,12 @@ static enum status add_steps(struct bench *bench, struct comm *comm,
     struct bench sub_bench = *bench;
     sub_bench.comm = comm;
     double seconds = bench_time(&sub_bench, run_step, &steps);
+    int threads = team_threads(options->train.threads);
     *rate = comm_size(comm) * synthetic_run_tokens(steps.synthetic_run) / seconds;
     bench_add(bench, "step", "tokens/s", *rate, bench_unlimited, "%s", name);
     bench_add(bench, "step", "GFLOP/s",
               synthetic_run_flop(steps.synthetic_run) / seconds / 1e9,
-              (struct bench_limit){bench_peak, sub_bench.flops / 1e9},
+              (struct bench_limit){bench_peak, threads * sub_bench.flops / 1e9},
               "%s, matmul rate per rank", name);
     synthetic_run_close(steps.synthetic_run);
     return steps.status;

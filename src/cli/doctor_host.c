@@ -11,6 +11,7 @@
 #include "launch.h"
 #include "base/file.h"
 #include "base/slurm.h"
+#include "base/team.h"
 #include "kernels/kernels.h"
 #include "kernels/matmul.h"
 
@@ -81,8 +82,7 @@ void doctor_collect_host(struct doctor *doctor)
     report->rank = doctor->rank;
     if (doctor->comm)
         snprintf(report->host, sizeof report->host, "%s", comm_host(doctor->comm));
-    if (sched_getaffinity(0, sizeof report->cores, &report->cores) != 0)
-        CPU_ZERO(&report->cores);
+    team_cores(&report->cores);
     report->host_cores = (int)sysconf(_SC_NPROCESSORS_ONLN);
     int cores = launch_cores();
     report->cpu_quota = cores < CPU_COUNT(&report->cores) ? cores : 0;

@@ -23,6 +23,7 @@
 
 #include "base/file.h"
 #include "base/printable.h"
+#include "base/team.h"
 #include "comm/comm.h"
 
 void launch_add(struct launch *launch, const char *word)
@@ -297,8 +298,8 @@ static int cgroup_cores(void)
 int launch_cores(void)
 {
     cpu_set_t set;
-    int cores = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-    int quota = cgroup_cores();
+    team_cores(&set);
+    int cores = CPU_COUNT(&set) ? CPU_COUNT(&set) : 1, quota = cgroup_cores();
     return cores < quota ? cores : quota;
 }
 

@@ -100,7 +100,7 @@ struct matmul_layout {
     int threads;     /* of the team that uses the weights */
     /* 0: for matmul_batched, where each thread computes all outputs of some rows. Else for
      * matmul, where each thread computes some outputs of all rows: the outputs are
-     * `segments` segments of n / segments, and a thread owns the same range of each of
+     * `segments` segments of n / segments (a divisor of n), and a thread owns the same range of each of
      * them, team_share_of(n / segments, VECTOR). */
     int segments;
 };
@@ -188,7 +188,7 @@ struct gradient_input {
 enum { GRADIENT_INPUTS = 2 };
 
 /* For each microbatch dW := dy^T x of the `count` inputs, and db := the sums of the
- * columns of dy [M][N], in blocks that together cover every element once. Waits for all
+ * columns of dy [M][N] (complete, as x), in blocks that together cover every element once. Waits for all
  * threads at its end. db starts at element `bias_offset`; NO_BIAS: there is no bias. */
 #define NO_BIAS ((size_t)-1)
 void matmul_gradient(struct matmul_workspace *workspace, int n, const real *dy,

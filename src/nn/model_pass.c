@@ -68,7 +68,8 @@ static void backward_embedding(struct model *model, const struct gradient_sink *
     for (int s = 0; s < model->batch.microbatches; s++) {
         embedding_backward(model->d_embedded + microbatch_start(model, s, e),
                            model->inputs[s], rows, e, v, model->d_embedding_weight);
-        sink->write(sink->context, s, &block);
+        if (block.width > 0)
+            sink->write(sink->context, s, &block);
     }
 }
 
