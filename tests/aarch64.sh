@@ -150,7 +150,7 @@ run_tests() {
     local name code=0 start
     for name in $tests; do
         start=$SECONDS
-        timeout 600 "$emulated/run" "$build/tests/test_$name" >"$work/test_$name" 2>&1 || {
+        timeout 1500 "$emulated/run" "$build/tests/test_$name" >"$work/test_$name" 2>&1 || {
             code=1
             grep -v 'RUN  \|    OK ' "$work/test_$name" >&2
             echo "FAILED: aarch64: test_$name" >&2
