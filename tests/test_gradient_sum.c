@@ -1,6 +1,6 @@
 /* ranks: 1 2 3
- * gradient_sum: both methods against a plain sum in double; blocks with leading dimensions;
- * a second sum starts from zero. */
+ * gradient_sum: both methods against a plain sum in double; blocks with leading
+ * dimensions; a second sum starts from zero. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -272,9 +272,10 @@ static void bf16_microkernel_equals_even_odd_fma_chains(void **state)
     }
 }
 
-/* A result is flushed if it is below 2^-126 after rounding as if exponents were unbounded:
- * halfway between 2^-126 and the next smaller number, 2^-126 - 2^-150, it rounds up and is
- * kept. Each case adds a product to 2^-126 in row 1 of 3; the other rows are not near. */
+/* A result is flushed if it is below 2^-126 after rounding as if exponents were
+ * unbounded: halfway between 2^-126 and the next smaller number, 2^-126 - 2^-150, it
+ * rounds up and is kept. Each case adds a product to 2^-126 in row 1 of 3; the other rows
+ * are not near. */
 static void bf16_results_are_flushed_after_rounding(void **state)
 {
     (void)state;

@@ -102,7 +102,7 @@ static void nest(void *context)
     nesting->restored[self] = team_thread() == self && team_size() == size;
 }
 
-/* As in a program that uses the library in a parallel region of its own. */
+/* As when a program calls the library from within its own parallel region. */
 static void one_thread_is_alone_in_a_team(void **state)
 {
     (void)state;

@@ -9,13 +9,14 @@
  *         ...
  *     team_barrier(); // before the results of other threads are read
  *
- * Outside a body a thread is alone: its share is everything, and the barrier does nothing.
- * So the same function serves one thread and many. Only thread 0, the caller of team_run,
- * may call MPI, report progress and enter phases. One thread needs no OpenMP region, so a
- * program with regions of its own can use the library inside them.
+ * Outside a body a thread is alone: its share is everything, and the barrier does
+ * nothing. So the same function serves one thread and many. Only thread 0, the caller of
+ * team_run, may call MPI, report progress and enter phases. One thread needs no OpenMP
+ * region, so other programs may call the library from within their own parallel regions.
  *
- * A body may call team_run with one thread only. A result must not depend on the number of threads: a share decides
- * only which thread computes an element, never in which order it is computed.
+ * A body may call team_run with one thread only. A result must not depend on the number
+ * of threads: a share decides only which thread computes an element, never in which order
+ * it is computed.
  */
 #ifndef TUTTI_BASE_TEAM_H
 #define TUTTI_BASE_TEAM_H
@@ -36,8 +37,9 @@ int team_size(void);
 /* Waits for all threads of the team; their writes before it are visible after it. */
 void team_barrier(void);
 
-/* The calling thread's share of `count` elements: contiguous, in the order of the threads,
- * with boundaries at multiples of `unit`; may be empty. team_share_of: of any thread. */
+/* The calling thread's share of `count` elements: contiguous, in the order of the
+ * threads, with boundaries at multiples of `unit`; may be empty. team_share_of: of any
+ * thread. */
 struct team_share {
     size_t first, end;
 };

@@ -62,10 +62,10 @@ enum status samples_send(const struct samples_pieces *pieces, FILE *to);
 enum status samples_receive(const uint8_t *bytes, size_t size, int count,
                             struct samples_pieces *pieces);
 
-/* The trainer's callback (sample_function): writes run.samples files of run.sample_seconds
- * each with the settings of [sample], "DIRECTORY/epoch-0001-1.mid" ...; the summary gives
- * their final names, the number of notes and the length. The seed is the same in each
- * epoch, so that epochs can be compared. `context` is unused. */
+/* The trainer's callback (sample_function): writes run.samples files of
+ * run.sample_seconds each with the settings of [sample], "DIRECTORY/epoch-0001-1.mid"
+ * ...; the summary gives their final names, the number of notes and the length. The seed
+ * is the same in each epoch, so that epochs can be compared. `context` is unused. */
 enum status samples_write_epoch(const struct epoch_samples *epoch,
                                 char summary[STATUS_MESSAGE_SIZE], void *context);
 

@@ -1,11 +1,11 @@
 /* kernels: the arithmetic of the step loop, as one table of functions per instruction
  * set.
  *
- * avx512, avx2, neon and portable are one source compiled for each of them (kernel_set.h);
- * amx is avx512 plus AMX for bfloat16 matmuls and hardware rounding to bfloat16. The
- * fastest set that the processor supports is selected at run time; TUTTI_KERNELS=avx2 in
- * the environment forces a set. All sets give the same bits: they use 16 virtual lanes
- * regardless of the register width, and every multiply-add is fused.
+ * avx512, avx2, neon and portable are one source compiled for each of them
+ * (kernel_set.h); amx is avx512 plus AMX for bfloat16 matmuls and hardware rounding to
+ * bfloat16. The fastest set that the processor supports is selected at run time;
+ * TUTTI_KERNELS=avx2 in the environment forces a set. All sets give the same bits: they
+ * use 16 virtual lanes regardless of the register width, and every multiply-add is fused.
  *
  * matmul.h divides matrix products into microtiles, blocks of at most MR x NR results. A
  * microkernel keeps their sums in registers while it streams through the packed weights.
@@ -82,9 +82,9 @@ struct dropout_mask {
 
 /* One row of the batch at one time step of a cell, H = hidden, G = 4H (LSTM) or 3H (GRU).
  * Only `units` of the H units are computed; each pointer is to the first of them, within
- * rows of H or G elements. Members that the cell does not use may be NULL: gates_hh and h_prev for the LSTM;
- * c_prev, tanh_c, c_next and dc for the GRU. Forward does not use the members for
- * backward, and vice versa. */
+ * rows of H or G elements. Members that the cell does not use may be NULL: gates_hh and
+ * h_prev for the LSTM; c_prev, tanh_c, c_next and dc for the GRU. Forward does not use
+ * the members for backward, and vice versa. */
 struct cell_step {
     int hidden, units;
     /* [G]: W_ih x, for the LSTM plus W_hh h_prev. Forward overwrites it with the

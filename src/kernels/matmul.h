@@ -14,7 +14,9 @@
  *     float32   panel[l][j]  =  W[NR p + j][l]                              l < K
  *     bfloat16  panel[l][j]  =  W[NR p + j][2l], W[NR p + j][2l + 1]        l < K' / 2
  *
- * The last panel is zero-padded to NR outputs. In bfloat16 every panel is also
+ * With segments (struct matmul_layout) the panels of each thread follow one another, and
+ * each begins at the output that panel_list says. Panels narrower than NR are zero-padded.
+ * In bfloat16 every panel is also
  * zero-padded to K' inputs, the next multiple of KB16.
  *
  * Each element of a result is one chain of fused multiply-adds in the order of the inputs
@@ -98,10 +100,10 @@ struct matmul_layout {
     int n, k;        /* at least 1 */
     bool transposed; /* w is [k][n]: the operand is its transpose */
     int threads;     /* of the team that uses the weights */
-    /* 0: for matmul_batched, where each thread computes all outputs of some rows. Else for
-     * matmul, where each thread computes some outputs of all rows: the outputs are
-     * `segments` segments of n / segments (a divisor of n), and a thread owns the same range of each of
-     * them, team_share_of(n / segments, VECTOR). */
+    /* 0: for matmul_batched, where each thread computes all outputs of some rows. Else
+     * for matmul, where each thread computes some outputs of all rows: the outputs are
+     * `segments` segments of n / segments (a divisor of n), and a thread owns the same
+     * range of each of them, team_share_of(n / segments, VECTOR). */
     int segments;
 };
 
@@ -140,13 +142,14 @@ void matmul_weights_plan(const struct matmul_backend *backend,
 void matmul_weights_pack(struct matmul_weights *weights, const real *w);
 
 /* y[i][0..n) := beta y[i] + W x[i][0..k) for i < rows; the rows need not be contiguous.
- * For weights with segments; not for OpenBLAS. `reversed` traverses the panels from last to first, with the same
- * bits: a caller that alternates finds the most recently used panels still in cache. */
+ * For weights with segments; not for OpenBLAS. `reversed` traverses the panels from last
+ * to first, with the same bits: a caller that alternates finds the most recently used
+ * panels still in cache. */
 void matmul(const struct matmul_weights *w, int rows, const real *const *x,
             real *const *y, enum matmul_output output, bool reversed);
 
-/* y[M][N] := beta y + x[M][K] W^T, for weights without segments. `output` is MATMUL_OVERWRITE or MATMUL_ACCUMULATE;
- * nontemporal stores are used where they help. */
+/* y[M][N] := beta y + x[M][K] W^T, for weights without segments. `output` is
+ * MATMUL_OVERWRITE or MATMUL_ACCUMULATE; nontemporal stores are used where they help. */
 void matmul_batched(const struct matmul_weights *w, struct matmul_batch batch,
                     const real *x, real *y, enum matmul_output output);
 
@@ -188,8 +191,9 @@ struct gradient_input {
 enum { GRADIENT_INPUTS = 2 };
 
 /* For each microbatch dW := dy^T x of the `count` inputs, and db := the sums of the
- * columns of dy [M][N] (complete, as x), in blocks that together cover every element once. Waits for all
- * threads at its end. db starts at element `bias_offset`; NO_BIAS: there is no bias. */
+ * columns of dy [M][N] (complete, as x), in blocks that together cover every element
+ * once. Waits for all threads at its end. db starts at element `bias_offset`; NO_BIAS:
+ * there is no bias. */
 #define NO_BIAS ((size_t)-1)
 void matmul_gradient(struct matmul_workspace *workspace, int n, const real *dy,
                      const struct gradient_input *inputs, int count, size_t bias_offset,

@@ -23,7 +23,7 @@ enum {
 
 /* ---- weights ---- */
 
-/* Cuts outputs [first, end) into panels. Returns their number; `list` NULL: only counts. */
+/* Cuts outputs [first, end) into panels and returns their number. `list` NULL: counts. */
 static int cut_panels(int first, int end, struct matmul_panel *list)
 {
     int count = 0;
@@ -33,7 +33,7 @@ static int cut_panels(int first, int end, struct matmul_panel *list)
     return count;
 }
 
-/* The panels of one thread's range in all segments; the same. */
+/* The same for one thread's range of every segment. */
 static int cut_segments(const struct matmul_layout *layout, int thread,
                         struct matmul_panel *list)
 {
@@ -48,7 +48,7 @@ static int cut_segments(const struct matmul_layout *layout, int thread,
     return count;
 }
 
-/* All panels, thread by thread. `ends` is as in struct matmul_weights. */
+/* The same for all threads, in their order; `ends` is panel_ends, or NULL. */
 static int list_panels(const struct matmul_layout *layout, struct matmul_panel *list,
                        int *ends)
 {

@@ -2,9 +2,10 @@
  *
  * A set defines BF16_ROWS and BF16_VECTORS, the numbers of rows and vectors that are
  * computed at a time, with two sums (even and odd) for each element. It may define
- * HAS_ROUND_BF16 and the functions round_bf16 and round_bf16_pairs; and HAS_RESULT_FLUSHED
- * and the function simd16_result_flushed, if its flushed operations may be wrong wherever
- * they flush a result. The rows concerned are then computed by the portable set.
+ * HAS_ROUND_BF16 and the functions round_bf16 and round_bf16_pairs; and
+ * HAS_RESULT_FLUSHED and the function simd16_result_flushed, if its flushed operations
+ * may be wrong wherever they flush a result. The rows concerned are then computed by the
+ * portable set.
  */
 #ifndef TUTTI_KERNELS_MICROKERNEL_BF16_H
 #define TUTTI_KERNELS_MICROKERNEL_BF16_H

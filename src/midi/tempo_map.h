@@ -19,8 +19,8 @@ struct tempo_map {
     double units_per_second;
 };
 
-/* The point in force at a tick, which is at or after point `from`. Usually that is `from`:
- * a note ends in the tempo in which it began. */
+/* The point in force at a tick, which is at or after point `from`. Usually that is
+ * `from`: a note ends in the tempo in which it began. */
 size_t tempo_map_search(const struct tempo_map *map, size_t from, uint32_t tick);
 static inline size_t tempo_map_find(const struct tempo_map *map, size_t from,
                                     uint32_t tick)

@@ -45,13 +45,14 @@ struct model_plan {
      * must not be called. */
     bool training;
     const struct matmul_backend *backend;
-    /* Threads of the team (base/team.h) that computes the model; 0 is 1. No bit depends on
-     * it. */
+    /* Threads of the team (base/team.h) that computes the model; 0 is 1. No bit depends
+     * on it. */
     int threads;
 };
 
 /* Weights and states are initially zero. STATUS_MISUSE if the shape is out of range
- * (params_layout) or the threads can't be had (team_check), STATUS_FAILED without memory; *out is set on success only. */
+ * (params_layout) or the threads are not available (team_check), STATUS_FAILED without
+ * memory; *out is set on success only. */
 enum status model_create(const struct model_plan *plan, struct model **out);
 void model_free(struct model *model); /* NULL is fine */
 
@@ -92,7 +93,7 @@ void model_forward(struct model *model, const token *const *inputs,
 struct backward_callbacks {
     /* A block of one microbatch's gradient (matmul.h). Every element of the flat block is
      * reported once per microbatch, microbatch 0 first. Called by all threads of the
-     * team, each for elements of its own. */
+     * team, each for its own elements. */
     void (*block)(void *context, int microbatch, const struct gradient_block *block);
     /* All elements from `first` on are final, for all microbatches; `first` is 0 in the
      * last call. Called, like `progress`, by thread 0. */

@@ -132,9 +132,9 @@ static void forward_dense(struct model *model)
     size_t count = batch_rows(model->batch) * (size_t)f;
     affine_forward(&model->dense, flatten_time(model->batch), last_hidden(model),
                    model->dense_output);
-    team_barrier();
+    team_barrier(); /* dense_output is complete */
     activation_forward(model->shape.activation, model->dense_output, count);
-    team_barrier();
+    team_barrier(); /* and activated: rows are shared out differently here */
     copy_rows(model, model->dense_output, f, model->dense_dropped);
     if (model->plan.training && model->dropout.rate > 0) {
         int site = model->shape.layers - 1;
@@ -142,7 +142,7 @@ static void forward_dense(struct model *model)
         dropout_apply(&model->dropout, model->batch, f, model->mask[site],
                       model->dense_dropped);
     }
-    team_barrier();
+    /* affine_forward waits before it reads them */
 }
 
 static void backward_dense(struct model *model, const struct gradient_sink *sink,

@@ -5,10 +5,10 @@
  * it reads is zeroed, and no gradient flows back across it.
  *
  * Each thread of the team owns a range of hidden units: the rows of W_hh of their gates
- * in forward, their columns in backward, the same at every time step, so that they stay in
- * its cache (persistent RNNs; Diamos et al., 2016). The threads wait for each other once
- * per time step: in forward before the next one reads h, in backward before W_hh reads the
- * gradient of the gates.
+ * in forward, their columns in backward, the same at every time step, so that they stay
+ * in its cache (persistent RNNs; Diamos et al., 2016). The threads wait for each other
+ * once per time step: in forward before the next one reads h, in backward before W_hh
+ * reads the gradient of the gates.
  *
  * Back-propagation is truncated at the window: states are carried forward into the next
  * window, gradients are not carried back (Williams and Peng, 1990).

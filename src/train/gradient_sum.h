@@ -42,8 +42,8 @@ void gradient_sum_close(struct gradient_sum *sum);
 /* Starts a new sum; the extras are zero. Not collective. */
 void gradient_sum_begin(struct gradient_sum *sum);
 
-/* Adds a block of a microbatch's gradient; EXACT_OVERWRITE for this rank's first microbatch,
- * EXACT_ADD for the others. Not collective. */
+/* Adds a block of a microbatch's gradient; EXACT_OVERWRITE for this rank's first
+ * microbatch, EXACT_ADD for the others. Not collective. */
 void gradient_sum_add(struct gradient_sum *sum, enum exact_mode mode,
                       const struct gradient_block *block);
 

@@ -20,7 +20,8 @@
 void trainer_samples_poll(struct sample_thread *thread, struct progress *progress);
 
 /* Waits for the previous samples and starts those of `source`, the state at the end of an
- * epoch. If a stop is wanted meanwhile, cancels the previous samples and starts none. */
+ * epoch. If a stop is requested during the wait, cancels the previous samples and starts
+ * none. */
 void trainer_samples_start(struct sample_thread *thread, struct stop_policy *policy,
                            const struct checkpoint *source);
 
