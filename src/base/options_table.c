@@ -91,7 +91,7 @@ const struct option_row option_rows[] = {
     {AT(model, embedding), INTEGER(1, 16384), .unit = "units", .default_value = "256",
      .help = "dimension of the token embedding"},
     {AT(model, dropout), NUMBER(0, 1), .high_open = true, .default_value = "0.3",
-     .help = "dropout rate after each layer; 0: no dropout"},
+     .help = "dropout rate after each layer, rounded to 1/65536; 0: no dropout"},
     {AT(model, dense), INTEGER(0, 16384), .unit = "units", .default_value = "0",
      .help = "units of the dense layer before the output layer; 0: no dense layer"},
     {AT(model, activation), WORD(activation_words), .default_value = "relu",

@@ -54,6 +54,11 @@ struct matmul_gradient;
 
 /* ---- backends ---- */
 
+/* A part of every numerics id, raised when the bits of training change. 3: tanh and
+ * sigmoid as one rational function, dropout from 16 random bits a unit, the norm in
+ * chunks. 2: the chain of dh_next no longer begins with dh. */
+#define NUMERICS_VERSION "3"
+
 /* The operations in which float32 and bfloat16 differ (matmul_packed.h). */
 struct packed_format;
 

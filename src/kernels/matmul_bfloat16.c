@@ -319,7 +319,7 @@ static const char *description(void)
 
 static const char *numerics(void)
 {
-    return "bfloat16";
+    return "bfloat16 " NUMERICS_VERSION;
 }
 
 const struct matmul_backend matmul_bfloat16 = {

@@ -1,6 +1,5 @@
 /* dense: the affine layer (used for the dense and the output layer) and the activations.
  */
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -80,8 +79,7 @@ void activation_forward(int kind, real *y, size_t count)
         for (size_t i = share.first; i < share.end; i++)
             y[i] = y[i] < 0 ? 0 : y[i]; /* not fmax: NaN stays NaN */
     else if (kind == ACTIVATION_TANH)
-        for (size_t i = share.first; i < share.end; i++)
-            y[i] = (real)tanh((double)y[i]);
+        kernels()->tanh(share.end - share.first, y + share.first, y + share.first);
 }
 
 void activation_backward(int kind, const real *y, real *dy, size_t count)

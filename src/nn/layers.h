@@ -74,7 +74,7 @@ void activation_backward(int kind, const real *y, real *dy, size_t count);
 void dropout_draw(const struct dropout *dropout, int site, struct batch_shape batch,
                   int width, uint8_t *mask);
 
-/* Scale of kept units: 1 / (1 - rate). */
+/* Scale of kept units: 1 / (1 - rate), of the rate in use. */
 real dropout_scale(const struct dropout *dropout);
 
 /* y[S][T][B][width] := mask * y / (1 - rate), in place; of outputs in forward and of

@@ -68,7 +68,7 @@ void model_weights_changed(struct model *model);
  * step. A unit's mask depends only on (seed, step, layer, first_row + microbatch * rows +
  * row, t, unit). */
 struct dropout {
-    double rate; /* in [0, 1); 0: dropout is the identity */
+    double rate; /* in [0, 1), used as a multiple of 2^-16 below 1; 0: the identity */
     uint64_t seed;
     int64_t step;
     int64_t first_row; /* global row of the model's row 0 */
