@@ -16,7 +16,7 @@ hidden = 24
 embedding = 12
 [train]
 matmul = auto
-epochs = 1
+epochs = 9
 batch = 8
 microbatches = 4
 sequence_length = 256
@@ -51,6 +51,7 @@ trained() {
     train "$run" "$programs" "$@" || { cat log.txt >&2; fail "$run"; }
     [ "$(grep -c '^matmul  ' log.txt)" = 1 ] || { cat log.txt >&2; fail "$run: not one line about the matmul"; }
     grep -Eq "^matmul +$pattern\$" log.txt || fail "$run: not '$pattern': $(grep '^matmul' log.txt)"
+    grep -q '^done: 6 steps' log.txt || { cat log.txt >&2; fail "$run: not 6 steps"; }
 }
 
 # records RUN BACKEND NUMERICS: checks settings.conf, the checkpoint and `tutti inspect`.
@@ -61,7 +62,7 @@ records() {
     "$tutti" inspect "runs/$run" >inspected.txt || fail "$run: inspect"
     grep -Eq "numerics $3\$" inspected.txt || fail "$run: $(grep numerics inspected.txt)"
     grep -Eq "^  matmul +$backend: $meaning\$" inspected.txt || fail "$run: $(grep matmul inspected.txt)"
-    grep -Eq "^train.matmul +$backend +auto\$" inspected.txt || fail "$run: /config lacks $backend"
+    grep -Eq "^  train.matmul +$backend +\\(default: auto\\)\$" inspected.txt || fail "$run: /config lacks $backend"
 }
 
 # refused CODE PATTERN RUN PROGRAMS SETTING...: requires that training fails with CODE and
@@ -84,7 +85,8 @@ same() {
 
 # ---- the choice, one for all ranks ----
 
-"$tutti" bench --seconds 0.001 --set model.hidden=16 --json >bench.json || fail "bench"
+small=(--seconds 0.001 --set model.hidden=16 --set model.embedding=8 --set train.sequence_length=16)
+"$tutti" bench "${small[@]}" --json >bench.json || fail "bench"
 ! grep -q '"kernels": "portable"' bench.json || skip "no SIMD kernels for this processor"
 kernels="[a-z0-9]+"
 core="[A-Za-z0-9_]+"
@@ -99,17 +101,17 @@ blas=$hash
 [ "$packed" != "$blas" ] || echo "note: OpenBLAS gives the bits of packed here"
 for ranks in s ss sss; do
     trained "auto-$ranks" $ranks "$kernels; auto chose packed: SIMD kernels for the processor"
-    same "$packed" "auto with SIMD kernels on ${#ranks} ranks: packed"
+    same "$packed" "auto with SIMD kernels on all of ${#ranks}: packed"
     records "auto-$ranks" packed "packed [0-9]+"
 done
 for ranks in p pp ppp; do
     trained "auto-$ranks" $ranks "OpenBLAS \($core\); auto chose openblas: $no_kernels; $depends"
-    same "$blas" "auto without SIMD kernels on ${#ranks} ranks: OpenBLAS"
+    same "$blas" "auto with SIMD kernels on none of ${#ranks}: OpenBLAS"
     records "auto-$ranks" openblas "openblas [0-9]+ $core"
 done
 for ranks in sp ps pps; do
     trained "auto-$ranks" $ranks "($kernels|portable); auto chose packed: SIMD kernels on 1 of ${#ranks} ranks"
-    same "$packed" "auto with SIMD kernels on 1 of ${#ranks} ranks: packed"
+    same "$packed" "auto with SIMD kernels on one of ${#ranks}: packed"
     records "auto-$ranks" packed "packed [0-9]+"
 done
 
@@ -142,6 +144,20 @@ if [ "$(uname -m)" = x86_64 ]; then # a rank with other kernels of OpenBLAS
     unset OPENBLAS_CORETYPE
 fi
 
+if unshare -rm true 2>/dev/null; then # OpenBLAS is not installed
+    library=$(realpath "$(grep -ao '/[^[:cntrl:]]*/libopenblas[^[:cntrl:]]*' "$no_simd" | head -n 1)")
+    cat >without_openblas <<END
+#!/bin/bash
+exec unshare -rm bash -c 'mount --bind /dev/null "$library" && exec "\$0" "\$@"' "$no_simd" "\$@"
+END
+    chmod +x without_openblas
+    no_simd_program=$no_simd no_simd=$PWD/without_openblas
+    trained missing p "portable; auto chose packed: $no_kernels, but OpenBLAS can't be loaded"
+    same "$packed" "auto without OpenBLAS: packed"
+    refused 1 "OpenBLAS can't be loaded" missing-blas p train.matmul=openblas
+    no_simd=$no_simd_program
+fi
+
 # ---- resume: the checkpoint's backend and bits ----
 
 # stopped RUN PROGRAM SETTING...: a run of three steps
@@ -149,6 +165,7 @@ stopped() {
     local run=$1 program=$2
     shift 2
     train "$run" "$program" train.max_steps=3 "$@" || { cat log.txt >&2; fail "$run"; }
+    grep -q '^done: 3 steps' log.txt || { cat log.txt >&2; fail "$run: not 3 steps"; }
 }
 
 keeps="auto keeps the checkpoint's"
@@ -203,7 +220,6 @@ for run in auto-s auto-p; do
     "$no_simd" generate runs/$run -o two.mid --seconds 2 >log.txt || fail "generate $run without SIMD kernels"
     cmp one.mid two.mid || fail "generate depends on the processor"
 done
-small=(--seconds 0.001 --set model.hidden=16 --set model.embedding=8)
 "$no_simd" bench "${small[@]}" >bench.txt &&
     grep -Eq "^matmul OpenBLAS \($core\); auto chose openblas: $no_kernels; $depends\$" bench.txt ||
     { cat bench.txt >&2; fail "bench without SIMD kernels"; }

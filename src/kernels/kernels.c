@@ -1,5 +1,6 @@
-/* kernels: selects the instruction set at run time. Compiled for any processor; with
- * TUTTI_NO_SIMD, the tests' program that behaves as on a processor without SIMD kernels. */
+/* kernels: selects the instruction set at run time. Compiled for any processor. With
+ * TUTTI_NO_SIMD (for a test program) no processor has SIMD kernels.
+ */
 #include "kernels.h"
 
 #include <pthread.h>

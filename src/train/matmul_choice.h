@@ -2,11 +2,11 @@
  *
  * The first condition that holds decides:
  *
- *     train.precision = bfloat16                          packed: OpenBLAS has no bfloat16
- *     TUTTI_KERNELS is set on any rank                    packed, with the set it names
- *     SIMD kernels for the processor of any rank          packed
- *     OpenBLAS on all ranks, with the same kernels        openblas
- *     otherwise                                           packed, in portable C
+ *     train.precision = bfloat16                       packed: OpenBLAS has no bfloat16
+ *     TUTTI_KERNELS is set on any rank                 packed, with the set it names
+ *     SIMD kernels for the processor of any rank       packed
+ *     OpenBLAS on all ranks, with the same kernels     openblas
+ *     otherwise                                        packed, in portable C
  *
  * All kernel sets give the same bits, so only part of the ranks need SIMD kernels.
  * OpenBLAS's bits depend on the processor. A resumed run keeps the backend of its
