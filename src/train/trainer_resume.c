@@ -102,9 +102,8 @@ static enum status check_numerics(const char *path, const char *saved,
     enum status status = status_fail(
         STATUS_FAILED,
         "%s was trained with the kernels %s, this run uses %s, so the weights may differ "
-        "in their last bits from those of an uninterrupted run: restore "
-        "OPENBLAS_CORETYPE "
-        "and the version of tutti, or set train.allow_mixed_cores = yes",
+        "in their last bits from those of an uninterrupted run: restore OPENBLAS_CORETYPE"
+        " and the version of tutti, or set train.allow_mixed_cores = yes",
         path, saved, expected->numerics);
     if (!expected->options->train.allow_mixed_cores)
         return status;
