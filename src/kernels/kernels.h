@@ -210,6 +210,11 @@ struct kernels {
 const struct kernels *kernels(void);
 const struct kernels *kernels_bf16(void);
 
+/* Why kernels() is the set in use. KERNELS_PORTABLE: there are no SIMD kernels for the
+ * processor or in the build; KERNELS_FORCED: TUTTI_KERNELS is set. */
+enum kernels_origin { KERNELS_PORTABLE, KERNELS_SIMD, KERNELS_FORCED };
+enum kernels_origin kernels_origin(void);
+
 /* A set by name; NULL if the processor, the build or the OS lacks it. */
 const struct kernels *kernels_find(const char *name);
 

@@ -67,7 +67,7 @@ struct matmul_backend {
      * next call. */
     const char *(*description)(void);
     /* The numerics id, which determines the bits of results: an order of summation, or
-     * the name of OpenBLAS's kernels. */
+     * the shapes of the calls of OpenBLAS and its core type. */
     const char *(*numerics)(void);
 
     const struct matmul_backend *recurrent; /* for the matmul of one time step */
@@ -97,6 +97,10 @@ extern const struct matmul_backend matmul_float32, matmul_bfloat16;
 enum matmul_backend_kind { BACKEND_FLOAT32, BACKEND_BFLOAT16, BACKEND_OPENBLAS };
 enum status matmul_backend_select(enum matmul_backend_kind kind,
                                   const struct matmul_backend **out);
+
+/* OpenBLAS's core type, the kernels that it selected for the processor: "Haswell". ""
+ * before OpenBLAS has been loaded. */
+const char *matmul_openblas_core(void);
 
 /* ---- weights ---- */
 

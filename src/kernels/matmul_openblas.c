@@ -153,9 +153,17 @@ static void gradient(const struct matmul_gradient *g)
 /* The kernel set that OpenBLAS chose for the processor ("Haswell", "SkylakeX"): results
  * of different sets may differ in the last bits. OPENBLAS_CORETYPE in the environment
  * forces one. */
+const char *matmul_openblas_core(void)
+{
+    return blas.library ? blas.core_name() : "";
+}
+
+/* The number stands for the shapes of the calls above, and changes with them. */
 static const char *numerics(void)
 {
-    return blas.core_name();
+    static char text[64];
+    snprintf(text, sizeof text, "openblas " NUMERICS_VERSION " %s", blas.core_name());
+    return text;
 }
 
 static const char *description(void)

@@ -33,6 +33,7 @@
 struct model;
 
 /* The matmul backend for training, as selected by train.matmul and train.precision.
+ * train.matmul = auto counts as packed: a run resolves it first (train/matmul_choice.h).
  * STATUS_FAILED if it is OpenBLAS and cannot be loaded. */
 enum status model_matmul_backend(const struct options *options,
                                  const struct matmul_backend **out);
