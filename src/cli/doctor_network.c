@@ -204,7 +204,7 @@ static double measure_copy_rate(float *from, float *to)
 static float *plan_speed(struct arena *arena, struct matmul_weights *packed)
 {
     const struct matmul_layout layout = {OUTPUTS, INPUTS, false, 1, 1};
-    matmul_weights_plan(&matmul_float32, &layout, arena, packed);
+    matmul_weights_plan(&matmul_float32, &layout, NULL, arena, packed);
     return arena_array(arena, 2 * (size_t)COPIED, sizeof(float));
 }
 
