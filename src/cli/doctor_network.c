@@ -220,6 +220,7 @@ static enum status probe_speed(struct doctor *doctor)
         status = comm_agree(doctor->comm, status);
     if (status == STATUS_OK) {
         float *block = plan_speed(&arena, &packed);
+        memset(block, 0, COPIED * sizeof *block); /* or all of it would be one page */
         matmul_weights_pack(&packed, block);
         if (doctor->comm)
             comm_barrier(doctor->comm);
