@@ -15,9 +15,8 @@
  *     bfloat16  panel[l][j]  =  W[NR p + j][2l], W[NR p + j][2l + 1]        l < K' / 2
  *
  * With segments (struct matmul_layout) the panels of each thread follow one another, and
- * each begins at the output that panel_list says. Panels narrower than NR are zero-padded.
- * In bfloat16 every panel is also
- * zero-padded to K' inputs, the next multiple of KB16.
+ * panel_list has the first output of each. Panels narrower than NR are zero-padded. In
+ * bfloat16 every panel is also zero-padded to K' inputs, the next multiple of KB16.
  *
  * Each element of a result is one chain of fused multiply-adds in the order of the inputs
  * (bfloat16: the order of AMX, see kernels.h). Its bits depend only on its own row and
@@ -127,9 +126,8 @@ struct matmul_weights {
     /* float32, bfloat16: */
     int panel_count;
     struct matmul_panel *panel_list; /* [panel_count], thread by thread */
-    int *
-        panel_ends; /* [threads], with segments: end of each thread's panels in the list */
-    void *panels;   /* packed, 64-byte aligned */
+    int *panel_ends; /* with segments: [threads], end of a thread's panels in the list */
+    void *panels;    /* packed, 64-byte aligned */
     /* bfloat16: */
     int x_block_rows; /* number of rows rounded at a time */
 };
