@@ -176,9 +176,9 @@ static size_t strip_elements(struct matmul_batch batch)
     return ((size_t)batch.rows + 2) * MR;
 }
 
-static size_t dy_block_bytes(struct matmul_batch batch)
+static size_t dy_block_bytes(struct matmul_batch batch, int rows)
 {
-    return GRADIENT_ROWS / MR * strip_elements(batch) * sizeof(real);
+    return (size_t)(rows / MR) * strip_elements(batch) * sizeof(real);
 }
 
 static void pack_dy(const struct matmul_gradient *g, int microbatch, int first,

@@ -93,7 +93,7 @@ static void pack(struct matmul_weights *weights, const real *w)
 static void plan_workspace(struct matmul_workspace *workspace, struct arena *arena)
 {
     workspace->gradient =
-        arena_array(arena, (size_t)workspace->threads * workspace->inputs,
+        arena_array(arena, (size_t)workspace->threads * workspace->extent.inputs,
                     GRADIENT_ROWS * sizeof(real));
 }
 
@@ -137,7 +137,7 @@ static void gradient(const struct matmul_gradient *g)
 {
     real sums[GRADIENT_ROWS];
     real *dw = g->workspace->gradient +
-               (size_t)team_thread() * g->workspace->inputs * GRADIENT_ROWS;
+               (size_t)team_thread() * g->workspace->extent.inputs * GRADIENT_ROWS;
     for (int first = team_thread() * GRADIENT_ROWS; first < g->n;
          first += team_size() * GRADIENT_ROWS) {
         int height = g->n - first < GRADIENT_ROWS ? g->n - first : GRADIENT_ROWS;

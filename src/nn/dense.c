@@ -27,14 +27,14 @@ void affine_init(const struct params *params, const char *name, struct affine *a
 }
 
 void affine_plan(struct affine *affine, const struct model_plan *plan,
-                 struct arena *arena)
+                 struct matmul_scratch *scratch, struct arena *arena)
 {
     int in = affine->in, out = affine->out;
     const struct matmul_layout forward = {out, in, false, plan->threads, 0},
                                backward = {in, out, true, plan->threads, 0};
-    matmul_weights_plan(plan->backend, &forward, arena, &affine->forward);
+    matmul_weights_plan(plan->backend, &forward, scratch, arena, &affine->forward);
     if (plan->training)
-        matmul_weights_plan(plan->backend, &backward, arena, &affine->backward);
+        matmul_weights_plan(plan->backend, &backward, scratch, arena, &affine->backward);
 }
 
 void affine_pack(struct affine *affine, const real *weights)

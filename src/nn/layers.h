@@ -44,9 +44,9 @@ struct affine {
 /* Sizes and offsets of the layer with the tensors `name`/weight and `name`/bias. */
 void affine_init(const struct params *params, const char *name, struct affine *affine);
 
-/* Plans the packed weights (base/arena.h). */
+/* Plans the packed weights (base/arena.h), with the model's scratch memory. */
 void affine_plan(struct affine *affine, const struct model_plan *plan,
-                 struct arena *arena);
+                 struct matmul_scratch *scratch, struct arena *arena);
 
 /* Packs the weights of the flat block, which is borrowed; must be called before the first
  * forward and after every change of the weights. */
