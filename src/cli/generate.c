@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/printable.h"
 #include "base/standard_streams.h"
+#include "base/team.h"
 
 struct generate_arguments {
     const char *output;
@@ -99,6 +100,7 @@ static enum status sample(const struct checkpoint *checkpoint,
 {
     struct samples_request request = output_request(arguments);
     request.settings = generator_settings(&checkpoint->options);
+    request.settings.threads = team_threads(0);
     if (arguments->seconds >= 0) {
         request.settings.seconds = arguments->seconds;
     } else if (request.settings.seconds > CONFIGURED_SECONDS_MAX) {

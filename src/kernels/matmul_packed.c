@@ -188,7 +188,9 @@ void packed_matmul_batched(const struct matmul_weights *w, struct matmul_batch b
     const real *x_rows[CHUNK_ROWS];
     real *y_rows[CHUNK_ROWS];
     size_t rows = (size_t)batch.microbatches * (size_t)batch.rows;
-    struct team_share share = team_share(rows, SHARE_ROWS);
+    bool shares_outputs = w->layout.segments > 0;
+    struct team_share share =
+        shares_outputs ? (struct team_share){0, rows} : team_share(rows, SHARE_ROWS);
     output = batched_output(w, rows, y, output);
     for (size_t first = share.first; first < share.end; first += CHUNK_ROWS) {
         int count = min(CHUNK_ROWS, (int)(share.end - first));
