@@ -144,6 +144,23 @@ static void the_environment_gives_the_default(void **state)
     }
 }
 
+static void ask_for_the_default(void *context)
+{
+    int *threads = context;
+    threads[team_thread()] = team_threads(0);
+}
+
+static void the_default_within_a_region_is_one(void **state)
+{
+    (void)state;
+    int threads[2] = {0};
+    set("OMP_NUM_THREADS", "4");
+    team_run(2, ask_for_the_default, threads);
+    assert_int_equal(threads[0], 1);
+    assert_int_equal(threads[1], 1);
+    assert_int_equal(team_threads(0), 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -152,6 +169,7 @@ int main(void)
         cmocka_unit_test(barriers_publish_writes),
         cmocka_unit_test(one_thread_is_alone_in_a_team),
         cmocka_unit_test(the_environment_gives_the_default),
+        cmocka_unit_test(the_default_within_a_region_is_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -171,13 +171,13 @@ void packed_matmul(const struct matmul_weights *w, int rows, const real *const *
     format->end();
 }
 
-/* MATMUL_OVERWRITE may become nontemporal. */
+/* MATMUL_OVERWRITE may become nontemporal; not for segments, which need not be aligned. */
 static enum matmul_output batched_output(const struct matmul_weights *w, size_t rows,
                                          const real *y, enum matmul_output output)
 {
     size_t row = (size_t)w->layout.n * sizeof *y;
     bool aligned = ((uintptr_t)y | row) % CACHE_LINE == 0;
-    bool large = rows * row > NONTEMPORAL_BYTES;
+    bool large = rows * row > NONTEMPORAL_BYTES && w->layout.segments == 0;
     return output == MATMUL_OVERWRITE && aligned && large ? MATMUL_NONTEMPORAL : output;
 }
 
