@@ -148,7 +148,8 @@ void matmul_weights_pack(struct matmul_weights *weights, const real *w);
 void matmul(const struct matmul_weights *w, int rows, const real *const *x,
             real *const *y, enum matmul_output output, bool reversed);
 
-/* y[M][N] := beta y + x[M][K] W^T. `output` is MATMUL_OVERWRITE or MATMUL_ACCUMULATE; nontemporal stores are used where they help. */
+/* y[M][N] := beta y + x[M][K] W^T. `output` is MATMUL_OVERWRITE or MATMUL_ACCUMULATE;
+ * nontemporal stores are used where they help. */
 void matmul_batched(const struct matmul_weights *w, struct matmul_batch batch,
                     const real *x, real *y, enum matmul_output output);
 

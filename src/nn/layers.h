@@ -7,8 +7,8 @@
  * vocabulary.
  *
  * All functions but init and plan are called by all threads of the team (base/team.h):
- * each computes its share, by rows unless noted, and waits for the others only where
- * noted.
+ * each computes its share, by rows unless noted (matmuls of a single time step: by
+ * outputs), and waits for the others only where noted.
  */
 #ifndef TUTTI_NN_LAYERS_H
 #define TUTTI_NN_LAYERS_H
