@@ -436,9 +436,9 @@ static void segments_of_a_large_result(void **state)
     const struct matmul_layout layout = {shape.n, shape.k, false, 2, 4};
     struct matmul_weights weights;
     struct arena arena = {0};
-    matmul_weights_plan(&matmul_float32, &layout, &arena, &weights);
+    matmul_weights_plan(&matmul_float32, &layout, NULL, &arena, &weights);
     assert_true(arena_allocate(&arena));
-    matmul_weights_plan(&matmul_float32, &layout, &arena, &weights);
+    matmul_weights_plan(&matmul_float32, &layout, NULL, &arena, &weights);
     matmul_batched(&m.forward, rows_of(&m), m.x, m.expected, MATMUL_OVERWRITE);
     size_t bytes = m.rows * (size_t)shape.n * sizeof *m.got;
     float *y = aligned_alloc(64, bytes);
