@@ -41,8 +41,7 @@ static void fill(int w, struct window *window)
         }
 }
 
-static struct model *make_model(enum option_cell cell,
-                                const struct matmul_backend *backend)
+static struct model *make_model(int cell, const struct matmul_backend *backend)
 {
     const struct model_shape shape = {.cell = cell,
                                       .layers = 2,
@@ -71,7 +70,7 @@ struct fixture {
     struct arena arena; /* of the live rows */
 };
 
-static void set_up(struct fixture *fixture, enum option_cell cell,
+static void set_up(struct fixture *fixture, int cell,
                    const struct matmul_backend *backend)
 {
     *fixture = (struct fixture){.all = make_model(cell, backend),
@@ -113,7 +112,7 @@ static void check_window(struct fixture *fixture, int w)
     }
 }
 
-static void check_cell(enum option_cell cell)
+static void check_cell(int cell)
 {
     struct fixture fixture;
     set_up(&fixture, cell, &matmul_float32);
