@@ -268,7 +268,7 @@ static enum status fill_shard(struct writer *writer, struct h5_file *file, size_
     if (status == STATUS_OK)
         status = write_table(writer, &shard, token_table);
     if (status == STATUS_OK)
-        status = describe_datasets(file, preprocess->options->data.pedal == PEDAL_EXTEND);
+        status = describe_shard(file, preprocess->options->data.pedal == PEDAL_EXTEND);
     free(shard.rows);
     return status;
 }
