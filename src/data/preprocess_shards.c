@@ -201,7 +201,9 @@ static enum status write_piece_columns(struct h5_file *file, const struct piece_
     for (const struct column *column = piece_columns; column->name; column++) {
         column_pack(column, rows, sizeof *rows, count, packed);
         if (status == STATUS_OK)
-            status = h5_write(file, column->name, column->type, 1, &count, packed);
+            status = h5_create_1d(file, column->name, column->type, count);
+        if (status == STATUS_OK)
+            status = h5_write_slice(file, column->name, column->type, 0, count, packed);
     }
     free(packed);
     return status;
