@@ -197,8 +197,8 @@ void midi_set_note_end(const struct midi_file *file, struct note *note, uint32_t
  * must not begin earlier. Drops the pedal events. Call it at most once per file. */
 void midi_set_start(struct midi_file *file, uint32_t tick);
 
-/* The tempo map of the file last read, which must not have been skipped; its ticks are the
- * file's, before midi_set_start. Owned by `file`, valid until the next midi_read. */
+/* The tempo map of the file last read, which must not have been skipped. Its ticks are
+ * the file's, before midi_set_start. Owned by `file`, valid until the next midi_read. */
 const struct tempo_map *midi_tempo_map(const struct midi_file *file);
 
 /* A point in time of the piece. */
