@@ -44,14 +44,33 @@ of("kind") == "variant" {
     if (of("near") == 0) what = what " near=0"
     if (of("jitter") != 0) what = what " jitter=" of("jitter")
     if (of("barrier") != 1) what = what " barrier=" of("barrier")
-    if (what == "") { what = " as implemented"; alone[of("rows")] = of("alone") }
-    seconds[what, of("rows")] = of("seconds")
-    seen[what]
+    if (what == "") { what = " as implemented"; alone = of("alone") }
+    seconds[what] = of("seconds")
 }
 END {
-    print "\nvariants on 256 cores, 25 Gbit, 16 cores per node, 4 threads per rank:\n"
-    print "| | 64 rows per rank | 16 rows per rank |\n|---|---|---|"
-    for (what in seen)
-        printf "|%s | %.1f | %.1f |\n", what, 100 * alone[64] / seconds[what, 64],
-               100 * alone[16] / seconds[what, 16] | "sort"
+    print "\nvariants on 256 cores, 25 Gbit, nodes of 16 cores, 4 threads and 16 rows per rank:\n"
+    print "| | efficiency |\n|---|---|"
+    for (what in seconds)
+        printf "|%s | %.1f |\n", what, 100 * alone / seconds[what] | "sort"
+}' "$1"
+# Computation alone: what threads change.
+awk -F, '
+NR == 1 { for (i = 1; i <= NF; i++) column[$i] = i; next }
+function of(name) { return $column[name] }
+of("kind") != "variant" {
+    rows = of("rows") / of("threads")
+    per_row[rows, of("threads")] = 1000 * of("alone") / rows
+    seen[rows]; if (of("threads") > most) most = of("threads")
+}
+END {
+    print "\nms of computation per row and core, by threads per rank (without an allreduce):\n"
+    printf "| rows per core |"; for (t = 1; t <= most; t *= 2) printf " %d |", t
+    printf "\n|---|"; for (t = 1; t <= most; t *= 2) printf "---|"
+    print ""
+    for (r = 1; r <= 64; r *= 4) {
+        printf "| %d |", r
+        for (t = 1; t <= most; t *= 2)
+            printf((r, t) in per_row ? " %.1f |" : " |", per_row[r, t])
+        print ""
+    }
 }' "$1"
