@@ -34,6 +34,8 @@ enum {
     EMBEDDING = 256,
     REPETITIONS = 15, /* at most */
     MAX_THREADS = 32,
+    MICROBATCH_ROWS = 16, /* at most: larger ones exceed the caches */
+    MAX_MICROBATCHES = MAX_THREADS,
     MAX_EVENTS = 64,
     LATENCY_TRIES = 2000,
     MESSAGE_BYTES = 1 << 21, /* half a bucket */
@@ -120,8 +122,8 @@ static void add_gradient(void *context, int microbatch,
                                       .width = block->width,
                                       .values = block->values,
                                       .ld_values = block->ld_values};
-    (void)microbatch;
-    exact_sum_add_block(profile->sum, EXACT_OVERWRITE, &exact);
+    exact_sum_add_block(profile->sum, microbatch == 0 ? EXACT_OVERWRITE : EXACT_ADD,
+                        &exact);
 }
 
 static void record_ready(void *context, size_t first)
@@ -182,6 +184,8 @@ struct bench {
     int threads;
     token *inputs;
     int32_t *targets;
+    const token *inputs_of[MAX_MICROBATCHES];
+    const int32_t *targets_of[MAX_MICROBATCHES];
     size_t total;
 };
 
@@ -192,11 +196,12 @@ struct rank_shape {
 
 static void open_bench(struct bench *bench, struct rank_shape rank)
 {
-    int rows = rank.rows;
-    size_t tokens = (size_t)rows * STEPS;
+    int rows = rank.rows < MICROBATCH_ROWS ? rank.rows : MICROBATCH_ROWS;
+    int microbatches = rank.rows / rows;
+    size_t tokens = (size_t)rank.rows * STEPS;
     const struct model_plan plan = {.shape = &shape,
                                     .end = VOCABULARY - 1,
-                                    .microbatches = 1,
+                                    .microbatches = microbatches,
                                     .rows = rows,
                                     .steps = STEPS,
                                     .training = true,
@@ -217,6 +222,10 @@ static void open_bench(struct bench *bench, struct rank_shape rank)
     bench->targets = calloc(tokens, sizeof *bench->targets);
     if (!bench->inputs || !bench->targets)
         require_ok(status_fail(STATUS_FAILED, "out of memory"));
+    for (int s = 0; s < microbatches; s++) {
+        bench->inputs_of[s] = bench->inputs + s * rows * STEPS;
+        bench->targets_of[s] = bench->targets + s * rows * STEPS;
+    }
     for (size_t i = 0; i < tokens; i++) {
         bench->inputs[i] = (token)rng_below(VOCABULARY - 1, 1, RNG_TEST, 0, i, 0);
         bench->targets[i] = (int32_t)rng_below(VOCABULARY - 1, 1, RNG_TEST, 0, i, 1);
@@ -234,12 +243,10 @@ static void close_bench(struct bench *bench)
 
 static double forward(struct bench *bench, int64_t step)
 {
-    struct microbatch_loss loss;
-    const token *inputs = bench->inputs;
-    const int32_t *targets = bench->targets;
+    struct microbatch_loss losses[MAX_MICROBATCHES];
     double begin = cpu_seconds();
-    model_forward(bench->model, &inputs, &targets,
-                  &(struct dropout){.rate = 0.3, .seed = 1, .step = step}, &loss);
+    model_forward(bench->model, bench->inputs_of, bench->targets_of,
+                  &(struct dropout){.rate = 0.3, .seed = 1, .step = step}, losses);
     return cpu_seconds() - begin;
 }
 

@@ -1,5 +1,5 @@
-/* simulated: see the header. A message is split into one segment per call that it takes; a
- * segment is sent when the previous one has arrived and the rank polls. */
+/* simulated: see the header. A message is split into one segment per call that it takes;
+ * a segment is sent when the previous one has arrived and the rank polls. */
 #define SCALING_SIMULATED_ITSELF
 #include "simulated.h"
 
