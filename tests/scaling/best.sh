@@ -17,12 +17,18 @@ of("kind") == "strong" || of("kind") == "weak" {
     text = of("threads") " %.1f " of("seconds")
     speed = of("tokens_per_second") / cores
     best = of("kind") " " key
-    if (speed > most[best]) { most[best] = speed; line[best] = text; kind[best] = of("kind") }
+    if (speed > most[best]) {
+        most[best] = speed
+        line[best] = text
+        kind[best] = of("kind")
+    }
     if (of("threads") > 1) next
     alone = of("kind") "-1 " key
-    most[alone] = speed; line[alone] = text; kind[alone] = of("kind")
+    most[alone] = speed
+    line[alone] = text
+    kind[alone] = of("kind")
 }
 END {
     for (key in line)
         printf "%s " line[key] "\n", key, 100 * most[key] / base[kind[key]]
-}' "$1" | sort -k1,2 -k3,4n
+}' "$1" | sort -k1,2 -k3,3n -k4,4n

@@ -93,5 +93,5 @@ header=kind,cluster,node,ranks,threads,rows,sum,type,network,bucket,overlap,ever
 header=$header,jitter,barrier,seconds,alone,tokens_per_second,exposed
 xargs -a "$work/jobs" -P "$(nproc)" -I{} bash -c 'one {}' > "$work/lines"
 { echo "$header"; sort -t, -k1,2 -k3,5n -k6,6n -k7,15 "$work/lines"; } > efficiency.csv
-bash table.sh efficiency.csv
+bash table.sh efficiency.csv "$measured"
 command -v gnuplot > /dev/null && gnuplot plot.gp

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Prints the tables of docs/scaling.md.
-#   bash table.sh efficiency.csv
+#   bash table.sh efficiency.csv measured.txt
 here=$(dirname "$0")
 bash "$here/best.sh" "$1" | awk '
 function name(cluster, node) {
@@ -48,22 +48,24 @@ of("kind") == "variant" {
     seconds[what] = of("seconds")
 }
 END {
-    print "\nvariants on 256 cores, 25 Gbit, nodes of 16 cores, 4 threads and 16 rows per rank:\n"
+    print "\nvariants on 256 cores, 25 Gbit, nodes of 16, 4 threads and 16 rows per rank:\n"
     print "| | efficiency |\n|---|---|"
     for (what in seconds)
         printf "|%s | %.1f |\n", what, 100 * alone / seconds[what] | "sort"
 }' "$1"
-# Computation alone: what threads change.
-awk -F, '
-NR == 1 { for (i = 1; i <= NF; i++) column[$i] = i; next }
-function of(name) { return $column[name] }
-of("kind") != "variant" {
-    rows = of("rows") / of("threads")
-    per_row[rows, of("threads")] = 1000 * of("alone") / rows
-    seen[rows]; if (of("threads") > most) most = of("threads")
+# Computation alone, without barriers: what threads change.
+awk '
+$1 == "share" {
+    threads = $2
+    rows = $3 / $2
+    seconds = 0
+    most = threads > most ? threads : most
 }
+$1 ~ /^(forward|norm|update|pack)$/ { seconds += $2 }
+$1 ~ /^(move|complete)$/ { seconds += $3 }
+$1 == "end" { per_row[rows, threads] = 1000 * seconds / rows }
 END {
-    print "\nms of computation per row and core, by threads per rank (without an allreduce):\n"
+    print "\nms of computation per row and core, by threads per rank:\n"
     printf "| rows per core |"; for (t = 1; t <= most; t *= 2) printf " %d |", t
     printf "\n|---|"; for (t = 1; t <= most; t *= 2) printf "---|"
     print ""
@@ -73,4 +75,4 @@ END {
             printf((r, t) in per_row ? " %.1f |" : " |", per_row[r, t])
         print ""
     }
-}' "$1"
+}' "$2"
