@@ -10,6 +10,6 @@ cd "$objects"
 flags=(-std=c11 -O2 -D_GNU_SOURCE -Wall -Wextra -I "$source/include" -I "$source/src")
 smpicc "${flags[@]}" -fopenmp -DTUTTI_OPENBLAS='""' -DTUTTI_VERSION='""' -c "$source"/src/base/*.c \
     "$here/simulated.c"
-smpicc "${flags[@]}" -include "$here/simulated.h" -c "$here"/{step,parameters,sharded}.c \
+smpicc "${flags[@]}" -include "$here/simulated.h" -c "$here"/{step,parameters}.c \
     "$source"/src/comm/{allreduce_schedule,buckets,comm*}.c
 smpicc -fopenmp ./*.o -o "$output" -lm -lxxhash -linih -pthread

@@ -1,8 +1,11 @@
 /* measure: times the parts of a training step on this machine, as input of the simulation
  * (step.c). Prints the lines that step.c reads.
  *
- *   mpirun -n 2 scaling_measure compute   the real model, optimizer and fixed point; all
- *                                      ranks at once, as cores share caches and memory
+ *   mpirun -n 2 scaling_measure compute REPETITIONS
+ *                                      the real model, optimizer and fixed point; all
+ *                                      ranks at once, as cores share caches and memory;
+ *                                      of a rank with several threads one of them
+ *                                      (one_thread.h)
  *   mpirun -n 2 scaling_measure messages  what MPI's messages cost between two ranks
  *
  * Computation is measured in CPU time, part by part: the median of several repetitions.
@@ -14,7 +17,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "one_thread.h"
 #include "base/rng.h"
+#include "base/team.h"
 #include "comm/buckets.h"
 #include "comm/comm.h"
 #include "comm/comm_allreduce.h"
@@ -27,8 +32,10 @@ enum {
     VOCABULARY = 389,
     HIDDEN = 512,
     EMBEDDING = 256,
-    REPETITIONS = 15,
-    MAX_ROWS = 64,
+    REPETITIONS = 15, /* at most */
+    MAX_THREADS = 32,
+    MICROBATCH_ROWS = 16, /* at most: larger ones exceed the caches */
+    MAX_MICROBATCHES = MAX_THREADS,
     MAX_EVENTS = 64,
     LATENCY_TRIES = 2000,
     MESSAGE_BYTES = 1 << 21, /* half a bucket */
@@ -73,13 +80,15 @@ enum kind { PROGRESS, READY };
 struct event {
     enum kind kind;
     size_t first, count; /* elements from `first` on are complete; `count` calls */
-    double seconds;      /* total computation time */
+    double seconds;      /* total computation time before the event or the calls */
+    size_t barriers;     /* during that time */
 };
 
 struct profile {
     struct event events[MAX_EVENTS];
     size_t count;
     double last_time; /* end of the last event */
+    size_t last_barriers;
     struct exact_sum *sum;
 };
 
@@ -87,13 +96,17 @@ static void record_event(struct profile *profile, enum kind kind, size_t first,
                          size_t count)
 {
     double now = cpu_seconds(), seconds = now - profile->last_time;
+    size_t barriers = one_thread_barriers() - profile->last_barriers;
     profile->last_time = now;
+    profile->last_barriers += barriers;
     struct event *last = &profile->events[profile->count - 1];
     if (kind == PROGRESS && profile->count > 0 && last->kind == PROGRESS) {
         last->count++;
         last->seconds += seconds;
+        last->barriers += barriers;
     } else if (profile->count < MAX_EVENTS) {
-        profile->events[profile->count++] = (struct event){kind, first, count, seconds};
+        profile->events[profile->count++] =
+            (struct event){kind, first, count, seconds, barriers};
     } else {
         require_ok(status_fail(STATUS_FAILED, "more than %d events", MAX_EVENTS));
     }
@@ -109,8 +122,8 @@ static void add_gradient(void *context, int microbatch,
                                       .width = block->width,
                                       .values = block->values,
                                       .ld_values = block->ld_values};
-    (void)microbatch;
-    exact_sum_add_block(profile->sum, EXACT_OVERWRITE, &exact);
+    exact_sum_add_block(profile->sum, microbatch == 0 ? EXACT_OVERWRITE : EXACT_ADD,
+                        &exact);
 }
 
 static void record_ready(void *context, size_t first)
@@ -136,14 +149,14 @@ static double median(double *values, size_t count)
 }
 
 /* The median time of every event. All profiles have the same events. */
-static struct profile median_profile(const struct profile profiles[REPETITIONS])
+static struct profile median_profile(const struct profile profiles[], int repetitions)
 {
     struct profile result = profiles[0];
     for (size_t i = 0; i < result.count; i++) {
         double seconds[REPETITIONS];
-        for (int r = 0; r < REPETITIONS; r++)
+        for (int r = 0; r < repetitions; r++)
             seconds[r] = profiles[r].events[i].seconds;
-        result.events[i].seconds = median(seconds, REPETITIONS);
+        result.events[i].seconds = median(seconds, (size_t)repetitions);
     }
     return result;
 }
@@ -152,12 +165,13 @@ static void print_event(const struct event *event)
 {
     switch (event->kind) {
     case PROGRESS:
-        printf("move %zu %.6f\n", event->count, event->seconds);
+        printf("move %zu ", event->count);
         break;
     case READY:
-        printf("complete %zu\n", event->first);
+        printf("complete %zu ", event->first);
         break;
     }
+    printf("%.6f %zu\n", event->seconds, event->barriers);
 }
 
 /* ---- computation ---- */
@@ -167,24 +181,36 @@ struct bench {
     struct model *model;
     struct exact_sum *sum;
     struct optimizer optimizer;
+    int threads;
     token *inputs;
     int32_t *targets;
+    const token *inputs_of[MAX_MICROBATCHES];
+    const int32_t *targets_of[MAX_MICROBATCHES];
     size_t total;
 };
 
-static void open_bench(struct bench *bench, int rows)
+/* A rank's part of the batch, computed by a team. */
+struct rank_shape {
+    int threads, rows;
+};
+
+static void open_bench(struct bench *bench, struct rank_shape rank)
 {
-    size_t tokens = (size_t)rows * STEPS;
+    int rows = rank.rows < MICROBATCH_ROWS ? rank.rows : MICROBATCH_ROWS;
+    int microbatches = rank.rows / rows;
+    size_t tokens = (size_t)rank.rows * STEPS;
     const struct model_plan plan = {.shape = &shape,
                                     .end = VOCABULARY - 1,
-                                    .microbatches = 1,
+                                    .microbatches = microbatches,
                                     .rows = rows,
                                     .steps = STEPS,
                                     .training = true,
-                                    .backend = &matmul_float32};
+                                    .backend = &matmul_float32,
+                                    .threads = rank.threads};
     require_ok(model_create(&plan, &bench->model));
     const struct params *params = model_params(bench->model);
     bench->total = params->total;
+    bench->threads = rank.threads;
     params_initialise(&shape, params, 1, model_weights(bench->model));
     model_weights_changed(bench->model);
     require_ok(
@@ -196,6 +222,10 @@ static void open_bench(struct bench *bench, int rows)
     bench->targets = calloc(tokens, sizeof *bench->targets);
     if (!bench->inputs || !bench->targets)
         require_ok(status_fail(STATUS_FAILED, "out of memory"));
+    for (int s = 0; s < microbatches; s++) {
+        bench->inputs_of[s] = bench->inputs + s * rows * STEPS;
+        bench->targets_of[s] = bench->targets + s * rows * STEPS;
+    }
     for (size_t i = 0; i < tokens; i++) {
         bench->inputs[i] = (token)rng_below(VOCABULARY - 1, 1, RNG_TEST, 0, i, 0);
         bench->targets[i] = (int32_t)rng_below(VOCABULARY - 1, 1, RNG_TEST, 0, i, 1);
@@ -213,34 +243,34 @@ static void close_bench(struct bench *bench)
 
 static double forward(struct bench *bench, int64_t step)
 {
-    struct microbatch_loss loss;
-    const token *inputs = bench->inputs;
-    const int32_t *targets = bench->targets;
+    struct microbatch_loss losses[MAX_MICROBATCHES];
     double begin = cpu_seconds();
-    model_forward(bench->model, &inputs, &targets,
-                  &(struct dropout){.rate = 0.3, .seed = 1, .step = step}, &loss);
+    model_forward(bench->model, bench->inputs_of, bench->targets_of,
+                  &(struct dropout){.rate = 0.3, .seed = 1, .step = step}, losses);
     return cpu_seconds() - begin;
 }
 
 static void backward(struct bench *bench, struct profile *profile)
 {
     exact_sum_begin(bench->sum);
-    *profile = (struct profile){.sum = bench->sum, .last_time = cpu_seconds()};
+    *profile = (struct profile){.sum = bench->sum,
+                                .last_time = cpu_seconds(),
+                                .last_barriers = one_thread_barriers()};
     model_backward(bench->model, &(struct backward_callbacks){add_gradient, record_ready,
                                                               record_progress, profile});
 }
 
 enum part { FORWARD, NORM, UPDATE, PACK, PARTS }; /* of a step: all but backward */
-static const char *const part_names[PARTS] = {"forward", "norm", "update", "pack"};
 
 /* The same loop as in trainer_step.c. */
-static void update(struct bench *bench)
+static void update_share(void *context)
 {
-    enum { BLOCK = 4096 };
-    float part[BLOCK], *weights = model_weights(bench->model);
-    optimizer_begin(&bench->optimizer, 1e-6);
-    for (size_t first = 0; first < bench->total; first += BLOCK) {
-        size_t left = bench->total - first, n = left < BLOCK ? left : BLOCK;
+    enum { PART = 4096 };
+    struct bench *bench = context;
+    float part[PART], *weights = model_weights(bench->model);
+    struct team_share share = team_share(bench->total, PART);
+    for (size_t first = share.first; first < share.end; first += PART) {
+        size_t left = share.end - first, n = left < PART ? left : PART;
         exact_sum_read(bench->sum, first, n, 1e-6, part);
         optimizer_update(&bench->optimizer, first, n, part, weights + first);
     }
@@ -252,7 +282,8 @@ static void finish(struct bench *bench, double seconds_of[PARTS])
     volatile double squares = exact_sum_squares(bench->sum, 0, bench->total, 1e-6);
     (void)squares;
     double norm = cpu_seconds();
-    update(bench);
+    optimizer_begin(&bench->optimizer, 1e-6);
+    team_run(bench->threads, update_share, bench);
     double updated = cpu_seconds();
     model_weights_changed(bench->model);
     double packed = cpu_seconds();
@@ -261,46 +292,57 @@ static void finish(struct bench *bench, double seconds_of[PARTS])
     seconds_of[PACK] = packed - updated;
 }
 
-/* Times one step with `rows` rows, part by part. Collective. */
-static void measure_rows(struct comm *comm, int rows, double seconds_of[PARTS])
+static void print_shape(struct rank_shape rank, const double seconds_of[PARTS],
+                        size_t forward_barriers, const struct profile *backward)
+{
+    printf("share %d %d\nforward %.6f %zu\n", rank.threads, rank.rows,
+           seconds_of[FORWARD], forward_barriers);
+    for (size_t i = 0; i < backward->count; i++)
+        print_event(&backward->events[i]);
+    printf("norm %.6f\nupdate %.6f\npack %.6f\nend\n", seconds_of[NORM],
+           seconds_of[UPDATE], seconds_of[PACK]);
+}
+
+/* Times one step of such a rank, part by part, and prints it. Collective. */
+static void measure_shape(struct comm *comm, struct rank_shape rank, int repetitions)
 {
     static struct profile profiles[REPETITIONS];
-    double samples[PARTS][REPETITIONS];
+    double samples[PARTS][REPETITIONS], seconds_of[PARTS];
+    size_t barriers = 0;
     struct bench bench = {.comm = comm};
-    open_bench(&bench, rows);
-    for (int i = -1; i < REPETITIONS; i++) { /* the first is warm-up */
+    open_bench(&bench, rank);
+    for (int i = -1; i < repetitions; i++) { /* the first is warm-up */
         int at = i < 0 ? 0 : i;
         comm_barrier(comm);
+        barriers = one_thread_barriers();
         seconds_of[FORWARD] = forward(&bench, i + 1);
+        barriers = one_thread_barriers() - barriers;
         backward(&bench, &profiles[at]);
         finish(&bench, seconds_of);
         for (int k = 0; k < PARTS; k++)
             samples[k][at] = seconds_of[k];
     }
-    struct profile typical = median_profile(profiles);
+    struct profile typical = median_profile(profiles, repetitions);
     for (int k = 0; k < PARTS; k++)
-        seconds_of[k] = median(samples[k], REPETITIONS);
-    if (comm_rank(comm) == 0) {
-        printf("rows %d\nforward %.6f\n", rows, seconds_of[FORWARD]);
-        for (size_t i = 0; i < typical.count; i++)
-            print_event(&typical.events[i]);
-        printf("end\n");
-    }
-    if (comm_rank(comm) == 0 && rows == MAX_ROWS)
+        seconds_of[k] = median(samples[k], (size_t)repetitions);
+    if (comm_rank(comm) == 0)
+        print_shape(rank, seconds_of, barriers, &typical);
+    if (comm_rank(comm) == 0 && rank.threads == 1 && rank.rows == 1)
         printf("elements %zu\n", bench.total);
     close_bench(&bench);
 }
 
-/* From one row to MAX_ROWS; times that do not depend on the rows are taken from the
- * last. */
-static void measure_compute(struct comm *comm)
+/* Rows per thread, with the maximum number of threads per rank. */
+static const struct {
+    int rows, max_threads;
+} shapes[] = {{1, MAX_THREADS}, {4, MAX_THREADS}, {16, MAX_THREADS / 2}, {64, 1}};
+
+static void measure_compute(struct comm *comm, int repetitions)
 {
-    double seconds_of[PARTS];
-    for (int rows = 1; rows <= MAX_ROWS; rows *= 2)
-        measure_rows(comm, rows, seconds_of);
-    for (int k = 0; k < PARTS && comm_rank(comm) == 0; k++)
-        if (k != FORWARD)
-            printf("%s %.6f\n", part_names[k], seconds_of[k]);
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (int threads = 1; threads <= shapes[i].max_threads; threads *= 2)
+            measure_shape(comm, (struct rank_shape){threads, shapes[i].rows * threads},
+                          shapes[i].rows <= 4 ? repetitions : (repetitions + 1) / 2);
 }
 
 /* ---- messages ---- */
@@ -459,12 +501,13 @@ int main(int argc, char **argv)
     struct comm *comm;
     if (comm_open(&argc, &argv, &comm) != STATUS_OK)
         return 1;
-    if (argc == 2 && strcmp(argv[1], "compute") == 0)
-        measure_compute(comm);
+    int repetitions = argc == 3 ? atoi(argv[2]) : 0;
+    if (repetitions >= 1 && repetitions <= REPETITIONS && strcmp(argv[1], "compute") == 0)
+        measure_compute(comm, repetitions);
     else if (argc == 2 && strcmp(argv[1], "messages") == 0)
         measure_messages(comm);
     else if (comm_rank(comm) == 0)
-        fprintf(stderr, "usage: scaling_measure compute | messages\n");
+        fprintf(stderr, "usage: scaling_measure compute REPETITIONS | messages\n");
     comm_close(comm);
     return 0;
 }

@@ -20,39 +20,67 @@ static double *find(const struct key *keys, const char *name)
     return NULL;
 }
 
-static void read_event(const char *line, double scale, struct measured *measured)
+/* How measured times become those of the scenario. */
+struct conversion {
+    double scale;   /* of computation */
+    double barrier; /* seconds of one barrier */
+};
+
+static double convert(struct conversion conversion, double seconds, double barriers)
 {
-    struct event event = {.kind = line[0]};
-    int fields = 0, expected = 1;
-    switch (line[0]) {
-    case 'm':
-        fields = sscanf(line, "move %zu %lf", &event.count, &event.seconds);
-        expected = 2;
-        break;
-    case 'c':
-        fields = sscanf(line, "complete %zu", &event.first);
-        break;
-    }
-    if (fields != expected || measured->count == MAX_EVENTS)
+    return conversion.scale * seconds + conversion.barrier * barriers;
+}
+
+static void read_event(const char *line, struct conversion conversion,
+                       struct measured *measured)
+{
+    char name[LINE];
+    size_t position;
+    double seconds, barriers;
+    if (sscanf(line, "%255s %zu %lf %lf", name, &position, &seconds, &barriers) != 4 ||
+        measured->count == MAX_EVENTS)
         scaling_fail("not understood", line);
-    event.seconds *= scale;
+    struct event event = {.kind = name[0],
+                          .seconds = convert(conversion, seconds, barriers)};
+    if (event.kind == 'm')
+        event.count = position;
+    else
+        event.first = position;
     measured->events[measured->count++] = event;
 }
 
-/* Reads the lines between "rows" and "end". */
-static void read_rows(FILE *file, double scale, struct measured *measured)
+/* Reads the lines between "share" and "end". */
+static void read_share(FILE *file, struct conversion conversion,
+                       struct measured *measured)
 {
-    char line[LINE];
+    const struct key keys[] = {{"norm", &measured->norm},
+                               {"update", &measured->update},
+                               {"pack", &measured->pack},
+                               {NULL, NULL}};
+    char line[LINE], name[LINE];
+    double value, barriers;
     measured->count = 0;
     while (fgets(line, sizeof line, file) && strncmp(line, "end", 3) != 0) {
-        if (sscanf(line, "forward %lf", &measured->forward) == 1)
-            measured->forward *= scale;
+        double *known =
+            sscanf(line, "%255s %lf", name, &value) == 2 ? find(keys, name) : NULL;
+        if (known)
+            *known = value;
+        else if (sscanf(line, "forward %lf %lf", &value, &barriers) == 2)
+            measured->forward = convert(conversion, value, barriers);
         else
-            read_event(line, scale, measured);
+            read_event(line, conversion, measured);
     }
 }
 
-void measured_read(const char *path, double rows, struct measured *measured)
+static void skip_share(FILE *file)
+{
+    char line[LINE];
+    while (fgets(line, sizeof line, file) && strncmp(line, "end", 3) != 0)
+        ;
+}
+
+void measured_read(const char *path, const struct scenario *scenario,
+                   struct measured *measured)
 {
     const struct key keys[] = {{"shared_exchange_byte", &measured->shared_exchange_byte},
                                {"shared_moved_bytes", &measured->shared_moved_bytes},
@@ -62,43 +90,46 @@ void measured_read(const char *path, double rows, struct measured *measured)
                                {"tcp_exchange_byte", &measured->tcp_exchange_byte},
                                {"tcp_moved_bytes", &measured->tcp_moved_bytes},
                                {"tcp_look", &measured->tcp_look},
+                               {"barrier", &measured->barrier},
                                {"elements", &measured->elements},
-                               {"norm", &measured->norm},
-                               {"update", &measured->update},
-                               {"pack", &measured->pack},
                                {NULL, NULL}};
     char line[LINE], name[LINE];
-    double value;
+    double value, threads, rows;
     FILE *file = fopen(path, "r");
     if (!file)
         scaling_fail("can't read", path);
     while (fgets(line, sizeof line, file)) {
-        if (sscanf(line, "%255s %lf", name, &value) != 2)
-            continue;
-        double *known = find(keys, name);
+        double *known =
+            sscanf(line, "%255s %lf", name, &value) == 2 ? find(keys, name) : NULL;
         if (known)
             *known = value;
-        else if (strcmp(name, "rows") == 0 && value <= rows)
-            read_rows(file, rows / value, measured);
-        else if (strcmp(name, "rows") == 0)
-            read_rows(file, 1, &(struct measured){0});
+        else if (sscanf(line, "share %lf %lf", &threads, &rows) != 2)
+            continue;
+        else if (threads == scenario->threads && rows <= scenario->rows)
+            read_share(
+                file,
+                (struct conversion){scenario->rows / rows,
+                                    measured->barrier * threads / 2 * scenario->barrier},
+                measured);
+        else
+            skip_share(file);
     }
     fclose(file);
     if (measured->count == 0 || measured->elements == 0)
-        scaling_fail("nothing measured for so few rows in", path);
+        scaling_fail("nothing measured for these threads and so few rows in", path);
 }
 
 static void set(struct scenario *scenario, const char *name, const char *text)
 {
-    const struct key keys[] = {{"rows", &scenario->rows},
+    const struct key keys[] = {{"threads", &scenario->threads},
+                               {"rows", &scenario->rows},
                                {"bucket", &scenario->bucket},
                                {"overlap", &scenario->overlap},
                                {"every", &scenario->every},
-                               {"most", &scenario->most},
+                               {"barrier", &scenario->barrier},
                                {"steps", &scenario->steps},
                                {"jitter", &scenario->jitter},
                                {"check", &scenario->check},
-                               {"together", &scenario->together},
                                {"near", &scenario->near},
                                {NULL, NULL}};
     double *value = find(keys, name);
@@ -123,11 +154,12 @@ void scenario_parse(char **arguments, struct scenario *scenario)
                                   .type = "i64",
                                   .network = "rdma",
                                   .label = "-",
+                                  .threads = 1,
                                   .rows = 16,
+                                  .barrier = 1,
                                   .overlap = 1,
                                   .every = 1,
                                   .near = 1,
-                                  .most = -1,
                                   .steps = 1};
     for (; *arguments; arguments++) {
         char name[LINE];

@@ -1,5 +1,5 @@
-/* simulated: see the header. A message is split into one segment per call that it takes; a
- * segment is sent when the previous one has arrived and the rank polls. */
+/* simulated: see the header. A message is split into one segment per call that it takes;
+ * a segment is sent when the previous one has arrived and the rank polls. */
 #define SCALING_SIMULATED_ITSELF
 #include "simulated.h"
 
@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { MAX_MESSAGES = 4096, MAX_CONCURRENT = 8, MAX_ALLREDUCES = 256 };
+enum { MAX_MESSAGES = 4096, MAX_CONCURRENT = 8 };
 
 struct message {
     MPI_Request *handle; /* the caller's; set to MPI_REQUEST_NULL on completion */
@@ -27,7 +27,6 @@ static struct {
     int *node_of;
     int rank;
     bool waiting;
-    int idle_polls;           /* consecutive calls without progress */
     double uncharged_seconds; /* seconds of calls not charged yet */
     struct message messages[MAX_MESSAGES];
     size_t count;
@@ -58,11 +57,6 @@ void simulated_open(void)
 void simulated_set_waiting(bool waiting)
 {
     world.waiting = waiting;
-}
-
-bool simulated_is_idle(void)
-{
-    return world.count == 0;
 }
 
 void simulated_compute(double seconds)
@@ -214,21 +208,20 @@ static void poll_messages(int count, const MPI_Request *requests)
     world.count = remaining;
 }
 
-/* A waiting rank sleeps once polling all of its allreduces has made no progress: until
- * then one of them may have a round to begin. */
 int simulated_testall(int count, MPI_Request *requests, int *done, MPI_Status *statuses)
 {
-    size_t before = world.count;
     (void)statuses;
     poll_messages(count, requests);
     *done = 1;
     for (int i = 0; i < count; i++)
         *done &= requests[i] == MPI_REQUEST_NULL;
-    bool no_progress = !*done && world.count == before;
-    world.idle_polls = no_progress ? world.idle_polls + 1 : 0;
     if (!world.waiting)
         world.uncharged_seconds += world.machine.poll;
-    else if (world.idle_polls > MAX_ALLREDUCES)
-        sleep_until_arrival();
     return MPI_SUCCESS;
+}
+
+int simulated_yield(void)
+{
+    sleep_until_arrival();
+    return 0;
 }

@@ -15,6 +15,7 @@
 #define SCALING_SIMULATED_H
 
 #include <mpi.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -36,12 +37,8 @@ void simulated_prepare(const struct simulated_machine *machine, const void *valu
 /* To be called after MPI_Init. Collective. */
 void simulated_open(void);
 
-/* `waiting`: the rank has nothing else to do. Calls then sleep until a message arrives,
- * which a polling rank would notice at once. */
+/* `waiting`: the rank has nothing else to do, and calls cost nothing. */
 void simulated_set_waiting(bool waiting);
-
-/* True if no messages are in flight. */
-bool simulated_is_idle(void);
 
 /* Simulates computation of this duration, plus the cost of the calls since the last
  * one. */
@@ -52,6 +49,9 @@ int simulated_isend(const void *from, int count, MPI_Datatype type, int to, int 
 int simulated_irecv(void *to, int count, MPI_Datatype type, int from, int tag,
                     MPI_Comm comm, MPI_Request *request);
 int simulated_testall(int count, MPI_Request *requests, int *done, MPI_Status *statuses);
+/* Sleeps until a message arrives: the program yields where it polls in a loop, and would
+ * notice the message at once. */
+int simulated_yield(void);
 int simulated_split(MPI_Comm comm, int type, int key, MPI_Info info, MPI_Comm *out);
 
 #ifndef SCALING_SIMULATED_ITSELF
@@ -59,6 +59,7 @@ int simulated_split(MPI_Comm comm, int type, int key, MPI_Info info, MPI_Comm *o
 #define MPI_Irecv simulated_irecv
 #define MPI_Testall simulated_testall
 #define MPI_Comm_split_type simulated_split
+#define sched_yield simulated_yield
 #endif
 
 #endif

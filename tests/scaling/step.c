@@ -4,14 +4,14 @@
  * program's own buckets, comm_allreduce and schedule. Computation is replaced by the
  * times that measure.c measured on the real model, event by event, so that allreduces
  * start and progress at the same points as in the program; simulated.c charges the CPU
- * cost of messages.
+ * cost of messages. Of a rank's threads only the first is simulated, which makes all MPI
+ * calls; the others wait for it at the next barrier.
  *
  *   step MEASURED [KEY=VALUE ...]     prints one line of the table (see print below)
  *
  * sum=program   buckets overlapped with the backward pass, as in the program
  *     flat      the same, as if every rank had a host of its own
  *     mpi       MPI_Allreduce of the buckets after the backward pass
- *     sharded   reduce-scatter; each rank updates its part of the weights; allgather
  *     none      no allreduce: the time of computation alone
  * type=i64|f32       type of the summed elements
  * network=tcp|rdma   with or without CPU time for messages between hosts
@@ -34,13 +34,11 @@ struct world {
     struct scenario scenario;
     struct comm *comm;
     int64_t *values; /* [count], as int64 or as float */
-    float *weights;  /* [count], after `values` */
     size_t count;
     struct buckets *buckets; /* of sum=program and flat */
-    struct sharded *sharded;
-    size_t opportunities; /* to progress, so far */
-    double slowness;      /* of this rank in this step: 1 on average */
-    double exposed;       /* seconds waited after the backward pass, all steps */
+    size_t opportunities;    /* to progress, so far */
+    double slowness;         /* of this rank in this step: 1 on average */
+    double exposed;          /* seconds waited after the backward pass, all steps */
 };
 
 void scaling_fail(const char *what, const char *which)
@@ -79,8 +77,7 @@ static struct simulated_machine machine_of(const struct world *world)
         machine.within.receive = measured->shared_near_byte;
     else
         machine.within = (struct simulated_costs){
-            shared, shared, measured->shared_add_byte,
-            scenario->most < 0 ? measured->shared_moved_bytes : scenario->most};
+            shared, shared, measured->shared_add_byte, measured->shared_moved_bytes};
     if (strcmp(scenario->network, "tcp") == 0) {
         tcp = measured->tcp_exchange_byte / 2;
         machine.between.max_bytes = measured->tcp_moved_bytes;
@@ -93,15 +90,13 @@ static struct simulated_machine machine_of(const struct world *world)
 static void open_world(int argc, char **argv, struct world *world)
 {
     scenario_parse(argv + 2, &world->scenario);
-    measured_read(argv[1], world->scenario.rows, &world->measured);
+    measured_read(argv[1], &world->scenario, &world->measured);
     world->count = (size_t)world->measured.elements;
-    world->values = malloc(world->count * (sizeof(int64_t) + sizeof(float)));
+    world->values = malloc(world->count * sizeof(int64_t));
     if (!world->values)
         scaling_fail("out of memory", argv[1]);
-    world->weights = (float *)(void *)(world->values + world->count);
     struct simulated_machine machine = machine_of(world);
-    simulated_prepare(&machine, world->values,
-                      world->count * (sizeof(int64_t) + sizeof(float)));
+    simulated_prepare(&machine, world->values, world->count * sizeof(int64_t));
     scaling_require_ok(comm_open(&argc, &argv, &world->comm));
     simulated_open();
     size_t bucket = (size_t)world->scenario.bucket;
@@ -109,9 +104,6 @@ static void open_world(int argc, char **argv, struct world *world)
         scaling_require_ok(
             buckets_create(world->comm, NULL, is_float(world) ? COMM_F32 : COMM_I64,
                            world->values, world->count, bucket, &world->buckets));
-    else if (sum_is(world, "sharded"))
-        world->sharded = sharded_create(world->comm, world->values, world->weights,
-                                        world->count, bucket);
     else if (!sum_is(world, "mpi") && !sum_is(world, "none"))
         scaling_fail("no such sum", world->scenario.sum);
 }
@@ -119,7 +111,6 @@ static void open_world(int argc, char **argv, struct world *world)
 static void close_world(struct world *world)
 {
     buckets_free(world->buckets);
-    sharded_free(world->sharded);
     comm_close(world->comm);
     free(world->values);
 }
@@ -145,11 +136,9 @@ static void fill(struct world *world)
 
 static void check(const struct world *world)
 {
-    const float *floats =
-        world->sharded ? world->weights : (const float *)(const void *)world->values;
-    bool in_float = world->sharded || is_float(world);
+    const float *floats = (const float *)(const void *)world->values;
     for (size_t i = 0; i < world->count; i++) {
-        int64_t sum = in_float ? (int64_t)floats[i] : world->values[i];
+        int64_t sum = is_float(world) ? (int64_t)floats[i] : world->values[i];
         if (sum != expected(world, i)) {
             fprintf(stderr, "rank %d, element %zu: %lld instead of %lld\n",
                     comm_rank(world->comm), i, (long long)sum,
@@ -172,8 +161,6 @@ static void ready(struct world *world, size_t first)
         return;
     if (world->buckets)
         scaling_require_ok(buckets_ready(world->buckets, first));
-    if (world->sharded)
-        sharded_ready(world->sharded, first);
 }
 
 static void progress(struct world *world)
@@ -182,8 +169,6 @@ static void progress(struct world *world)
         return;
     if (world->buckets)
         buckets_progress(world->buckets);
-    if (world->sharded)
-        sharded_progress(world->sharded);
 }
 
 /* Computes with equally spaced opportunities to progress: as many as in the program, or
@@ -191,8 +176,10 @@ static void progress(struct world *world)
 static void replay(struct world *world, const struct event *event)
 {
     size_t calls = event->count < MAX_PROGRESS_CALLS ? event->count : MAX_PROGRESS_CALLS;
-    if (event->kind == 'c')
+    if (event->kind == 'c') {
+        compute(world, event->seconds);
         ready(world, event->first);
+    }
     for (size_t i = 0; event->kind == 'm' && i < calls; i++) {
         compute(world, event->seconds / (double)calls);
         progress(world);
@@ -217,38 +204,12 @@ static void wait_for_sum(struct world *world)
 {
     double begin = MPI_Wtime();
     simulated_set_waiting(true);
-    if (world->buckets && world->scenario.together > 0) {
-        scaling_require_ok(buckets_ready(world->buckets, 0));
-        while (!simulated_is_idle())
-            buckets_progress(world->buckets);
-    }
     if (world->buckets)
         scaling_require_ok(buckets_wait(world->buckets));
-    else if (world->sharded)
-        sharded_reduce(world->sharded);
     else if (sum_is(world, "mpi"))
         sum_by_mpi(world);
     simulated_set_waiting(false);
     world->exposed += MPI_Wtime() - begin;
-}
-
-static void optimize(struct world *world)
-{
-    const struct measured *measured = &world->measured;
-    double own = 1;
-    if (world->sharded) { /* the norm takes another allreduce, of one number */
-        double squares = 1, all;
-        own = sharded_owned_fraction(world->sharded, world->scenario.check > 0);
-        compute(world, own * measured->norm);
-        MPI_Allreduce(&squares, &all, 1, MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD);
-        compute(world, own * measured->update);
-        simulated_set_waiting(true);
-        sharded_gather(world->sharded);
-        simulated_set_waiting(false);
-        compute(world, measured->pack);
-    } else {
-        compute(world, measured->norm + measured->update + measured->pack);
-    }
 }
 
 static void step(struct world *world, int number)
@@ -263,7 +224,7 @@ static void step(struct world *world, int number)
     for (size_t i = 0; i < measured->count; i++)
         replay(world, &measured->events[i]);
     wait_for_sum(world);
-    optimize(world);
+    compute(world, measured->norm + measured->update + measured->pack);
     if (world->scenario.check > 0)
         check(world);
 }
@@ -278,17 +239,17 @@ static double compute_seconds(const struct measured *measured)
     return seconds;
 }
 
-/* label,ranks,rows,sum,type,network,bucket,overlap,every,near,most,together,jitter,seconds,
- * alone,efficiency,tokens_per_second,exposed */
+/* label,ranks,threads,rows,sum,type,network,bucket,overlap,every,near,jitter,barrier,
+ * seconds,alone,tokens_per_second,exposed */
 static void print(const struct world *world, double seconds)
 {
     const struct scenario *scenario = &world->scenario;
-    double alone = compute_seconds(&world->measured), ranks = comm_size(world->comm);
-    printf("%s,%.0f,%g,%s,%s,%s,%.0f,%.0f,%.0f,%.0f,%.0f,%.0f,%g,", scenario->label,
-           ranks, scenario->rows, scenario->sum, scenario->type, scenario->network,
-           scenario->bucket, scenario->overlap, scenario->every, scenario->near,
-           scenario->most, scenario->together, scenario->jitter);
-    printf("%.6f,%.6f,%.4f,%.0f,%.6f\n", seconds, alone, alone / seconds,
+    double ranks = comm_size(world->comm);
+    printf("%s,%.0f,%.0f,%g,%s,%s,%s,%.0f,%.0f,%.0f,%.0f,%g,%g,", scenario->label, ranks,
+           scenario->threads, scenario->rows, scenario->sum, scenario->type,
+           scenario->network, scenario->bucket, scenario->overlap, scenario->every,
+           scenario->near, scenario->jitter, scenario->barrier);
+    printf("%.6f,%.6f,%.0f,%.6f\n", seconds, compute_seconds(&world->measured),
            ranks * scenario->rows * TIME_STEPS / seconds,
            world->exposed / scenario->steps);
 }
