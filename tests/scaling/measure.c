@@ -279,7 +279,8 @@ static void update_share(void *context)
 static void finish(struct bench *bench, double seconds_of[PARTS])
 {
     double begin = cpu_seconds();
-    volatile double squares = exact_sum_squares(bench->sum, 0, bench->total, 1e-6);
+    struct team_share share = team_share_of(bench->total, 1, 0, bench->threads);
+    volatile double squares = exact_sum_squares(bench->sum, 0, share.end, 1e-6);
     (void)squares;
     double norm = cpu_seconds();
     optimizer_begin(&bench->optimizer, 1e-6);

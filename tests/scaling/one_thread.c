@@ -64,6 +64,10 @@ void team_cores(cpu_set_t *cores)
     CPU_ZERO(cores);
 }
 
+void team_unbind(void)
+{
+}
+
 enum status team_check(int threads)
 {
     (void)threads;
