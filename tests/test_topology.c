@@ -152,6 +152,10 @@ static void hardware_threads_and_shared_caches(void **state)
     cpu_set_t core = set_of(0, 1);
     CPU_SET(4, &core);
     expect_topology(read_set(core), (struct topology){2, 1, 1 << 20, 1, 1, 1});
+    cpu_set_t cpus = set_of(3, 6), cores, expected = set_of(0, 2);
+    CPU_SET(3, &expected);
+    topology_cores(root, &cpus, &cores);
+    assert_true(CPU_EQUAL(&cores, &expected));
 }
 
 /* The smallest cache of different cores; an instruction cache is none. */

@@ -93,14 +93,18 @@ static bool read_cache(const char *root, size_t id, int index, struct cpu *cpu)
 #undef CACHE
 }
 
-static void read_cpu(const char *root, size_t id, struct cpu *cpu)
+/* The lowest hardware thread of a hardware thread's core. */
+static int read_core(const char *root, size_t id)
 {
     char line[LINE_SIZE];
-    *cpu = (struct cpu){(int)id, UNKNOWN, UNKNOWN, UNKNOWN, 0};
     int core = first_of_list(read_line(
         line, root, "/sys/devices/system/cpu/cpu%zu/topology/thread_siblings_list", id));
-    if (core != UNKNOWN)
-        cpu->core = core;
+    return core == UNKNOWN ? (int)id : core;
+}
+
+static void read_cpu(const char *root, size_t id, struct cpu *cpu)
+{
+    *cpu = (struct cpu){read_core(root, id), UNKNOWN, UNKNOWN, UNKNOWN, 0};
     for (int index = 0; index < CACHES_MAX && read_cache(root, id, index, cpu); index++)
         continue;
 }
@@ -174,6 +178,14 @@ void topology_read(const char *root, const cpu_set_t *cpus, struct topology *out
             cores[out->cores++] = &all[i];
     }
     count_groups(cores, out->cores, out);
+}
+
+void topology_cores(const char *root, const cpu_set_t *cpus, cpu_set_t *cores)
+{
+    CPU_ZERO(cores);
+    for (size_t i = 0; i < CPU_SETSIZE; i++)
+        if (CPU_ISSET(i, cpus))
+            CPU_SET((size_t)read_core(root, i), cores);
 }
 
 /* ---- the control group ---- */
