@@ -79,11 +79,11 @@ void job_layout_log(const struct job_layout *job)
     char text[LAYOUT_TEXT];
     int threads = job->layout.threads;
     if (job->fewest_cores > 0 && job->fewest_cores < threads)
-        log_warn("rank %d: %d threads on %d core%s; launch it with `mpirun --bind-to "
-                 "none`, `mpirun --map-by slot:PE=%d --bind-to core` (MPICH: -bind-to "
-                 "core:%d) or `srun --cpus-per-task=%d`, or use fewer threads",
-                 job->rank, threads, job->fewest_cores, job->fewest_cores == 1 ? "" : "s",
-                 threads, threads, threads);
+        log_warn("rank %d: %d threads on %d core%s; bind each rank to %d cores (mpirun "
+                 "--map-by slot:PE=%d --bind-to core, MPICH: -bind-to core:%d; srun "
+                 "--cpus-per-task=%d), or use mpirun --bind-to none, or fewer threads",
+                 job->rank, threads, job->fewest_cores,
+                 job->fewest_cores == 1 ? "" : "s", threads, threads, threads, threads);
     else if (rank_layout_remark(&job->facts, job->layout, text)[0])
         log_info("layout           %s", text);
 }
