@@ -2,7 +2,9 @@
 
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
+#include "kernels/kernels.h"
 #include "nn/cell.h"
 
 static int least(int a, int b)
@@ -15,11 +17,16 @@ static int ceil_div(int a, int b)
     return (a + b - 1) / b;
 }
 
+/* bfloat16 halves the bytes, and AMX quarters the time of the multiply-adds. */
+static int few_rows(bool bfloat16_weights)
+{
+    const int rows = 16;
+    return bfloat16_weights && strcmp(kernels_bf16()->name, "amx") == 0 ? 2 * rows : rows;
+}
+
 struct layout_facts layout_facts_of(const struct options *options,
                                     const struct topology *node, int nodes)
 {
-    /* bfloat16 halves the bytes, and AMX quarters the time of the multiply-adds. */
-    const int few_rows_float32 = 16, few_rows_bfloat16 = 32;
     bool is_bfloat16 = options->train.precision == PRECISION_BFLOAT16;
     size_t h = (size_t)options->model.hidden;
     return (struct layout_facts){
@@ -30,7 +37,7 @@ struct layout_facts layout_facts_of(const struct options *options,
         .nodes = nodes,
         .microbatches = (int)options->train.microbatches,
         .rows = (int)options->train.batch,
-        .few_rows = is_bfloat16 ? few_rows_bfloat16 : few_rows_float32,
+        .few_rows = few_rows(is_bfloat16),
         .recurrent_bytes = (size_t)cell_of(options->model.cell)->gate_count * h * h *
                            (is_bfloat16 ? 2 : 4)};
 }
