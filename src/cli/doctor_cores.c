@@ -72,8 +72,8 @@ static bool has_few_cores(const struct doctor *doctor, int r)
     return cores > 0 && cores < doctor_threads(doctor);
 }
 
-/* Looks for ranks that have more threads than cores themselves: by default Open MPI's
- * mpirun binds each of one or two ranks to one core, whatever its threads. */
+/* Looks for ranks that have fewer cores than threads: by default Open MPI's mpirun binds
+ * each of one or two ranks to one core, whatever its threads. Returns their number. */
 static int check_own_cores(struct doctor *doctor, bool *affected)
 {
     char list[DOCTOR_TEXT_SIZE / 2], launch[DOCTOR_TEXT_SIZE / 2],
@@ -101,9 +101,9 @@ static int check_own_cores(struct doctor *doctor, bool *affected)
     return count;
 }
 
-/* Looks for ranks that share cores although all of them have a binding of their own
- * threads: OpenMP binds the threads of every rank to the first cores that the rank may
- * use, which are the same if the launcher has not bound the ranks. */
+/* Looks for ranks whose threads OpenMP has bound to the same cores: the first ones that
+ * each rank may use, which are the same for all ranks of a host unless the launcher has
+ * bound them. Returns the number of these ranks. */
 static int check_places(struct doctor *doctor, bool *affected)
 {
     char list[DOCTOR_TEXT_SIZE / 2], launch[DOCTOR_TEXT_SIZE / 2],
