@@ -28,8 +28,8 @@ struct topology {
 /* All members are 0 for an empty set. */
 void topology_read(const char *root, const cpu_set_t *cpus, struct topology *out);
 
-/* The cores of the set, each represented by its lowest hardware thread, whether or not the
- * set contains that. */
+/* The cores of the set, each represented by its lowest hardware thread, whether or not
+ * the set contains that. */
 void topology_cores(const char *root, const cpu_set_t *cpus, cpu_set_t *cores);
 
 /* The CPU limit of the control group (version 2) in cores, rounded up; INT_MAX if there
