@@ -32,6 +32,7 @@ struct matrices { /* random matrices of one shape */
     struct arena arena; /* owns: */
     struct matmul_weights forward, backward;
     struct matmul_workspace *workspace;
+    struct matmul_scratch *scratch; /* owned; the weights borrow it */
 };
 
 static float *random_elements(size_t count, uint64_t id)
@@ -58,12 +59,13 @@ static int threads = 1; /* of the team */
 static void plan(struct matrices *m, const struct matmul_backend *backend)
 {
     int n = m->shape.n, k = m->shape.k;
-    size_t inputs = (size_t)n + (size_t)k;
+    const struct matmul_extent extent = {n, (size_t)n + (size_t)k};
     const struct matmul_layout forward = {n, k, false, threads, 0},
                                backward = {k, n, true, threads, 0};
-    matmul_weights_plan(backend, &forward, &m->arena, &m->forward);
-    matmul_weights_plan(backend, &backward, &m->arena, &m->backward);
-    m->workspace = matmul_workspace_plan(backend, rows_of(m), inputs, threads, &m->arena);
+    matmul_weights_plan(backend, &forward, m->scratch, &m->arena, &m->forward);
+    matmul_weights_plan(backend, &backward, m->scratch, &m->arena, &m->backward);
+    matmul_scratch_plan(m->scratch, threads, &m->arena);
+    m->workspace = matmul_workspace_plan(backend, rows_of(m), extent, threads, &m->arena);
 }
 
 static void pack_on_team(void *context)
@@ -86,7 +88,9 @@ static struct matrices matrices_create(struct shape shape,
                          .x = random_elements(rows * k, 2),
                          .y = random_elements(rows * n, 3),
                          .expected = random_elements(capacity, 4),
-                         .got = random_elements(capacity, 4)};
+                         .got = random_elements(capacity, 4),
+                         .scratch = calloc(1, sizeof *m.scratch)};
+    assert_non_null(m.scratch);
     plan(&m, backend);
     assert_true(arena_allocate(&m.arena));
     plan(&m, backend);
@@ -101,6 +105,7 @@ static void matrices_free(struct matrices *m)
     for (size_t i = 0; i < sizeof values / sizeof *values; i++)
         free(values[i]);
     arena_free(&m->arena);
+    free(m->scratch);
 }
 
 /* Elements of magnitude 1. OpenBLAS sums in a different order, so its results differ by
@@ -367,10 +372,14 @@ static void check_segments(const struct matmul_backend *backend, const struct ma
     const struct matmul_layout layout = {m->shape.n, m->shape.k, false, threads,
                                          segments};
     struct matmul_weights weights;
+    struct matmul_scratch scratch = {0};
     struct arena arena = {0};
-    matmul_weights_plan(backend, &layout, &arena, &weights);
-    assert_true(arena_allocate(&arena));
-    matmul_weights_plan(backend, &layout, &arena, &weights);
+    for (int pass = 0; pass < 2; pass++) {
+        matmul_weights_plan(backend, &layout, &scratch, &arena, &weights);
+        matmul_scratch_plan(&scratch, threads, &arena);
+        if (pass == 0)
+            assert_true(arena_allocate(&arena));
+    }
     assert_int_equal(arena.used, arena.size);
     size_t n = (size_t)m->shape.n, k = (size_t)m->shape.k;
     for (size_t i = 0; i < m->rows; i++) {
@@ -490,8 +499,8 @@ static void transposed_weights_are_packed_to_the_same_panels(void **state)
     for (int pass = 0; pass < 2; pass++) {
         const struct matmul_layout layout = {N, K, false, 1, 0},
                                    flipped = {N, K, true, 1, 0};
-        matmul_weights_plan(&matmul_float32, &layout, &arena, &plain);
-        matmul_weights_plan(&matmul_float32, &flipped, &arena, &transposed);
+        matmul_weights_plan(&matmul_float32, &layout, NULL, &arena, &plain);
+        matmul_weights_plan(&matmul_float32, &flipped, NULL, &arena, &transposed);
         if (pass == 0)
             assert_true(arena_allocate(&arena));
     }
@@ -504,6 +513,27 @@ static void transposed_weights_are_packed_to_the_same_panels(void **state)
     free(w);
 }
 
+/* Rounded rows of a wide matrix, with infinite elements, must not reach a narrow one that
+ * uses the same memory. */
+static void weights_share_their_scratch_memory(void **state)
+{
+    (void)state;
+    struct matrices m =
+        matrices_create((struct shape){1, 20, 70, KB16 + 1}, &matmul_bfloat16);
+    size_t outputs = m.rows * (size_t)m.shape.n;
+    matmul_batched(&m.forward, rows_of(&m), m.x, m.expected, MATMUL_OVERWRITE);
+    float *infinite = random_elements(outputs, 5);
+    for (size_t i = 0; i < outputs; i++)
+        infinite[i] = INFINITY;
+    matmul_batched(&m.backward, rows_of(&m), infinite, m.got, MATMUL_OVERWRITE);
+    team_run(threads, pack_on_team, &m);
+    matmul_batched(&m.backward, rows_of(&m), infinite, m.got, MATMUL_OVERWRITE);
+    matmul_batched(&m.forward, rows_of(&m), m.x, m.got, MATMUL_OVERWRITE);
+    assert_memory_equal(m.got, m.expected, outputs * sizeof *m.got);
+    free(infinite);
+    matrices_free(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -514,6 +544,7 @@ int main(void)
         cmocka_unit_test(bits_are_independent_of_the_call),
         cmocka_unit_test(nontemporal_stores_give_the_same_bits),
         cmocka_unit_test(transposed_weights_are_packed_to_the_same_panels),
+        cmocka_unit_test(weights_share_their_scratch_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

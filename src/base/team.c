@@ -127,6 +127,14 @@ void team_cores(cpu_set_t *cores)
     }
 }
 
+void team_unbind(void)
+{
+    cpu_set_t cores;
+    team_cores(&cores);
+    if (CPU_COUNT(&cores) > 0) /* if it is refused, the thread shares a core */
+        (void)sched_setaffinity(0, sizeof cores, &cores);
+}
+
 static void count_threads(void *context)
 {
     if (team_thread() == 0)

@@ -56,6 +56,11 @@ int team_threads(int64_t setting);
  * or else those of the calling thread. Empty on an error. */
 void team_cores(cpu_set_t *cores);
 
+/* Allows the calling thread to run on all of team_cores(). To be called first by a thread
+ * that is not part of a team: it inherits the binding of its creator, and the main thread
+ * may be bound to a single core. */
+void team_unbind(void);
+
 /* STATUS_MISUSE if OpenMP does not give that many threads (OMP_THREAD_LIMIT). If the
  * system refuses to create a thread, OpenMP ends the process. */
 enum status team_check(int threads);

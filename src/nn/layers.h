@@ -44,9 +44,9 @@ struct affine {
 /* Sizes and offsets of the layer with the tensors `name`/weight and `name`/bias. */
 void affine_init(const struct params *params, const char *name, struct affine *affine);
 
-/* Plans the packed weights (base/arena.h). */
+/* Plans the packed weights (base/arena.h), with the model's scratch memory. */
 void affine_plan(struct affine *affine, const struct model_plan *plan,
-                 struct arena *arena);
+                 struct matmul_scratch *scratch, struct arena *arena);
 
 /* Packs the weights of the flat block, which is borrowed; must be called before the first
  * forward and after every change of the weights. */
@@ -74,7 +74,7 @@ void activation_backward(int kind, const real *y, real *dy, size_t count);
 void dropout_draw(const struct dropout *dropout, int site, struct batch_shape batch,
                   int width, uint8_t *mask);
 
-/* Scale of kept units: 1 / (1 - rate). */
+/* Scale of kept units: 1 / (1 - rate), of the rate in use. */
 real dropout_scale(const struct dropout *dropout);
 
 /* y[S][T][B][width] := mask * y / (1 - rate), in place; of outputs in forward and of
