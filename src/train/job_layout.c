@@ -82,8 +82,8 @@ void job_layout_log(const struct job_layout *job)
         log_warn("rank %d: %d threads on %d core%s; bind each rank to %d cores (mpirun "
                  "--map-by slot:PE=%d --bind-to core, MPICH: -bind-to core:%d; srun "
                  "--cpus-per-task=%d), or use mpirun --bind-to none, or fewer threads",
-                 job->rank, threads, job->fewest_cores,
-                 job->fewest_cores == 1 ? "" : "s", threads, threads, threads, threads);
+                 job->rank, threads, job->fewest_cores, job->fewest_cores == 1 ? "" : "s",
+                 threads, threads, threads, threads);
     else if (rank_layout_remark(&job->facts, job->layout, text)[0])
         log_info("layout           %s", text);
 }
