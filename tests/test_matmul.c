@@ -346,20 +346,25 @@ static void openblas_agrees_within_rounding(void **state)
 }
 
 /* A matmul whose outputs are shared out in segments. */
+enum segments_function { MATMUL_FORWARD, MATMUL_REVERSED, MATMUL_BATCHED, FUNCTIONS };
 struct segments_call {
     struct matmul_weights *weights;
     const struct matrices *m;
     const float **from;
     float **to;
-    bool reversed;
+    enum segments_function function;
 };
 
 static void segments_on_team(void *context)
 {
     const struct segments_call *call = context;
     matmul_weights_pack(call->weights, call->m->w);
-    matmul(call->weights, call->m->shape.rows, call->from, call->to, MATMUL_ACCUMULATE,
-           call->reversed);
+    if (call->function == MATMUL_BATCHED)
+        matmul_batched(call->weights, rows_of(call->m), call->m->x, call->m->got,
+                       MATMUL_ACCUMULATE);
+    else
+        matmul(call->weights, call->m->shape.rows, call->from, call->to,
+               MATMUL_ACCUMULATE, call->function == MATMUL_REVERSED);
 }
 
 /* y += x W^T with that many segments and threads: the bits of a batched matmul. */
@@ -386,8 +391,9 @@ static void check_segments(const struct matmul_backend *backend, const struct ma
         from[i] = m->x + i * k;
         to[i] = m->got + i * n;
     }
-    for (int reversed = 0; reversed < 2; reversed++) {
-        struct segments_call call = {&weights, m, from, to, reversed};
+    for (int function = 0; function < FUNCTIONS; function++) {
+        struct segments_call call = {&weights, m, from, to,
+                                     (enum segments_function)function};
         memcpy(m->got, m->y, m->rows * n * sizeof *m->got);
         team_run(threads, segments_on_team, &call);
         assert_memory_equal(m->got, m->expected, m->rows * n * sizeof *m->got);
@@ -411,6 +417,38 @@ static void segments_are_shared_out(void **state)
         threads = 1;
         matrices_free(&m);
     }
+}
+
+static void overwrite_on_team(void *context)
+{
+    const struct segments_call *call = context;
+    matmul_weights_pack(call->weights, call->m->w);
+    matmul_batched(call->weights, rows_of(call->m), call->m->x, call->to[0],
+                   MATMUL_OVERWRITE);
+}
+
+/* The segments of a result that is too large for a cache need not be aligned. */
+static void segments_of_a_large_result(void **state)
+{
+    (void)state;
+    const struct shape shape = {1, 4096, 4 * 260, 2};
+    struct matrices m = matrices_create(shape, &matmul_float32);
+    const struct matmul_layout layout = {shape.n, shape.k, false, 2, 4};
+    struct matmul_weights weights;
+    struct arena arena = {0};
+    matmul_weights_plan(&matmul_float32, &layout, NULL, &arena, &weights);
+    assert_true(arena_allocate(&arena));
+    matmul_weights_plan(&matmul_float32, &layout, NULL, &arena, &weights);
+    matmul_batched(&m.forward, rows_of(&m), m.x, m.expected, MATMUL_OVERWRITE);
+    size_t bytes = m.rows * (size_t)shape.n * sizeof *m.got;
+    float *y = aligned_alloc(64, bytes);
+    assert_non_null(y);
+    struct segments_call call = {&weights, &m, NULL, &y, MATMUL_BATCHED};
+    team_run(2, overwrite_on_team, &call);
+    assert_memory_equal(y, m.expected, bytes);
+    free(y);
+    arena_free(&arena);
+    matrices_free(&m);
 }
 
 /* Row by row, all at once, in reverse and batched: the same bits. */
@@ -540,6 +578,7 @@ int main(void)
         cmocka_unit_test(float32_equals_fma_chains),
         cmocka_unit_test(bfloat16_equals_even_odd_fma_chains),
         cmocka_unit_test(segments_are_shared_out),
+        cmocka_unit_test(segments_of_a_large_result),
         cmocka_unit_test(openblas_agrees_within_rounding),
         cmocka_unit_test(bits_are_independent_of_the_call),
         cmocka_unit_test(nontemporal_stores_give_the_same_bits),

@@ -148,6 +148,23 @@ static void the_environment_gives_the_default(void **state)
     }
 }
 
+static void ask_for_the_default(void *context)
+{
+    int *threads = context;
+    threads[team_thread()] = team_threads(0);
+}
+
+static void the_default_within_a_region_is_one(void **state)
+{
+    (void)state;
+    int threads[2] = {0};
+    set("OMP_NUM_THREADS", "4");
+    team_run(2, ask_for_the_default, threads);
+    assert_int_equal(threads[0], 1);
+    assert_int_equal(threads[1], 1);
+    assert_int_equal(team_threads(0), 4);
+}
+
 static void *find_affinity(void *cores)
 {
     team_unbind();
@@ -202,6 +219,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(one_thread_is_alone_in_a_team),
         cmocka_unit_test(the_environment_gives_the_default),
         cmocka_unit_test(other_threads_are_not_bound),
+        cmocka_unit_test(the_default_within_a_region_is_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

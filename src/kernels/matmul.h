@@ -108,10 +108,10 @@ struct matmul_layout {
     int n, k;        /* at least 1 */
     bool transposed; /* w is [k][n]: the operand is its transpose */
     int threads;     /* of the team that uses the weights */
-    /* 0: for matmul_batched, where each thread computes all outputs of some rows. Else
-     * for matmul, where each thread computes some outputs of all rows: the outputs are
-     * `segments` segments of n / segments (a divisor of n), and a thread owns the same
-     * range of each of them, team_share_of(n / segments, VECTOR). */
+    /* 0: each thread computes all outputs of some rows; for matmul_batched only. Else
+     * each thread computes some outputs of all rows: the outputs are `segments` segments
+     * of n / segments (a divisor of n), and a thread owns the same range of each of them,
+     * team_share_of(n / segments, VECTOR). Ignored by OpenBLAS. */
     int segments;
 };
 
@@ -167,8 +167,8 @@ void matmul_weights_pack(struct matmul_weights *weights, const real *w);
 void matmul(const struct matmul_weights *w, int rows, const real *const *x,
             real *const *y, enum matmul_output output, bool reversed);
 
-/* y[M][N] := beta y + x[M][K] W^T, for weights without segments. `output` is
- * MATMUL_OVERWRITE or MATMUL_ACCUMULATE; nontemporal stores are used where they help. */
+/* y[M][N] := beta y + x[M][K] W^T. `output` is MATMUL_OVERWRITE or MATMUL_ACCUMULATE;
+ * nontemporal stores are used where they help. */
 void matmul_batched(const struct matmul_weights *w, struct matmul_batch batch,
                     const real *x, real *y, enum matmul_output output);
 

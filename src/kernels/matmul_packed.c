@@ -171,13 +171,13 @@ void packed_matmul(const struct matmul_weights *w, int rows, const real *const *
     format->end();
 }
 
-/* MATMUL_OVERWRITE may become nontemporal. */
+/* MATMUL_OVERWRITE may become nontemporal; not for segments, which need not be aligned. */
 static enum matmul_output batched_output(const struct matmul_weights *w, size_t rows,
                                          const real *y, enum matmul_output output)
 {
     size_t row = (size_t)w->layout.n * sizeof *y;
     bool aligned = ((uintptr_t)y | row) % CACHE_LINE == 0;
-    bool large = rows * row > NONTEMPORAL_BYTES;
+    bool large = rows * row > NONTEMPORAL_BYTES && w->layout.segments == 0;
     return output == MATMUL_OVERWRITE && aligned && large ? MATMUL_NONTEMPORAL : output;
 }
 
@@ -188,7 +188,9 @@ void packed_matmul_batched(const struct matmul_weights *w, struct matmul_batch b
     const real *x_rows[CHUNK_ROWS];
     real *y_rows[CHUNK_ROWS];
     size_t rows = (size_t)batch.microbatches * (size_t)batch.rows;
-    struct team_share share = team_share(rows, SHARE_ROWS);
+    bool shares_outputs = w->layout.segments > 0;
+    struct team_share share =
+        shares_outputs ? (struct team_share){0, rows} : team_share(rows, SHARE_ROWS);
     output = batched_output(w, rows, y, output);
     for (size_t first = share.first; first < share.end; first += CHUNK_ROWS) {
         int count = min(CHUNK_ROWS, (int)(share.end - first));

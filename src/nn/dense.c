@@ -26,11 +26,17 @@ void affine_init(const struct params *params, const char *name, struct affine *a
                               .bias_offset = bias->offset};
 }
 
+int forward_segments(const struct model_plan *plan, int segments)
+{
+    return plan->steps > 1 ? 0 : segments;
+}
+
 void affine_plan(struct affine *affine, const struct model_plan *plan,
                  struct matmul_scratch *scratch, struct arena *arena)
 {
     int in = affine->in, out = affine->out;
-    const struct matmul_layout forward = {out, in, false, plan->threads, 0},
+    const struct matmul_layout forward = {out, in, false, plan->threads,
+                                          forward_segments(plan, 1)},
                                backward = {in, out, true, plan->threads, 0};
     matmul_weights_plan(plan->backend, &forward, scratch, arena, &affine->forward);
     if (plan->training)

@@ -7,8 +7,8 @@
  * vocabulary.
  *
  * All functions but init and plan are called by all threads of the team (base/team.h):
- * each computes its share, by rows unless noted, and waits for the others only where
- * noted.
+ * each computes its share, by rows unless noted (matmuls of a single time step: by
+ * outputs), and waits for the others only where noted.
  */
 #ifndef TUTTI_NN_LAYERS_H
 #define TUTTI_NN_LAYERS_H
@@ -23,6 +23,11 @@
 #include "base/real.h"
 #include "base/token.h"
 #include "kernels/matmul.h"
+
+/* The segments (struct matmul_layout) of the weights that a forward pass multiplies over
+ * all time steps. A window of several time steps is shared out by rows: 0. A single one
+ * has too few rows for that, so it is shared out by outputs: `segments`. */
+int forward_segments(const struct model_plan *plan, int segments);
 
 /* y[rows][E] := weight[tokens[i]], with weight[V][E] and E = width. */
 void embedding_forward(const real *weight, const token *tokens, int rows, int width,

@@ -56,10 +56,11 @@ static void plan_weights(struct recurrent *layer, const struct model_plan *plan,
 {
     const struct matmul_backend *step_backend = plan->backend->recurrent;
     int g = layer->gates_width, h = layer->hidden, d = layer->input;
-    const struct matmul_layout forward_ih = {g, d, false, plan->threads, 0},
+    int gates = layer->cell->gate_count;
+    const struct matmul_layout forward_ih = {g, d, false, plan->threads,
+                                             forward_segments(plan, gates)},
                                backward_ih = {d, g, true, plan->threads, 0},
-                               forward_hh = {g, h, false, plan->threads,
-                                             layer->cell->gate_count},
+                               forward_hh = {g, h, false, plan->threads, gates},
                                backward_hh = {h, g, true, plan->threads, 1};
     matmul_weights_plan(plan->backend, &forward_ih, scratch, arena, &layer->forward_ih);
     matmul_weights_plan(step_backend, &forward_hh, scratch, arena, &layer->forward_hh);
