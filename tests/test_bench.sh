@@ -7,7 +7,7 @@ small="--seconds 0.001 --set model.hidden=48 --set model.embedding=16 --set trai
 # shellcheck disable=SC2086
 for cell in lstm gru; do
     "$tutti" bench $small --set model.cell=$cell >table.txt || fail "bench $cell"
-    for group in limit matmul cell sum step generate ingest; do
+    for group in limit layout matmul cell sum step generate ingest; do
         grep -q "^$group " table.txt || fail "$cell: no row of $group: $(cat table.txt)"
     done
     grep -Eq '[0-9] % of peak$' table.txt || fail "$cell: no share of the limit"
@@ -26,6 +26,9 @@ assert len(names) == len(set(names))
 # The prefix of every expected row.
 expected = {
     "limit": ["peak, float32", "bfloat16 microkernel", "memory bandwidth"],
+    "layout": ["cores of the job", "groups that share", "recurrent weights of a thread",
+               "recommended ranks per node", "recommended threads per rank",
+               "recurrent weights of a thread, recommended"],
     "matmul": ["batched over time, forward", "batched over time, backward",
                "batched over time, gradient", "recurrent, forward", "recurrent, backward"],
     "cell": ["LSTM, forward", "LSTM, backward", "softmax"],

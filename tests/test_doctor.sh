@@ -38,7 +38,17 @@ suggests() { grep -qE "^ +-> .*$1" out.txt || { cat out.txt >&2; fail "no sugges
 # has_no LEVEL: requires that there are no findings of this level.
 has_no() { ! grep -E "^$1 " out.txt >&2 || fail "unexpected $1"; }
 
-cores=$(nproc)
+# The hardware threads available to this shell; their number of cores; one and another core.
+cpus=()
+IFS=, read -ra ranges <<<"$(taskset -pc $$ | sed 's/.*: *//')"
+for range in "${ranges[@]}"; do
+    for ((cpu = ${range%-*}; cpu <= ${range#*-}; cpu++)); do cpus+=("$cpu"); done
+done
+system=/sys/devices/system
+cores=$(for cpu in "${cpus[@]}"; do
+    cat $system/cpu/cpu"$cpu"/topology/thread_siblings_list 2>/dev/null || echo "$cpu"
+done | sort -u | wc -l)
+one=${cpus[0]} other=${cpus[-1]}
 
 # ---- no faults ----
 
@@ -118,7 +128,6 @@ fi
 
 # ---- cores ----
 
-one=$(taskset -pc $$ | sed 's/.*: *//; s/[-,].*//') # a core available to this shell
 doctor 0 "$mpirun" -n 2 --bind-to none taskset -c "$one" "$tutti" doctor
 finds warning binding "all ranks share 1 core: 2 threads"
 doctor 0 taskset -c "$one" "$tutti" doctor "${openblas[@]}" --set train.threads=3
@@ -131,7 +140,11 @@ finds ok binding "1 rank x 1 thread"
 if [ "$cores" -ge 2 ]; then
     doctor 0 "$tutti" doctor
     finds note binding "1 of $cores available cores"
-    other=$(taskset -pc $$ | sed 's/.*: *//; s/.*[-,]//')
+    if is_open_mpi; then
+        suggests "mpirun -n [0-9]+ --map-by ppr:[0-9]+:node:PE=[0-9]+ --bind-to core, or srun --ntasks-per-node="
+    else
+        suggests "mpirun -n [0-9]+ -ppn [0-9]+ -bind-to core:[0-9]+, or srun --ntasks-per-node="
+    fi
     doctor_mixed 0 2 "taskset -c $one $tutti doctor" "taskset -c $other $tutti doctor"
     finds ok binding "2 ranks x 1 thread, one core each"
     doctor_mixed 0 3 "taskset -c $one $tutti doctor" "taskset -c $other $tutti doctor"
@@ -148,11 +161,59 @@ finds note threads "OMP_NUM_THREADS=8 has no effect: a rank has 1 thread"
 doctor 0 env OMP_NUM_THREADS=3 taskset -c "$one" "$tutti" doctor
 finds warning binding "rank 0 .*: 3 threads on 1 core"
 suggests "srun --cpus-per-task"
+doctor 0 env OMP_NUM_THREADS=2 "$mpirun" --bind-to none -n 2 taskset -c "$one" "$tutti" doctor
+finds warning binding "all ranks: 2 threads on 1 core each"
+if [ "$cores" -ge 2 ]; then
+    suggests "mpirun (--map-by slot:PE=2 --bind-to core|-bind-to core:2), srun --cpus-per-task=2"
+    bind_to_core=(--bind-to core)
+    is_open_mpi || bind_to_core=(-bind-to core)
+    doctor 0 env OMP_NUM_THREADS=2 "$mpirun" "${bind_to_core[@]}" -n 1 "$tutti" doctor
+    finds warning binding "rank 0 .*: 2 threads on 1 core, while the host has other cores"
+    doctor 0 env OMP_PROC_BIND=close "$mpirun" --bind-to none -n 2 "$tutti" doctor
+    finds warning binding "OMP_PROC_BIND or OMP_PLACES binds the threads of all ranks to the same"
+    suggests "unset OMP_PROC_BIND OMP_PLACES, or bind the ranks: mpirun "
+fi
 # Places bind the main thread to the first of them, but the team has them all.
 doctor 0 env OMP_PROC_BIND=close "OMP_NUM_THREADS=$cores" "$tutti" doctor
 grep -q "binding .*$cores thread.* on 1 core" out.txt && [ "$cores" != 1 ] && fail "places are not counted"
 
+# ---- layout ----
+
+# two_cores COMMAND...: runs doctor on two cores, with one rank, after the command.
+two_cores() { doctor 0 unshare -rm bash -c "$1 && exec taskset -c $one,$other ${*:2}"; }
+
+# An LSTM of 256 units: 1 MB of recurrent weights in a layer.
+finds_layout() { finds "$1" layout "$2"; }
+doctor 0 taskset -c "$one" "$tutti" doctor --set model.hidden=256
+finds_layout ok "1 rank x 1 thread: a thread reads 1 MB of recurrent weights"
+if [ "$cores" -ge 2 ] && [ -e $system/cpu/cpu"$one"/cache/index2/size ] &&
+    unshare -rm mount --bind /dev/null $system/cpu/cpu"$one"/cache/index2/size 2>/dev/null; then
+    small="--set model.hidden=256 --set train.batch=16"
+    echo 1024K >size
+    caches="mount --bind size $system/cpu/cpu$one/cache/index2/size &&
+        mount --bind size $system/cpu/cpu$other/cache/index2/size"
+    two_cores "$caches" "$mpirun --bind-to none -n 2 $tutti doctor $small"
+    finds_layout note "2 ranks x 1 thread; 1 rank x 2 threads would keep the recurrent weights in the "
+    suggests "mpirun -n 1 .*, or srun --ntasks-per-node=1 --cpus-per-task=[24] .*train.threads=2"
+    two_cores "$caches" "$tutti doctor $small --set train.threads=2"
+    finds_layout ok "1 rank x 2 threads: .* 0.52 MB of .* second-level cache has 1 MB"
+    mkdir -p node/node0 node/node1
+    echo 0-1 >node/online
+    echo "$one" >node/node0/cpulist
+    echo "$other" >node/node1/cpulist
+    two_cores "mount --bind node $system/node" "$tutti doctor --set train.threads=2"
+    finds_layout warning "the cores of rank 0 .* belong to several NUMA nodes"
+    suggests "mpirun -n 2 .*train.threads=1"
+    two_cores "mount --bind node $system/node" "env OMP_PROC_BIND=close $tutti doctor --set train.threads=2"
+    ! grep "NUMA nodes, so" out.txt >&2 || fail "a warning although OpenMP binds the threads"
+else
+    echo "skipped: layouts on other caches: one core, or no mounts over $system"
+fi
+
 # ---- processors ----
+
+doctor 0 "$tutti" doctor
+! grep "unknown processor" out.txt >&2 || fail "the processor has no name"
 
 if [ "$(uname -m)" = x86_64 ]; then
     nehalem="env OPENBLAS_CORETYPE=Nehalem $tutti doctor ${openblas[*]}"

@@ -273,6 +273,9 @@ scaling() {
         cat "scaling-$launch.log"
         [ "$(grep -cE '^ +[12] +[24] +(8|16) +[0-9]+ +[0-9.]+ +[0-9.]+ %$' \
             "scaling-$launch.log")" = 4 ] || { print_diagnostics; fail "scaling: the table"; }
+        [ "$(grep -cE '^ +2 +(2 +1|1 +2) +[0-9]+$' "scaling-$launch.log")" = 2 ] &&
+            grep -qE '^best: --ntasks-per-node=(2 --cpus-per-task=1|1 --cpus-per-task=2)$' \
+                "scaling-$launch.log" || { print_diagnostics; fail "scaling: the layouts"; }
     done
     echo "ok: scaling ($SECONDS s)"
 }

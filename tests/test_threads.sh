@@ -99,6 +99,18 @@ logged '^ranks +1, with 6 microbatches' OMP_WAIT_POLICY=passive
 logged '^ranks +1 with 3 threads, with 6 microbatches' OMP_NUM_THREADS=3
 logged '^ranks +1 with 2 threads, with 6 microbatches' SLURM_CPUS_PER_TASK=2
 logged '^ranks +1 with 3 threads, with 6 microbatches' OMP_NUM_THREADS=3 SLURM_CPUS_PER_TASK=2
+one=$(taskset -pc $$ | sed 's/.*: *//; s/[-,].*//') # a core available to this shell
+logged '^tutti: warning: rank 0: 2 threads on 1 core; bind each rank to 2 cores' \
+    OMP_NUM_THREADS=2 taskset -c "$one"
+! grep '^layout ' log.txt >&2 || fail "a line on the layout besides the warning"
+logged '^ranks +1, with 6 microbatches' taskset -c "$one"
+! grep -E 'warning|^layout ' log.txt >&2 || fail "a remark on the only layout of one core"
+other=$(taskset -pc $$ | sed 's/.*[-, ]//') # another core, or a hardware thread of the same
+siblings() { cat "/sys/devices/system/cpu/cpu$1/topology/thread_siblings_list" 2>/dev/null || echo "$1"; }
+if [ "$(siblings "$one")" != "$(siblings "$other")" ]; then
+    logged '^layout +1 rank x 1 thread uses 1 of 2 cores; 2 ranks x 1 thread would use 2$' \
+        taskset -c "$one,$other"
+fi
 limit="3 threads were requested, but OpenMP starts only 2 \(OMP_THREAD_LIMIT,"
 refuses 2 "$limit" env OMP_THREAD_LIMIT=2 "$tutti" train threads.conf --set run.dir=runs/limit \
     --set train.threads=3

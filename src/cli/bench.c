@@ -7,6 +7,7 @@
  */
 #include "bench.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -21,8 +22,9 @@
 
 static void print_row(const struct bench_row *row, const char *previous_group)
 {
+    bool is_count = row->value == trunc(row->value);
     printf("%-9s %-42s %11.*f %-9s", strcmp(row->group, previous_group) ? row->group : "",
-           row->name, row->value < 100 ? 2 : 0, row->value, row->unit);
+           row->name, row->value < 100 && !is_count ? 2 : 0, row->value, row->unit);
     if (row->limit.name)
         printf(" %5.1f %% of %s", 100 * row->value / row->limit.value, row->limit.name);
     printf("\n");
@@ -82,8 +84,8 @@ static enum status print_json(const struct bench *bench)
 static enum status measure(struct bench *bench, bool json)
 {
     static enum status (*const parts[])(struct bench *) = {
-        bench_limits, bench_matmuls,    bench_cells,     bench_sums,
-        bench_steps,  bench_generation, bench_preprocess};
+        bench_limits, bench_layout, bench_matmuls,    bench_cells,
+        bench_sums,   bench_steps,  bench_generation, bench_preprocess};
     const bool prints = comm_rank(bench->comm) == 0 && !json;
     enum status status =
         comm_agree(bench->comm, encoding_from_options(bench->options, &bench->encoding));
@@ -163,7 +165,8 @@ const struct cli_command command_bench = {
         "generation "
         "and the\n"
         "MIDI reader relative to them, for the model of CONFIG, or the default model. "
-        "Several "
+        "Recommends\n"
+        "numbers of ranks and threads that suit the caches and the batch. Several "
         "ranks\n"
         "measure at the same time; rank 0's results are shown, and the step is compared "
         "with\n"

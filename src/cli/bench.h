@@ -68,6 +68,7 @@ float *bench_random(size_t count);
 
 /* Each adds its rows. Collective. */
 enum status bench_limits(struct bench *bench);
+enum status bench_layout(struct bench *bench);
 enum status bench_matmuls(struct bench *bench);
 enum status bench_cells(struct bench *bench);
 enum status bench_sums(struct bench *bench);

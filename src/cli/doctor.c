@@ -144,6 +144,7 @@ static void check_all(struct doctor *doctor)
 {
     doctor_check_launch(doctor);
     doctor_check_cores(doctor);
+    doctor_check_layout(doctor);
     doctor_check_processors(doctor);
     doctor_check_limits(doctor);
     doctor_check_directory(doctor);

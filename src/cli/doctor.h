@@ -14,6 +14,7 @@
 
 #include "base/options.h"
 #include "base/status.h"
+#include "base/topology.h"
 #include "comm/comm.h"
 
 enum {
@@ -50,7 +51,10 @@ struct directory_report {
 struct rank_report {
     int rank;
     char host[DOCTOR_NAME_SIZE];
-    cpu_set_t cores; /* available to the process */
+    cpu_set_t cpus;           /* hardware threads available to the process */
+    cpu_set_t cores;          /* their cores, as of topology_cores */
+    cpu_set_t first_thread;   /* hardware threads available to the main thread */
+    struct topology topology; /* of cpus */
     int host_cores;
     double cpu_quota; /* limit of the control group, in cores; 0: none */
     char openblas_core[DOCTOR_NAME_SIZE], kernels[DOCTOR_NAME_SIZE],
@@ -130,6 +134,7 @@ const char *doctor_plural(int count);
 bool doctor_is_set(const struct rank_report *report, enum doctor_variable variable);
 /* True if the rank was started by Open MPI's launcher or by Hydra, MPICH's launcher. */
 bool doctor_launched_by_mpirun(const struct rank_report *report);
+bool doctor_has_open_mpi(const struct rank_report *report);
 /* True with train.matmul = openblas, set or chosen by auto, which makes the bits depend on
  * the processor. */
 bool doctor_uses_openblas(const struct doctor *doctor);
@@ -145,9 +150,17 @@ void doctor_collect_host(struct doctor *doctor);
 enum status doctor_probe_directory(struct doctor *doctor);
 enum status doctor_probe_network(struct doctor *doctor);
 
-/* Each adds at least one finding. Rank 0, after all reports have been gathered. */
+/* The threads of each rank. */
+int doctor_threads(const struct doctor *doctor);
+/* The launch, in the words of mpirun and srun, of the layout that suits the model and
+ * rank 0's node. Returns text. Rank 0 only. */
+const char *doctor_recommended_launch(const struct doctor *doctor,
+                                      char text[DOCTOR_TEXT_SIZE]);
+
+/* Each adds its findings. Rank 0, after all reports have been gathered. */
 void doctor_check_launch(struct doctor *doctor);
 void doctor_check_cores(struct doctor *doctor);
+void doctor_check_layout(struct doctor *doctor);
 void doctor_check_processors(struct doctor *doctor);
 void doctor_check_limits(struct doctor *doctor);
 void doctor_check_directory(struct doctor *doctor);

@@ -6,7 +6,7 @@
 #include "doctor.h"
 #include "base/team.h"
 
-static int threads(const struct doctor *doctor)
+int doctor_threads(const struct doctor *doctor)
 {
     return team_threads(doctor->options.train.threads);
 }
@@ -49,52 +49,123 @@ static bool is_repeated_set(const struct doctor *doctor, int r)
     return false;
 }
 
-/* Adds a finding for `ranks` ranks that have more threads than their `cores` cores, on a
- * host with `others` further cores. */
-static void add_oversubscribed(struct doctor *doctor, const bool *affected, int ranks,
-                               int cores, int others)
+static const char *cores_of_host_remain(const struct doctor *doctor, int host, int used)
 {
-    char list[DOCTOR_TEXT_SIZE / 2];
-    bool single = ranks == 1;
-    const char *remedy =
-        single && others > 0
-            ? "mpirun --bind-to none, or --map-by slot:PE=THREADS; srun --cpus-per-task; "
-              "or --set train.threads=1"
-        : single ? "--set train.threads=1, or fewer"
-        : others > 0
-            ? "mpirun --bind-to core gives each rank its own; srun --cpu-bind=cores"
-            : "fewer ranks on the host: mpirun -n, srun --ntasks-per-node; or "
-              "--set train.threads=1";
-    doctor_rank_list(doctor, affected, list, sizeof list);
-    if (single)
-        doctor_add(doctor, DOCTOR_WARNING, "binding", remedy, "%s: %d threads on %d %s%s",
-                   list, threads(doctor), cores, cores == 1 ? "core" : "cores",
-                   others > 0 ? ", while the host has other cores" : "");
-    else
-        doctor_add(doctor, DOCTOR_WARNING, "binding", remedy,
-                   "%s share %d %s: %d threads%s", list, cores,
-                   cores == 1 ? "core" : "cores", ranks * threads(doctor),
-                   others > 0 ? ", while the host has other cores" : "");
+    return doctor->reports[host].host_cores > used ? ", while the host has other cores"
+                                                   : "";
 }
 
-/* Looks for sets of cores with more threads than cores: every rank's own set, and the
- * union over all ranks of the host. Returns the number of findings. */
-static int check_host_cores(struct doctor *doctor, int host, bool *affected)
+/* Writes how the launchers bind each rank to a core per thread. */
+static const char *binding_launch(const struct doctor *doctor, char *text, size_t size)
 {
-    int found = 0;
+    int threads = doctor_threads(doctor);
+    bool open_mpi = doctor_has_open_mpi(&doctor->reports[0]);
+    snprintf(text, size, "mpirun %s%d%s, srun --cpus-per-task=%d --cpu-bind=cores",
+             open_mpi ? "--map-by slot:PE=" : "-bind-to core:", threads,
+             open_mpi ? " --bind-to core" : "", threads);
+    return text;
+}
+
+static bool has_few_cores(const struct doctor *doctor, int r)
+{
+    int cores = CPU_COUNT(&doctor->reports[r].cores);
+    return cores > 0 && cores < doctor_threads(doctor);
+}
+
+/* Looks for ranks that have fewer cores than threads: by default Open MPI's mpirun binds
+ * each of one or two ranks to one core, whatever its threads. Returns their number. */
+static int check_own_cores(struct doctor *doctor, bool *affected)
+{
+    char list[DOCTOR_TEXT_SIZE / 2], launch[DOCTOR_TEXT_SIZE / 2],
+        remedy[DOCTOR_TEXT_SIZE];
+    int count = 0, first = 0;
+    for (int r = doctor->ranks - 1; r >= 0; r--) {
+        affected[r] = has_few_cores(doctor, r);
+        count += affected[r];
+        first = affected[r] ? r : first;
+    }
+    if (count == 0)
+        return 0;
+    int cores = CPU_COUNT(&doctor->reports[first].cores);
+    const char *others = cores_of_host_remain(doctor, first, cores);
+    if (others[0])
+        snprintf(remedy, sizeof remedy,
+                 "%s; or mpirun --bind-to none; or --set train.threads=1",
+                 binding_launch(doctor, launch, sizeof launch));
+    else
+        snprintf(remedy, sizeof remedy, "--set train.threads=1, or fewer");
+    doctor_add(
+        doctor, DOCTOR_WARNING, "binding", remedy, "%s: %d threads on %d core%s%s%s",
+        doctor_rank_list(doctor, affected, list, sizeof list), doctor_threads(doctor),
+        cores, doctor_plural(cores), count > 1 ? " each" : "", others);
+    return count;
+}
+
+/* Looks for ranks whose threads OpenMP has bound to the same cores: the first ones that
+ * each rank may use, which are the same for all ranks of a host unless the launcher has
+ * bound them. Returns the number of these ranks. */
+static int check_places(struct doctor *doctor, bool *affected)
+{
+    char list[DOCTOR_TEXT_SIZE / 2], launch[DOCTOR_TEXT_SIZE / 2],
+        remedy[DOCTOR_TEXT_SIZE];
+    int count = 0;
+    for (int r = 0; r < doctor->ranks; r++) {
+        const struct rank_report *report = &doctor->reports[r];
+        affected[r] = false;
+        for (int other = 0; other < doctor->ranks; other++)
+            affected[r] |=
+                other != r && doctor_same_host(doctor, r, other) &&
+                CPU_EQUAL(&report->first_thread, &doctor->reports[other].first_thread);
+        affected[r] &= CPU_COUNT(&report->first_thread) < CPU_COUNT(&report->cpus);
+        count += affected[r];
+    }
+    if (count == 0)
+        return 0;
+    snprintf(remedy, sizeof remedy,
+             "unset OMP_PROC_BIND OMP_PLACES, or bind the ranks: %s",
+             binding_launch(doctor, launch, sizeof launch));
+    doctor_add(doctor, DOCTOR_WARNING, "binding", remedy,
+               "OMP_PROC_BIND or OMP_PLACES binds the threads of %s to the same cores",
+               doctor_rank_list(doctor, affected, list, sizeof list));
+    return count;
+}
+
+/* Adds a finding for `ranks` ranks whose threads share too few cores. */
+static void add_oversubscribed(struct doctor *doctor, const bool *affected, int ranks,
+                               int cores, const char *others)
+{
+    char list[DOCTOR_TEXT_SIZE / 2];
+    doctor_rank_list(doctor, affected, list, sizeof list);
+    doctor_add(doctor, DOCTOR_WARNING, "binding",
+               others[0] ? "mpirun --bind-to core gives each rank its own; srun "
+                           "--cpu-bind=cores"
+                         : "fewer ranks on the host: mpirun -n, srun --ntasks-per-node; "
+                           "or --set train.threads=1",
+               "%s share %d %s: %d threads%s", list, cores, cores == 1 ? "core" : "cores",
+               ranks * doctor_threads(doctor), others);
+}
+
+/* Looks for sets of cores with more threads than cores that several ranks share: every
+ * rank's own set, and the union over all ranks of the host. Ranks with fewer cores than
+ * threads have a finding of their own; `before` counts those. Returns the number of
+ * findings, with those before. */
+static int check_host_cores(struct doctor *doctor, int host, int before, bool *affected)
+{
+    int found = before;
     cpu_set_t all;
     host_union(doctor, host, &all);
     for (int r = host; r <= doctor->ranks; r++) {
         bool last = r == doctor->ranks;
-        if (!last && (!doctor_same_host(doctor, r, host) || is_repeated_set(doctor, r)))
+        if (!last && (!doctor_same_host(doctor, r, host) || is_repeated_set(doctor, r) ||
+                      has_few_cores(doctor, r)))
             continue;
         const cpu_set_t *cores = last ? &all : &doctor->reports[r].cores;
         int ranks = mark_subset(doctor, host, cores, affected);
         int available = CPU_COUNT(cores);
-        if (ranks * threads(doctor) <= available || (last && found > 0))
+        if (ranks * doctor_threads(doctor) <= available || (last && found > 0))
             continue;
         add_oversubscribed(doctor, affected, ranks, available,
-                           doctor->reports[host].host_cores - available);
+                           cores_of_host_remain(doctor, host, available));
         found++;
     }
     return found;
@@ -104,12 +175,12 @@ static int check_host_cores(struct doctor *doctor, int host, bool *affected)
 static int check_cpu_quota(struct doctor *doctor, int host, int ranks)
 {
     double cpu_quota = doctor->reports[host].cpu_quota;
-    if (cpu_quota <= 0 || ranks * threads(doctor) <= (int)ceil(cpu_quota))
+    if (cpu_quota <= 0 || ranks * doctor_threads(doctor) <= (int)ceil(cpu_quota))
         return 0;
     doctor_add(doctor, DOCTOR_WARNING, "binding",
                "fewer ranks, or a larger CPU quota (docker --cpus)",
                "%d threads on %s, whose control group (cpu.max) allows %.0f cores",
-               ranks * threads(doctor), doctor->reports[host].host, cpu_quota);
+               ranks * doctor_threads(doctor), doctor->reports[host].host, cpu_quota);
     return 1;
 }
 
@@ -120,7 +191,7 @@ static void check_cores_per_task(struct doctor *doctor, bool *affected)
     for (int r = 0; r < doctor->ranks; r++) {
         const struct rank_report *report = &doctor->reports[r];
         int per_task = atoi(report->variables[VARIABLE_SLURM_CPUS_PER_TASK]);
-        affected[r] = per_task > CPU_COUNT(&report->cores);
+        affected[r] = per_task > CPU_COUNT(&report->cpus);
         count += affected[r];
         requested = affected[r] ? per_task : requested;
     }
@@ -150,40 +221,43 @@ static void check_thread_variables(struct doctor *doctor)
     const struct rank_report *report = &doctor->reports[0];
     for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) {
         const char *value = report->variables[variables[i]];
-        if (value[0] && atoi(value) != threads(doctor))
+        if (value[0] && atoi(value) != doctor_threads(doctor))
             doctor_add(doctor, DOCTOR_NOTE, "threads", "--set train.threads=N",
                        "%s=%s has no effect: a rank has %d %s",
-                       doctor_variables[variables[i]], value, threads(doctor),
-                       threads(doctor) == 1 ? "thread" : "threads");
+                       doctor_variables[variables[i]], value, doctor_threads(doctor),
+                       doctor_threads(doctor) == 1 ? "thread" : "threads");
     }
 }
 
 void doctor_check_cores(struct doctor *doctor)
 {
+    char remedy[DOCTOR_TEXT_SIZE];
     bool *affected = calloc((size_t)doctor->ranks + 1, sizeof *affected);
-    int found = 0, used = 0, cores = 0;
+    int found = affected ? check_own_cores(doctor, affected) : 0, used = 0, cores = 0;
     for (int host = 0; affected && host < doctor->ranks; host++) {
         if (!doctor_first_of_host(doctor, host))
             continue;
         cpu_set_t all;
         host_union(doctor, host, &all);
         int ranks = mark_subset(doctor, host, &all, affected);
-        found += check_host_cores(doctor, host, affected);
+        found = check_host_cores(doctor, host, found, affected);
         found += check_cpu_quota(doctor, host, ranks);
-        used += ranks * threads(doctor);
+        used += ranks * doctor_threads(doctor);
         cores += CPU_COUNT(&all);
     }
+    if (affected)
+        found += check_places(doctor, affected);
     if (affected && found == 0 && (used >= cores || doctor->launch_error[0]))
         doctor_add(doctor, DOCTOR_OK, "binding", NULL,
                    "%d rank%s x %d thread%s, one core each", doctor->ranks,
-                   doctor_plural(doctor->ranks), threads(doctor),
-                   doctor_plural(threads(doctor)));
+                   doctor_plural(doctor->ranks), doctor_threads(doctor),
+                   doctor_plural(doctor_threads(doctor)));
     else if (affected && found == 0)
         doctor_add(doctor, DOCTOR_NOTE, "binding",
-                   "one rank per core is fastest: mpirun -n, srun --ntasks-per-node",
+                   doctor_recommended_launch(doctor, remedy),
                    "%d rank%s x %d thread%s: %d of %d available cores", doctor->ranks,
-                   doctor_plural(doctor->ranks), threads(doctor),
-                   doctor_plural(threads(doctor)), used, cores);
+                   doctor_plural(doctor->ranks), doctor_threads(doctor),
+                   doctor_plural(doctor_threads(doctor)), used, cores);
     if (affected)
         check_cores_per_task(doctor, affected);
     check_thread_variables(doctor);

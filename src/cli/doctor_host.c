@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "doctor.h"
-#include "launch.h"
 #include "base/file.h"
 #include "base/slurm.h"
 #include "base/team.h"
@@ -33,22 +32,27 @@ const char *const doctor_variables[VARIABLES] = {
     [VARIABLE_H5_LOCKING] = "HDF5_USE_FILE_LOCKING",
 };
 
-/* The first "model name" of /proc/cpuinfo; "unknown processor" if there is none. */
-static void find_processor(char name[DOCTOR_NAME_SIZE])
+/* Cores of the host, whether or not the process may use them. */
+static int count_host_cores(void)
 {
-    FILE *file = fopen("/proc/cpuinfo", "r");
-    char line[256];
-    snprintf(name, DOCTOR_NAME_SIZE, "unknown processor");
-    while (file && fgets(line, sizeof line, file)) {
-        const char *colon = strchr(line, ':');
-        if (strncmp(line, "model name", strlen("model name")) != 0 || !colon)
-            continue;
-        snprintf(name, DOCTOR_NAME_SIZE, "%.*s", (int)strcspn(colon + 2, "\n"),
-                 colon + 2);
-        break;
-    }
-    if (file)
-        fclose(file);
+    cpu_set_t cpus, cores;
+    CPU_ZERO(&cpus);
+    for (long i = 0; i < sysconf(_SC_NPROCESSORS_ONLN) && i < CPU_SETSIZE; i++)
+        CPU_SET((size_t)i, &cpus);
+    topology_cores("", &cpus, &cores);
+    return CPU_COUNT(&cores);
+}
+
+static void collect_cores(struct rank_report *report)
+{
+    team_cores(&report->cpus);
+    topology_cores("", &report->cpus, &report->cores);
+    topology_read("", &report->cpus, &report->topology);
+    CPU_ZERO(&report->first_thread);
+    sched_getaffinity(0, sizeof report->first_thread, &report->first_thread);
+    report->host_cores = count_host_cores();
+    int limit = topology_cpu_limit("");
+    report->cpu_quota = limit < CPU_COUNT(&report->cores) ? limit : 0;
 }
 
 static uint64_t soft_limit(__rlimit_resource_t resource)
@@ -82,10 +86,7 @@ void doctor_collect_host(struct doctor *doctor)
     report->rank = doctor->rank;
     if (doctor->comm)
         snprintf(report->host, sizeof report->host, "%s", comm_host(doctor->comm));
-    team_cores(&report->cores);
-    report->host_cores = (int)sysconf(_SC_NPROCESSORS_ONLN);
-    int cores = launch_cores();
-    report->cpu_quota = cores < CPU_COUNT(&report->cores) ? cores : 0;
+    collect_cores(report);
     const struct matmul_backend *openblas;
     if (doctor_uses_openblas(doctor) &&
         matmul_backend_select(BACKEND_OPENBLAS, &openblas) == STATUS_OK)
@@ -94,7 +95,7 @@ void doctor_collect_host(struct doctor *doctor)
     snprintf(report->kernels, sizeof report->kernels, "%s", kernels()->name);
     snprintf(report->mpi_library, sizeof report->mpi_library, "%s",
              comm_library_version());
-    find_processor(report->processor);
+    topology_processor("", report->processor, sizeof report->processor);
     report->vm_readv_errno = probe_process_vm_readv();
     report->open_files = soft_limit(RLIMIT_NOFILE);
     report->locked_memory = soft_limit(RLIMIT_MEMLOCK);

@@ -15,6 +15,11 @@ bool doctor_launched_by_mpirun(const struct rank_report *report)
            doctor_is_set(report, VARIABLE_HYDRA_RANKS);
 }
 
+bool doctor_has_open_mpi(const struct rank_report *report)
+{
+    return strncmp(report->mpi_library, "Open MPI", strlen("Open MPI")) == 0;
+}
+
 /* Writes "n1: 4, n2: 4", the number of ranks on each host. Returns the number of hosts.
  */
 static int list_hosts(const struct doctor *doctor, char *text, size_t size)
@@ -82,7 +87,7 @@ static void check_root(struct doctor *doctor)
     const struct rank_report *first = &doctor->reports[0];
     bool allowed = getenv("OMPI_ALLOW_RUN_AS_ROOT") && getenv(ROOT_CONFIRM);
     if (geteuid() != 0 || allowed || doctor_is_set(first, VARIABLE_OMPI_SIZE) ||
-        strncmp(first->mpi_library, "Open MPI", strlen("Open MPI")) != 0)
+        !doctor_has_open_mpi(first))
         return;
     doctor_add(doctor, DOCTOR_NOTE, "root",
                "export OMPI_ALLOW_RUN_AS_ROOT=1 " ROOT_CONFIRM "=1, or mpirun "

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <math.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -24,6 +23,7 @@
 #include "base/file.h"
 #include "base/printable.h"
 #include "base/team.h"
+#include "base/topology.h"
 #include "comm/comm.h"
 
 void launch_add(struct launch *launch, const char *word)
@@ -281,26 +281,12 @@ const char *launch_self(void)
     return path;
 }
 
-/* The CPU limit of the control group (version 2) in cores, rounded up; INT_MAX if there
- * is none. The file holds "QUOTA PERIOD" or "max PERIOD". */
-static int cgroup_cores(void)
-{
-    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "r");
-    double quota = 0, period = 0;
-    int found = file ? fscanf(file, "%lf %lf", &quota, &period) : 0;
-    if (file)
-        fclose(file);
-    if (found != 2 || !(period > 0) || !(quota > 0) || quota / period > 4096)
-        return INT_MAX;
-    return (int)ceil(quota / period);
-}
-
 int launch_cores(void)
 {
     cpu_set_t set;
     team_cores(&set);
-    int cores = CPU_COUNT(&set) ? CPU_COUNT(&set) : 1, quota = cgroup_cores();
-    return cores < quota ? cores : quota;
+    int cores = CPU_COUNT(&set) ? CPU_COUNT(&set) : 1, limit = topology_cpu_limit("");
+    return cores < limit ? cores : limit;
 }
 
 bool launch_can_start(int ranks)

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "baselines.h"
+#include "job_layout.h"
 #include "trainer_resume.h"
 #include "base/log.h"
 
@@ -353,6 +354,8 @@ void trainer_log_configuration(struct trainer *trainer)
     const struct training_data *data = &trainer->data;
     int64_t data_bytes = comm_max_i64(comm, (int64_t)training_data_bytes(data));
     int64_t model = comm_max_i64(comm, (int64_t)model_bytes(trainer->engine.model));
+    struct job_layout job;
+    enum status gathered = job_layout_gather(comm, &trainer->options, &job);
     if (log_is_muted())
         return;
     options_print(&trainer->options,
@@ -365,6 +368,8 @@ void trainer_log_configuration(struct trainer *trainer)
              threads, data->batch.own.total, data->batch.rows);
     log_info("matmul           %s%s%s", trainer->backend->description(),
              trainer->matmul_note[0] ? "; " : "", trainer->matmul_note);
+    if (gathered == STATUS_OK) /* or else it is only a line that is missing */
+        job_layout_log(&job);
     log_info("memory           model %.1f MB, data %.1f MB at most on a rank%s",
              (double)model / megabyte, (double)data_bytes / megabyte,
              data->plan.training ? ", streamed from disk" : "");
