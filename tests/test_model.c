@@ -178,15 +178,18 @@ static void a_microbatch_is_independent_of_the_others(void **state)
 }
 
 /* Losses and gradients of a window, with dropout. */
-static real *results_of(const struct model_shape *shape, int threads, size_t *count)
+static real *results_of(const struct model_shape *shape,
+                        const struct matmul_backend *backend, int threads, size_t *count)
 {
     struct window window;
     struct microbatch_loss losses[MICROBATCHES];
     struct dropout dropout = {0.4, 5, 17, 100};
-    int saved = case_threads;
-    case_threads = threads;
-    struct model *model = create_model(shape, MICROBATCHES);
-    case_threads = saved;
+    struct model_plan plan = plan_of(shape, MICROBATCHES);
+    struct model *model = NULL;
+    plan.backend = backend;
+    plan.threads = threads;
+    assert_int_equal(model_create(&plan, &model), STATUS_OK);
+    weights_fill(model, 1);
     size_t total = model_params(model)->total;
     real *results = calloc(MICROBATCHES * (total + 3), sizeof *results);
     forward_windows(model, WINDOWS, losses);
@@ -203,12 +206,13 @@ static real *results_of(const struct model_shape *shape, int threads, size_t *co
     return results;
 }
 
-static void compare_threads(const struct model_shape *shape)
+static void compare_threads(const struct model_shape *shape,
+                            const struct matmul_backend *backend)
 {
     size_t count, again;
-    real *expected = results_of(shape, 1, &count);
+    real *expected = results_of(shape, backend, 1, &count);
     for (int threads = 2; threads <= 5; threads++) {
-        real *found = results_of(shape, threads, &again);
+        real *found = results_of(shape, backend, threads, &again);
         assert_int_equal(again, count);
         assert_memory_equal(found, expected, count * sizeof *found);
         free(found);
@@ -223,10 +227,15 @@ static void bits_are_independent_of_the_threads(void **state)
     static const struct model_shape wide[] = {
         {CELL_LSTM, 2, 100, 40, 0, ACTIVATION_LINEAR, VOCABULARY},
         {CELL_GRU, 1, 70, 33, 50, ACTIVATION_TANH, VOCABULARY}};
+    const struct matmul_backend *openblas;
+    assert_int_equal(matmul_backend_select(BACKEND_OPENBLAS, &openblas), STATUS_OK);
     for (int c = 0; c < CASES; c++)
-        compare_threads(&cases[c]);
-    for (size_t c = 0; c < sizeof wide / sizeof *wide; c++)
-        compare_threads(&wide[c]);
+        compare_threads(&cases[c], &matmul_float32);
+    for (size_t c = 0; c < sizeof wide / sizeof *wide; c++) {
+        compare_threads(&wide[c], &matmul_float32);
+        compare_threads(&wide[c], &matmul_bfloat16);
+        compare_threads(&wide[c], openblas);
+    }
 }
 
 /* ---- more rows than a matmul takes at a time ---- */

@@ -41,13 +41,6 @@ hash_steps = yes
 END
 }
 
-# on N ARGUMENT...: tutti on N ranks. N = 0: without mpirun.
-on() {
-    local ranks=$1
-    shift
-    if [ "$ranks" = 0 ]; then "$tutti" "$@"; else "$mpirun" -n "$ranks" "$tutti" "$@"; fi
-}
-
 # same RUN REFERENCE WHAT [LINES]: compares every step's loss, norm and weights hash and
 # every epoch's validation: at least LINES (default 30) lines.
 same() {
