@@ -240,7 +240,7 @@ static void bits_are_independent_of_the_threads(void **state)
 
 /* ---- more rows than a matmul takes at a time ---- */
 
-enum { MANY_ROWS = 150 };
+enum { MANY_ROWS = 300 };
 
 /* [STEPS][MANY_ROWS] */
 struct many_rows {
