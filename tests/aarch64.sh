@@ -195,7 +195,7 @@ CONF
     train() {
         "$1" train wide.conf --set "run.dir=$3" --set "model.cell=$cell" \
             --set "train.precision=$precision" >log.txt 2>&1 || { cat log.txt >&2; fail "$3"; }
-        grep -q "matmul by $2" log.txt || fail "$3: not by $2: $(grep 'matmul by' log.txt)"
+        grep -q "^matmul  *$2" log.txt || fail "$3: not by $2: $(grep '^matmul' log.txt)"
         hash=$(hash_of "$3")
     }
     for precision in bfloat16 float32; do

@@ -20,7 +20,8 @@ class Piece(c.Structure):
 class Settings(c.Structure):
     _fields_ = [("seconds", c.c_double), ("temperature", c.c_double), ("top_k", c.c_int64),
                 ("top_p", c.c_double), ("seed", c.c_uint64), ("guard", c.c_bool),
-                ("max_silence", c.c_double), ("keep_primer", c.c_bool)]
+                ("max_silence", c.c_double), ("keep_primer", c.c_bool),
+                ("threads", c.c_int)]
 
 
 def main(library, checkpoint, output):

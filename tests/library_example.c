@@ -39,6 +39,9 @@ static int rejects_invalid_arguments(struct tutti *model)
     struct tutti_settings settings;
     tutti_defaults(model, &settings);
     settings.temperature = -1;
+    struct tutti_settings crowded;
+    tutti_defaults(model, &crowded);
+    crowded.threads = 1025;
     struct tutti_piece piece;
     struct tutti_note high = {.pitch = 200, .velocity = 1};
     struct tutti_piece invalid = {.notes = &high, .count = 1};
@@ -46,6 +49,7 @@ static int rejects_invalid_arguments(struct tutti *model)
                    tutti_message()[0] != '\0' &&
                    tutti_sample(model, &settings, 1, &piece) == TUTTI_MISUSE &&
                    piece.count == 0 &&
+                   tutti_sample(model, &crowded, 1, &piece) == TUTTI_MISUSE &&
                    tutti_sample(model, &settings, 0, &piece) == TUTTI_MISUSE &&
                    tutti_write("wrong.mid", &invalid) == TUTTI_MISUSE &&
                    tutti_prime(model, "no-such-file", 0) == TUTTI_FAILED &&

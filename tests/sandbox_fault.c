@@ -4,14 +4,19 @@
  *   memory                    raises the limit and reports whether 2 GiB can be allocated
  *   sandbox                   attempts operations that reading does not need; prints
  *                             "NAME: refused" or "NAME: allowed" for each; allowed ones
- *                             take effect in the current folder
- *   secret                    reports whether the file "secret" and others can be read
+ *                             take effect in the current folder; then, if a thread can be
+ *                             started, the same in a thread: "in a thread: NAME: ..."
+ *   secret                    reports whether the file "secret" and others can be read,
+ *                             in the same way
  * Used by test_sandbox.sh. HDF5's header is not included; its hid_t is int64_t here.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -37,9 +42,11 @@ __attribute__((constructor)) static void detect_features(void)
     has_landlock = syscall(444 /* landlock_create_ruleset */, NULL, 0, 1) >= 1;
 }
 
+static const char *prefix = "";
+
 static void report(const char *name, bool allowed)
 {
-    fprintf(stderr, "%s: %s\n", name, allowed ? "allowed" : "refused");
+    fprintf(stderr, "%s%s: %s\n", prefix, name, allowed ? "allowed" : "refused");
 }
 
 static bool close_if_open(int descriptor)
@@ -55,16 +62,69 @@ static bool can_fork(void)
     return child > 0 && waitpid(child, NULL, 0) == child;
 }
 
+static bool can_spawn(void)
+{
+    char word[] = "true";
+    pid_t child;
+    return posix_spawn(&child, "/bin/true", NULL, NULL, (char *[]){word, NULL}, NULL) ==
+               0 &&
+           waitpid(child, NULL, 0) == child;
+}
+
+static int return_zero(void *context)
+{
+    (void)context;
+    return 0;
+}
+
+/* A process or a thread with these flags of clone(). */
+static bool can_clone(int flags)
+{
+    static char stack[1 << 16] __attribute__((aligned(16)));
+    pid_t child = clone(return_zero, stack + sizeof stack, flags, NULL);
+    if (child > 0 && !(flags & CLONE_THREAD))
+        waitpid(child, NULL, __WALL);
+    usleep(child > 0 ? 10000 : 0); /* a thread uses the stack */
+    return child > 0;
+}
+
+/* A filter can't see the flags of clone3: libraries must fall back to clone. */
+static bool has_clone3(void)
+{
+    uint64_t arguments[8] = {[4] = SIGCHLD};
+    long child = syscall(435, arguments, sizeof arguments);
+    if (child == 0)
+        _exit(0);
+    return child > 0 || errno != ENOSYS;
+}
+
 static void *return_context(void *context)
 {
     return context;
 }
 
-static bool can_start_thread(void)
+static bool can_start_thread(void *(*body)(void *), void *context)
 {
     pthread_t thread;
-    return pthread_create(&thread, NULL, return_context, NULL) == 0 &&
+    return pthread_create(&thread, NULL, body, context) == 0 &&
            pthread_join(thread, NULL) == 0;
+}
+
+/* Another process's threads must stay where they are. */
+static bool can_bind(pid_t process)
+{
+    cpu_set_t before, one, after;
+    if (sched_getaffinity(process, sizeof before, &before) != 0)
+        return false;
+    int last = CPU_SETSIZE - 1;
+    while (last > 0 && !CPU_ISSET((size_t)last, &before))
+        last--;
+    CPU_ZERO(&one);
+    CPU_SET((size_t)last, &one);
+    sched_setaffinity(process, sizeof one, &one);
+    sched_getaffinity(process, sizeof after, &after);
+    sched_setaffinity(process, sizeof before, &before);
+    return !CPU_EQUAL(&before, &after);
 }
 
 static void try_files(void)
@@ -83,6 +143,19 @@ static void try_files(void)
     report("memory file", close_if_open(memfd_create("planted", 0)));
 }
 
+static void try_clones(void)
+{
+    const int share = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND;
+    const int thread = share | CLONE_THREAD | CLONE_SYSVSEM;
+    report("spawn", can_spawn());
+    report("clone of a process", can_clone(SIGCHLD));
+    report("clone that shares memory", can_clone(share | SIGCHLD));
+    report("clone as vfork", can_clone(CLONE_VM | CLONE_VFORK | SIGCHLD));
+    report("clone in a namespace", can_clone(CLONE_NEWUSER | SIGCHLD));
+    report("thread in a namespace", can_clone((thread & ~CLONE_FS) | CLONE_NEWUTS));
+    report("clone3", has_clone3());
+}
+
 static void try_processes(void)
 {
     report("fork", can_fork());
@@ -94,7 +167,9 @@ static void try_processes(void)
     report("asynchronous calls", syscall(425 /* io_uring_setup */, 1, NULL) >= 0);
     report("terminal input", ioctl(STDIN_FILENO, TIOCSTI, "x") == 0);
     report("keys", syscall(SYS_keyctl, 0, -3, 1) >= 0);
-    report("thread", can_start_thread());
+    report("bind", can_bind(getppid()));
+    try_clones();
+    report("thread", can_start_thread(return_context, NULL));
     char word[] = "exec", text[] = "exec: allowed";
     execv("/bin/echo", (char *[]){word, text, NULL});
     report("exec", false);
@@ -122,17 +197,37 @@ static void crash(const char *how)
     }
 }
 
+static void *try_everything(void *context)
+{
+    try_files();
+    try_processes();
+    return context;
+}
+
+static void *try_secrets(void *context)
+{
+    report("secret", close_if_open(open("secret", O_RDONLY)));
+    report("password", close_if_open(open("/etc/passwd", O_RDONLY)));
+    report("library", close_if_open(open("/etc/ld.so.cache", O_RDONLY)));
+    return context;
+}
+
+static void here_and_in_a_thread(void *(*attempts)(void *))
+{
+    attempts(NULL);
+    prefix = "in a thread: ";
+    can_start_thread(attempts, NULL);
+    prefix = "";
+}
+
 static void inject(const char *how)
 {
     if (strcmp(how, "sandbox") == 0) {
         fprintf(stderr, "seccomp: %s\n", has_seccomp ? "there" : "not there");
-        try_files();
-        try_processes();
+        here_and_in_a_thread(try_everything);
     } else if (strcmp(how, "secret") == 0) {
         fprintf(stderr, "landlock: %s\n", has_landlock ? "there" : "not there");
-        report("secret", close_if_open(open("secret", O_RDONLY)));
-        report("password", close_if_open(open("/etc/passwd", O_RDONLY)));
-        report("library", close_if_open(open("/etc/ld.so.cache", O_RDONLY)));
+        here_and_in_a_thread(try_secrets);
     } else if (strcmp(how, "memory") == 0) {
         try_memory();
     } else {

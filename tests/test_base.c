@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,6 +14,7 @@
 #include "base/array.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/memory.h"
 #include "base/rng.h"
 #include "base/status.h"
 
@@ -30,6 +32,37 @@ struct two_arrays {
     double *numbers;
     void *empty;
 };
+
+static size_t resident_bytes(void)
+{
+    size_t total, resident = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%zu %zu", &total, &resident), 2);
+    fclose(file);
+    return resident * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static void memory_is_used_when_written(void **state)
+{
+    (void)state;
+    const size_t large = (size_t)64 << 20, sizes[] = {0, 1, 100, 3 << 20, large};
+    for (size_t i = 0; i < 2 * sizeof sizes / sizeof *sizes; i++) {
+        size_t size = sizes[i / 2], before = resident_bytes();
+        char *memory = memory_zeroed(size); /* the second time it may be reused */
+        assert_non_null(memory);
+        assert_int_equal((uintptr_t)memory % 64, 0);
+        if (size == large)
+            assert_true(resident_bytes() < before + size / 8);
+        for (size_t j = 0; j < size; j += 99)
+            assert_int_equal(memory[j], 0);
+        memset(memory, 1, size);
+        if (size == large)
+            assert_true(resident_bytes() > before + size / 2);
+        memory_free(memory);
+    }
+    memory_free(NULL);
+}
 
 static void plan_arrays(struct two_arrays *arrays, struct arena *arena, size_t count)
 {
@@ -207,6 +240,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(growing_array_keeps_items),
+        cmocka_unit_test(memory_is_used_when_written),
         cmocka_unit_test(arena_places_measured_arrays),
         cmocka_unit_test(arena_rejects_overflowing_sizes),
         cmocka_unit_test(message_may_include_itself),

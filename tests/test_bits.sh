@@ -1,6 +1,6 @@
 #!/bin/bash
-# Bit-exact weights of eleven small training runs. A change of these bits must be deliberate
-# and needs a new numerics id in matmul_*.c and new hashes here. TUTTI_TEST_BITS=show
+# Bit-exact weights of twelve small training runs. A change of these bits must be deliberate
+# and needs a new NUMERICS_VERSION in kernels/matmul.h and new hashes here. TUTTI_TEST_BITS=show
 # prints the hashes without comparing them, to compare two builds or for a new id.
 # OpenBLAS gives different bits on different processors, so it is compared only with
 # itself.
@@ -54,29 +54,29 @@ check_hash() {
 }
 
 train lstm 1
-check_hash lstm e63a57916d92ca65
+check_hash lstm 53785505a4dc760c
 train ranks 3
-check_hash "lstm on 3 ranks" e63a57916d92ca65
+check_hash "lstm on 3 ranks" 53785505a4dc760c
 train streamed 2 data.memory_mb=0.2
 grep -q "streamed from disk" log.txt || fail "not streamed: $(cat log.txt)"
-check_hash "lstm, streamed, on 2 ranks" e63a57916d92ca65
+check_hash "lstm, streamed, on 2 ranks" 53785505a4dc760c
 train resumed 4 train.max_steps=11
 train resumed 2 --resume
-check_hash "lstm, stopped on 4 ranks, resumed on 2" e63a57916d92ca65
+check_hash "lstm, stopped on 4 ranks, resumed on 2" 53785505a4dc760c
 train gru 2 model.cell=gru
-check_hash gru aa8c5746317bbe3e
+check_hash gru 5dd1f6896db68352
 train dense 2 model.dense=20 model.activation=tanh model.dropout=0
-check_hash "dense layer, no dropout" 78a6471ec980e99b
+check_hash "dense layer, no dropout" f847ff6763de4706
 train bfloat16 2 train.precision=bfloat16
-check_hash bfloat16 cc4e1ddf8c05225c
+check_hash bfloat16 0ebcb20f14bc2a22
 train sgd 2 train.optimizer=sgd train.schedule=plateau
-check_hash "sgd, plateau" 0570c0c59b3765b1
+check_hash "sgd, plateau" 62607d23f992fb86
 train adamw 3 train.optimizer=adamw train.batch=24 train.microbatches=8
-check_hash "adamw, 8 microbatches on 3 ranks" 5010bfc78d7db3bd
+check_hash "adamw, 8 microbatches on 3 ranks" eadfadffd59f9cf9
 train pianoroll 1 data.dataset=roll.tutti data.encoding=pianoroll
-check_hash pianoroll 6f32b140dbad95de
+check_hash pianoroll fd6fcd4dc2c5d050
 train float 1 train.reduce=float
-check_hash "float sum, one rank" 8412da49eff82ef3
+check_hash "float sum, one rank" 042426d1f969c548
 openblas=""
 for ranks in 1 2; do
     train openblas$ranks $ranks train.matmul=openblas

@@ -254,6 +254,7 @@ def check_paths():
     assert "dir = runs/\\xFCber \\x5Cx41\n" in config, config
     assert "split_file = split-\\x5CxE9.txt\n" in config, config
     assert provenance["host"], provenance
+    assert "the bits of the weights" in provenance["matmul"], provenance
     assert b"dir = " + run + b"\n" in open(run + b"/settings.conf", "rb").read()
     shown = subprocess.run([tutti, "inspect", run], check=True, capture_output=True).stdout
     assert b"runs/\\xFCber \\x41" in shown, shown  # escaped for the terminal

@@ -74,7 +74,7 @@ static void expect_exact(const struct exact_sum *sum)
 {
     float *found = malloc(COUNT * sizeof *found);
     const double factor = 0.37;
-    double squares = exact_sum_squares(sum, factor);
+    double squares = exact_sum_squares(sum, 0, COUNT, factor);
     exact_sum_read(sum, 0, 5, factor, found);
     exact_sum_read(sum, 5, COUNT - 5, factor, found + 5);
     long double expected_squares = 0;
@@ -120,7 +120,7 @@ static void bits_do_not_depend_on_order_ranks_or_buckets(void **state)
         }
         expect(exact_sum_reduce(sum) == STATUS_OK);
         expect_exact(sum);
-        squares[round] = exact_sum_squares(sum, 1.5);
+        squares[round] = exact_sum_squares(sum, 0, COUNT, 1.5);
         expect(memcmp(&squares[round], &squares[0], sizeof *squares) == 0);
         exact_sum_free(sum);
     }

@@ -109,6 +109,51 @@ tempo=1 write_midi absurd.mid 60 62 64
 refuses 2 "at the primer's tempo of 60000000 beats" \
     "$tutti" generate runs/roll -o x.mid --prime absurd.mid --seconds 9
 
+# threads: the same files for any number of them, which the environment gives; a model that
+# is too small gets fewer
+started() { grep -c "^a thread" output.txt; }
+for variant in model.cell=lstm model.cell=gru train.precision=bfloat16; do
+    "$tutti" train first.conf --set $variant --set model.hidden=288 --set model.embedding=40 \
+        --set train.max_steps=2 --set run.samples=0 --set run.dir="runs/$variant" >train.txt 2>&1 ||
+        fail "train: $(cat train.txt)"
+    for count in 1 5; do
+        for threads in 1 2 3; do
+            OMP_NUM_THREADS=$threads OMP_DISPLAY_AFFINITY=true OMP_AFFINITY_FORMAT="a thread" \
+                "$tutti" generate "runs/$variant" -o "threads$threads.mid" --seconds 4 --count $count \
+                >output.txt 2>&1 || fail "$variant, $threads threads: $(cat output.txt)"
+            [ "$threads" = 1 ] || [ "$(started)" = "$threads" ] ||
+                fail "$variant, $threads threads: $(cat output.txt)"
+            for file in threads1*.mid; do
+                cmp "$file" "threads$threads${file#threads1}" || fail "$variant: $threads threads"
+            done
+        done
+        rm threads*.mid
+    done
+done
+for count in 1:0 64:3; do
+    OMP_NUM_THREADS=8 OMP_DISPLAY_AFFINITY=true OMP_AFFINITY_FORMAT="a thread" \
+        "$tutti" generate runs/first -o small.mid --seconds 1 --count ${count%:*} >output.txt 2>&1 || true
+    [ "$(started)" = ${count#*:} ] || fail "a small model, $count: $(cat output.txt)"
+done
+refuses 2 "3 threads were requested, but OpenMP starts only 2" env OMP_THREAD_LIMIT=2 OMP_NUM_THREADS=3 \
+    "$tutti" generate runs/model.cell=lstm -o x.mid
+
+# each thread is bound to its place, although the sandbox lets it bind only itself
+places() { # PID: the different sets of cores on which its child's threads may run
+    local child
+    child=$(pgrep -P "$1") || return
+    sed -n 's/^Cpus_allowed_list:\s*//p' "/proc/$child/task/"*/status 2>/dev/null | sort -u | wc -l
+}
+has_two_places() { [ "$(places "$1")" = 2 ]; }
+if [ "$(nproc)" -ge 2 ]; then
+    OMP_NUM_THREADS=2 OMP_PROC_BIND=close OMP_PLACES=threads "$tutti" generate runs/model.cell=lstm \
+        -o bound.mid --seconds 600 --count 64 >/dev/null &
+    generator=$!
+    wait_until "two threads on different cores" has_two_places $generator
+    kill $generator
+    wait $generator 2>/dev/null || true
+fi
+
 # refusals
 refuses 1 "nowhere: no such file" "$tutti" generate nowhere -o x.mid
 refuses 1 "corpus: a directory without a checkpoint" "$tutti" generate corpus -o x.mid

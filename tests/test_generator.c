@@ -369,6 +369,19 @@ static void expect_file_holds(const char *path, const struct tutti_piece *piece)
     free(bytes);
 }
 
+static void threads_have_enough_to_compute(void **state)
+{
+    (void)state;
+    assert_int_equal(generator_threads(1, 4000000, 64), 1);
+    assert_int_equal(generator_threads(8, 4000000, 1), 8);
+    assert_int_equal(generator_threads(64, 4000000, 1), 15);
+    assert_int_equal(generator_threads(8, 100000, 1), 1);
+    assert_int_equal(generator_threads(8, 100000, 8), 3);
+    assert_int_equal(generator_threads(8, 1000, 1), 1);
+    assert_int_equal(generator_threads(1024, (size_t)1 << 34, GENERATOR_PIECES_MAX),
+                     1024);
+}
+
 /* The public interface returns the notes that it writes, equal to the internal ones. */
 static void library_matches_internal_results(void **state)
 {
@@ -436,6 +449,7 @@ int main(void)
         cmocka_unit_test(reports_why_a_file_is_not_a_primer),
         cmocka_unit_test(keeps_the_tempo_of_a_primer),
         cmocka_unit_test(reports_every_repair_of_a_primer),
+        cmocka_unit_test(threads_have_enough_to_compute),
         cmocka_unit_test(library_matches_internal_results),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

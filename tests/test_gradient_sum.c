@@ -1,6 +1,7 @@
 /* ranks: 1 2 3
  * gradient_sum: both methods against a plain sum in double; blocks with leading
- * dimensions; a second sum starts from zero. */
+ * dimensions; a second sum starts from zero; the norm has the same bits with any number of
+ * threads. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,10 +17,11 @@
 #include "comm/microbatches.h"
 #include "train/gradient_sum.h"
 
-/* A gradient of ROWS x COLUMNS elements and a tail of TAIL. */
+/* A gradient of ROWS x COLUMNS elements and a tail of TAIL: more than two of the norm's
+ * chunks. */
 enum {
-    ROWS = 23,
-    COLUMNS = 70,
+    ROWS = 230,
+    COLUMNS = 170,
     TAIL = 9,
     COUNT = ROWS * COLUMNS + TAIL,
     MICROBATCHES = 6
@@ -89,21 +91,33 @@ static void compare_with_plain_sum(const struct gradient_sum *sum, double tolera
     expect(exact_sum_rejected(sum->exact) == 0);
 }
 
-static void sums_with(struct comm *comm, int method, double tolerance)
+/* Returns the norm. */
+static double sums_on_threads(struct comm *comm, int threads, int method,
+                              double tolerance)
 {
     struct options options;
     struct gradient_sum sum = {0};
     options_defaults(&options);
     options.train.reduce = method;
+    options.train.threads = threads;
     options.train.microbatches = MICROBATCHES;
     options.train.batch = MICROBATCHES;
-    options.train.bucket = 300;
+    options.train.bucket = 3000;
     expect(gradient_sum_open(&sum, comm, &options, COUNT, 2) == STATUS_OK);
     for (int repeat = 0; repeat < 2; repeat++) {
         sum_once(comm, &sum);
         compare_with_plain_sum(&sum, tolerance);
     }
+    double norm = gradient_sum_norm(&sum, 1);
     gradient_sum_close(&sum);
+    return norm;
+}
+
+static void sums_with(struct comm *comm, int method, double tolerance)
+{
+    double norm = sums_on_threads(comm, 1, method, tolerance);
+    expect(sums_on_threads(comm, 2, method, tolerance) == norm);
+    expect(sums_on_threads(comm, 3, method, tolerance) == norm);
 }
 
 static void exact_method_equals_plain_sum(void **state)

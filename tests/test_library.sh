@@ -30,6 +30,16 @@ cmp -s primed.mid primed-there-2.mid || fail "with a primer: different files"
 cmp -s primed.mid here.mid && fail "the primer changes nothing"
 [ ! -e wrong.mid ] || fail "a note out of range was written"
 
+# The library uses as many threads as the environment gives, if the model is large enough.
+"$tutti" train first.conf --set model.hidden=288 --set train.max_steps=2 --set run.samples=0 \
+    --set run.dir=runs/wide >train.txt 2>&1 || fail "train: $(cat train.txt)"
+for threads in 1 3; do
+    OMP_NUM_THREADS=$threads OMP_DISPLAY_AFFINITY=true OMP_AFFINITY_FORMAT="a thread" \
+        "$example" runs/wide threads$threads.mid >output.txt 2>&1 || fail "$threads threads"
+done
+[ "$(grep -c "^a thread" output.txt)" = 3 ] || fail "3 threads: $(cat output.txt)"
+cmp threads1.mid threads3.mid || fail "the library's files depend on the threads"
+
 # The shared library exports the functions of tutti.h and nothing else, and works from
 # Python.
 shared=$(dirname "$tutti")/libtutti.so

@@ -33,6 +33,7 @@ struct matrices { /* random matrices of one shape */
     struct arena arena; /* owns: */
     struct matmul_weights forward, backward;
     struct matmul_workspace *workspace;
+    struct matmul_scratch *scratch; /* owned; the weights borrow it */
 };
 
 static float *random_elements(size_t count, uint64_t id)
@@ -65,12 +66,13 @@ static int threads = 1; /* of the team */
 static void plan(struct matrices *m, const struct matmul_backend *backend)
 {
     int n = m->shape.n, k = m->shape.k;
-    size_t inputs = (size_t)n + (size_t)k;
+    const struct matmul_extent extent = {n, (size_t)n + (size_t)k};
     const struct matmul_layout forward = {n, k, false, threads, 0},
                                backward = {k, n, true, threads, 0};
-    matmul_weights_plan(backend, &forward, &m->arena, &m->forward);
-    matmul_weights_plan(backend, &backward, &m->arena, &m->backward);
-    m->workspace = matmul_workspace_plan(backend, rows_of(m), inputs, threads, &m->arena);
+    matmul_weights_plan(backend, &forward, m->scratch, &m->arena, &m->forward);
+    matmul_weights_plan(backend, &backward, m->scratch, &m->arena, &m->backward);
+    matmul_scratch_plan(m->scratch, threads, &m->arena);
+    m->workspace = matmul_workspace_plan(backend, rows_of(m), extent, threads, &m->arena);
 }
 
 static void pack_on_team(void *context)
@@ -93,7 +95,9 @@ static struct matrices matrices_create(struct shape shape,
                          .x = random_elements(rows * k, 2),
                          .y = random_elements(rows * n, 3),
                          .expected = random_elements(capacity, 4),
-                         .got = random_elements(capacity, 4)};
+                         .got = random_elements(capacity, 4),
+                         .scratch = calloc(1, sizeof *m.scratch)};
+    assert_non_null(m.scratch);
     plan(&m, backend);
     assert_true(arena_allocate(&m.arena));
     plan(&m, backend);
@@ -108,6 +112,7 @@ static void matrices_free(struct matrices *m)
     for (size_t i = 0; i < sizeof values / sizeof *values; i++)
         free(values[i]);
     arena_free(&m->arena);
+    free(m->scratch);
 }
 
 /* Elements of magnitude 1. OpenBLAS sums in a different order, so its results differ by
@@ -366,21 +371,25 @@ static void openblas_agrees_within_rounding(void **state)
 }
 
 /* A matmul whose outputs are shared out in segments. */
+enum segments_function { MATMUL_FORWARD, MATMUL_REVERSED, MATMUL_BATCHED, FUNCTIONS };
 struct segments_call {
     struct matmul_weights *weights;
     const struct matrices *m;
     const float **from;
     float **to;
-    bool reversed;
-    enum matmul_output output;
+    enum segments_function function;
 };
 
 static void segments_on_team(void *context)
 {
     const struct segments_call *call = context;
     matmul_weights_pack(call->weights, call->m->w);
-    matmul(call->weights, call->m->shape.rows, call->from, call->to, call->output,
-           call->reversed);
+    if (call->function == MATMUL_BATCHED)
+        matmul_batched(call->weights, rows_of(call->m), call->m->x, call->m->got,
+                       MATMUL_ACCUMULATE);
+    else
+        matmul(call->weights, call->m->shape.rows, call->from, call->to,
+               MATMUL_ACCUMULATE, call->function == MATMUL_REVERSED);
 }
 
 /* y += x W^T with that many segments and threads: the bits of a batched matmul. */
@@ -393,18 +402,23 @@ static void check_segments(const struct matmul_backend *backend, const struct ma
     const struct matmul_layout layout = {m->shape.n, m->shape.k, false, threads,
                                          segments};
     struct matmul_weights weights;
+    struct matmul_scratch scratch = {0};
     struct arena arena = {0};
-    matmul_weights_plan(backend, &layout, &arena, &weights);
-    assert_true(arena_allocate(&arena));
-    matmul_weights_plan(backend, &layout, &arena, &weights);
+    for (int pass = 0; pass < 2; pass++) {
+        matmul_weights_plan(backend, &layout, &scratch, &arena, &weights);
+        matmul_scratch_plan(&scratch, threads, &arena);
+        if (pass == 0)
+            assert_true(arena_allocate(&arena));
+    }
     assert_int_equal(arena.used, arena.size);
     size_t n = (size_t)m->shape.n, k = (size_t)m->shape.k;
     for (size_t i = 0; i < m->rows; i++) {
         from[i] = m->x + i * k;
         to[i] = m->got + i * n;
     }
-    for (int reversed = 0; reversed < 2; reversed++) {
-        struct segments_call call = {&weights, m, from, to, reversed, MATMUL_ACCUMULATE};
+    for (int function = 0; function < FUNCTIONS; function++) {
+        struct segments_call call = {&weights, m, from, to,
+                                     (enum segments_function)function};
         memcpy(m->got, m->y, m->rows * n * sizeof *m->got);
         team_run(threads, segments_on_team, &call);
         assert_memory_equal(m->got, m->expected, m->rows * n * sizeof *m->got);
@@ -430,8 +444,57 @@ static void segments_are_shared_out(void **state)
     }
 }
 
+static void overwrite_on_team(void *context)
+{
+    const struct segments_call *call = context;
+    matmul_weights_pack(call->weights, call->m->w);
+    matmul_batched(call->weights, rows_of(call->m), call->m->x, call->to[0],
+                   MATMUL_OVERWRITE);
+}
+
+/* The segments of a result that is too large for a cache need not be aligned. */
+static void segments_of_a_large_result(void **state)
+{
+    (void)state;
+    const struct shape shape = {1, 4096, 4 * 260, 2};
+    struct matrices m = matrices_create(shape, &matmul_float32);
+    const struct matmul_layout layout = {shape.n, shape.k, false, 2, 4};
+    struct matmul_weights weights;
+    struct arena arena = {0};
+    matmul_weights_plan(&matmul_float32, &layout, NULL, &arena, &weights);
+    assert_true(arena_allocate(&arena));
+    matmul_weights_plan(&matmul_float32, &layout, NULL, &arena, &weights);
+    matmul_batched(&m.forward, rows_of(&m), m.x, m.expected, MATMUL_OVERWRITE);
+    size_t bytes = m.rows * (size_t)shape.n * sizeof *m.got;
+    float *y = aligned_alloc(64, bytes);
+    assert_non_null(y);
+    struct segments_call call = {&weights, &m, NULL, &y, MATMUL_BATCHED};
+    team_run(2, overwrite_on_team, &call);
+    assert_memory_equal(y, m.expected, bytes);
+    free(y);
+    arena_free(&arena);
+    matrices_free(&m);
+}
+
 /* Transposed weights, as of W_hh's matmul in backward: y := x W and y += x W in one
  * segment, with any number of threads, as of one thread. */
+struct transposed_call {
+    struct matmul_weights *weights;
+    const struct matrices *m;
+    const float **from;
+    float **to;
+    enum matmul_output output;
+    bool reversed;
+};
+
+static void transposed_on_team(void *context)
+{
+    const struct transposed_call *call = context;
+    matmul_weights_pack(call->weights, call->m->w);
+    matmul(call->weights, call->m->shape.rows, call->from, call->to, call->output,
+           call->reversed);
+}
+
 static void check_transposed_segment(const struct matrices *m,
                                      const struct matmul_backend *backend,
                                      enum matmul_output output)
@@ -443,18 +506,22 @@ static void check_transposed_segment(const struct matrices *m,
            bytes = m->rows * k * sizeof *m->x;
     const struct matmul_layout layout = {m->shape.k, m->shape.n, true, threads, 1};
     struct matmul_weights weights;
+    struct matmul_scratch scratch = {0};
     struct arena arena = {0};
-    matmul_weights_plan(backend, &layout, &arena, &weights);
-    assert_true(arena_allocate(&arena));
-    matmul_weights_plan(backend, &layout, &arena, &weights);
+    for (int pass = 0; pass < 2; pass++) {
+        matmul_weights_plan(backend, &layout, &scratch, &arena, &weights);
+        matmul_scratch_plan(&scratch, threads, &arena);
+        if (pass == 0)
+            assert_true(arena_allocate(&arena));
+    }
     for (size_t i = 0; i < m->rows; i++) {
         from[i] = m->y + i * n;
         to[i] = m->got + i * k;
     }
     for (int reversed = 0; reversed < 2; reversed++) {
-        struct segments_call call = {&weights, m, from, to, reversed, output};
+        struct transposed_call call = {&weights, m, from, to, output, reversed};
         memcpy(m->got, m->x, bytes);
-        team_run(threads, segments_on_team, &call);
+        team_run(threads, transposed_on_team, &call);
         assert_memory_equal(m->got, m->expected, bytes);
     }
     arena_free(&arena);
@@ -620,8 +687,8 @@ static void transposed_weights_are_packed_to_the_same_panels(void **state)
     for (int pass = 0; pass < 2; pass++) {
         const struct matmul_layout layout = {N, K, false, 1, 0},
                                    flipped = {N, K, true, 1, 0};
-        matmul_weights_plan(&matmul_float32, &layout, &arena, &plain);
-        matmul_weights_plan(&matmul_float32, &flipped, &arena, &transposed);
+        matmul_weights_plan(&matmul_float32, &layout, NULL, &arena, &plain);
+        matmul_weights_plan(&matmul_float32, &flipped, NULL, &arena, &transposed);
         if (pass == 0)
             assert_true(arena_allocate(&arena));
     }
@@ -634,12 +701,34 @@ static void transposed_weights_are_packed_to_the_same_panels(void **state)
     free(w);
 }
 
+/* Rounded rows of a wide matrix, with infinite elements, must not reach a narrow one that
+ * uses the same memory. */
+static void weights_share_their_scratch_memory(void **state)
+{
+    (void)state;
+    struct matrices m =
+        matrices_create((struct shape){1, 20, 70, KB16 + 1}, &matmul_bfloat16);
+    size_t outputs = m.rows * (size_t)m.shape.n;
+    matmul_batched(&m.forward, rows_of(&m), m.x, m.expected, MATMUL_OVERWRITE);
+    float *infinite = random_elements(outputs, 5);
+    for (size_t i = 0; i < outputs; i++)
+        infinite[i] = INFINITY;
+    matmul_batched(&m.backward, rows_of(&m), infinite, m.got, MATMUL_OVERWRITE);
+    team_run(threads, pack_on_team, &m);
+    matmul_batched(&m.backward, rows_of(&m), infinite, m.got, MATMUL_OVERWRITE);
+    matmul_batched(&m.forward, rows_of(&m), m.x, m.got, MATMUL_OVERWRITE);
+    assert_memory_equal(m.got, m.expected, outputs * sizeof *m.got);
+    free(infinite);
+    matrices_free(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(float32_equals_fma_chains),
         cmocka_unit_test(bfloat16_equals_even_odd_fma_chains),
         cmocka_unit_test(segments_are_shared_out),
+        cmocka_unit_test(segments_of_a_large_result),
         cmocka_unit_test(transposed_segments_are_shared_out),
         cmocka_unit_test(openblas_agrees_within_rounding),
         cmocka_unit_test(openblas_gives_the_same_bits_on_a_team),
@@ -647,6 +736,7 @@ int main(void)
         cmocka_unit_test(nontemporal_stores_give_the_same_bits),
         cmocka_unit_test(nontemporal_stores_give_the_same_bits_on_a_team),
         cmocka_unit_test(transposed_weights_are_packed_to_the_same_panels),
+        cmocka_unit_test(weights_share_their_scratch_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

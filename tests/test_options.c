@@ -552,7 +552,8 @@ static void checks_constraints_between_settings(void **state)
     refused("[data]\nsplit=0 .5 .5", "leaves nothing to train on");
     refused("[data]\nmin_notes=9\nmax_notes=8", "data.max_notes = 8");
     refused("[run]\ndir =", "run.dir is empty");
-    refused("[train]\nprecision=bfloat16\nmatmul=openblas", "train.matmul = packed");
+    refused("[train]\nprecision=bfloat16\nmatmul=openblas",
+            "train.matmul = packed or auto");
     struct options fine = read_text("[data]\nsplit = .333333 .333333 .333333\n"
                                     "[train]\nbatch=6\nmicrobatches=6");
     assert_int_equal(options_check(&fine), STATUS_OK);
@@ -560,6 +561,9 @@ static void checks_constraints_between_settings(void **state)
         read_text("[data]\nsplit = 1 0 0\n[train]\nbatch=6\nmicrobatches=3\nthreads=2\n"
                   "matmul=openblas");
     assert_int_equal(options_check(&fine), STATUS_OK);
+    fine = read_text("[train]\nprecision=bfloat16\nmatmul=auto");
+    assert_int_equal(options_check(&fine), STATUS_OK);
+    assert_int_equal(read_text("").train.matmul, MATMUL_AUTO);
 }
 
 static void reports_each_difference_by_key(void **state)
@@ -571,7 +575,7 @@ static void reports_each_difference_by_key(void **state)
     options_difference(&before, &now, &report, &count);
     assert_null(report);
     assert_int_equal(count, 0);
-    now = read_text("[train]\nepochs=99\nmax_steps=3\nbucket=7\nmatmul=packed\n[run]"
+    now = read_text("[train]\nepochs=99\nmax_steps=3\nbucket=7\nmatmul=auto\n[run]"
                     "\ndir=x\nkeep_checkpoints=9\n"
                     "[sample]\nseed=4\nguard=no\n[data]\ndataset=moved\n"
                     "max_silence_seconds=60");
@@ -579,7 +583,7 @@ static void reports_each_difference_by_key(void **state)
     assert_null(report);
     assert_int_equal(count, 0);
     now = read_text(
-        "[train]\nbatch=64\nlearning_rate=0.5\nmatmul=packed\n[run]\nkeep_checkpoints="
+        "[train]\nbatch=64\nlearning_rate=0.5\nmatmul=auto\n[run]\nkeep_checkpoints="
         "9\n[model]\ncell=gru");
     options_difference(&before, &now, &report, &count);
     assert_int_equal(count, 3);

@@ -53,9 +53,13 @@ if [ "$sanitized" != no ]; then
             fail "$command: sandbox: $(cat sandbox.txt)"
         grep -q "^seccomp: " sandbox.txt || fail "$command: nothing was attempted"
         grep -q "^seccomp: there" sandbox.txt || break
-        [ "$(grep ": allowed" sandbox.txt)" = "thread: allowed" ] ||
+        # only generate may start threads, and nothing else is allowed in them
+        allowed="" refused=31
+        [ "${command%% *}" != generate ] ||
+            allowed=$'thread: allowed\nin a thread: thread: allowed' refused=60
+        [ "$(grep ": allowed" sandbox.txt)" = "$allowed" ] ||
             fail "$command: $(grep ": allowed" sandbox.txt sandbox.out)"
-        [ "$(grep -c ": refused" sandbox.txt)" = 22 ] || fail "$command: $(cat sandbox.txt)"
+        [ "$(grep -c ": refused" sandbox.txt)" = $refused ] || fail "$command: $(cat sandbox.txt)"
     done
     # the first attempt is made in the child process
     with_fault sandbox "$tutti" evaluate runs/first corpus.tutti >sandbox.out 2>sandbox.txt </dev/null
@@ -78,9 +82,12 @@ if [ "$sanitized" != no ]; then
             fail "$command: secret: $(cat sandbox.txt)"
         grep -q "^landlock: there" sandbox.txt || break
         allowed=""
-        [ "${command%% *}" != generate ] || allowed="library: allowed" # OpenBLAS is loaded
+        [ "${command%% *}" != generate ] || # may load libraries
+            allowed=$'library: allowed\nin a thread: library: allowed'
         [ "$(grep ": allowed" sandbox.txt)" = "$allowed" ] || fail "$command: $(cat sandbox.txt)"
         grep -q "^secret: refused" sandbox.txt || fail "$command: $(cat sandbox.txt)"
+        [ "${command%% *}" != generate ] || grep -q "^in a thread: secret: refused" sandbox.txt ||
+            fail "$command: $(cat sandbox.txt)"
     done
     with_fault memory "$tutti" inspect runs/first >memory.txt 2>&1
     for what in limits memory; do

@@ -4,9 +4,13 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/team.h"
 
@@ -144,14 +148,78 @@ static void the_environment_gives_the_default(void **state)
     }
 }
 
-int main(void)
+static void ask_for_the_default(void *context)
 {
+    int *threads = context;
+    threads[team_thread()] = team_threads(0);
+}
+
+static void the_default_within_a_region_is_one(void **state)
+{
+    (void)state;
+    int threads[2] = {0};
+    set("OMP_NUM_THREADS", "4");
+    team_run(2, ask_for_the_default, threads);
+    assert_int_equal(threads[0], 1);
+    assert_int_equal(threads[1], 1);
+    assert_int_equal(team_threads(0), 4);
+}
+
+static void *find_affinity(void *cores)
+{
+    team_unbind();
+    sched_getaffinity(0, sizeof(cpu_set_t), cores);
+    return NULL;
+}
+
+/* In a process whose main thread is bound to a core: exit code 0 if a new thread is
+ * released from it. */
+static int check_unbound(void)
+{
+    cpu_set_t team, own, others;
+    pthread_t thread;
+    team_cores(&team);
+    sched_getaffinity(0, sizeof own, &own);
+    if (CPU_COUNT(&own) != 1 || CPU_COUNT(&team) < 2)
+        return 2;
+    if (pthread_create(&thread, NULL, find_affinity, &others) != 0)
+        return 3;
+    pthread_join(thread, NULL);
+    return CPU_EQUAL(&team, &others) ? 0 : 4;
+}
+
+static void other_threads_are_not_bound(void **state)
+{
+    (void)state;
+    cpu_set_t cores;
+    team_cores(&cores);
+    if (CPU_COUNT(&cores) < 2)
+        skip();
+    pid_t child = fork();
+    if (child == 0) {
+        setenv("OMP_PLACES", "cores", 1);
+        setenv("OMP_PROC_BIND", "true", 1);
+        execl("/proc/self/exe", "test_team", "unbound", (char *)NULL);
+        _exit(1);
+    }
+    int exit_status = 0;
+    assert_int_equal(waitpid(child, &exit_status, 0), child);
+    assert_true(WIFEXITED(exit_status));
+    assert_int_equal(WEXITSTATUS(exit_status), 0);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "unbound") == 0)
+        return check_unbound();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shares_cover_everything_once),
         cmocka_unit_test(alone_outside_of_a_body),
         cmocka_unit_test(barriers_publish_writes),
         cmocka_unit_test(one_thread_is_alone_in_a_team),
         cmocka_unit_test(the_environment_gives_the_default),
+        cmocka_unit_test(other_threads_are_not_bound),
+        cmocka_unit_test(the_default_within_a_region_is_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -87,7 +87,7 @@ train_with_kernels() {
     shift 4
     TUTTI_KERNELS=$kernels on 0 train "$@" --set "run.dir=runs/$run" >log.txt 2>&1 ||
         { cat log.txt >&2; fail "kernels $kernels"; }
-    if grep -q "matmul by $kernels" log.txt; then
+    if grep -q "^matmul  *$kernels" log.txt; then
         same "$run" "$reference" "kernels $kernels" "$lines"
     else
         grep -q "TUTTI_KERNELS = $kernels: this processor" log.txt || fail "not trained with $kernels"
@@ -110,7 +110,7 @@ train_with_portable_c float32
 
 rounded=(train lstm.conf --set train.precision=bfloat16)
 on 0 "${rounded[@]}" --set run.dir=runs/rounded >log.txt 2>&1 || { cat log.txt >&2; fail "bfloat16"; }
-grep -q 'matmul by .*, in bfloat16' log.txt || { cat log.txt >&2; fail "no bfloat16"; }
+grep -q '^matmul .*, in bfloat16' log.txt || { cat log.txt >&2; fail "no bfloat16"; }
 cmp -s <(deterministic_metrics runs/rounded) <(deterministic_metrics runs/lstm) && fail "bfloat16 equals float32"
 for ranks in "${rank_counts[@]}"; do
     on "$ranks" "${rounded[@]}" --set run.dir="runs/rounded-$ranks" >log.txt 2>&1 ||

@@ -26,7 +26,10 @@
  *
  * Threads: a model must be used by only one thread at a time; different models may be
  * used concurrently. tutti_open must be called from one thread at a time, unless HDF5 is
- * built thread-safe (Debian's is not).
+ * built thread-safe (Debian's is not). tutti_sample computes on tutti_settings.threads
+ * OpenMP threads, or on fewer where the model is too small for them; the notes do not
+ * depend on it. A process forked after that must not sample on several threads, as
+ * OpenMP's threads are not forked with it.
  *
  * No function prints, exits, starts MPI or installs a signal handler.
  *
@@ -90,6 +93,9 @@ struct tutti_settings {
     bool guard;         /* prevent long silence and endless repetition */
     double max_silence; /* guard: longest time without an onset, seconds; > 0 */
     bool keep_primer;   /* the pieces begin with the primer's notes */
+    int threads;        /* maximum number of OpenMP threads, up to 1024; 0: the value of
+                           OMP_NUM_THREADS, else of SLURM_CPUS_PER_TASK, else 1, and
+                           within a parallel region of the program 1 */
 };
 
 /* Loads and checks a checkpoint. `path` is a checkpoint file or a run's directory; for a
@@ -109,7 +115,8 @@ int64_t tutti_epoch(const struct tutti *model);
 /* The weights hash that `tutti inspect` shows. */
 uint64_t tutti_weights_hash(const struct tutti *model);
 
-/* The settings that the run was configured with: [sample] and run.sample_seconds. */
+/* The settings that the run was configured with: [sample] and run.sample_seconds; threads
+ * are 0. */
 void tutti_defaults(const struct tutti *model, struct tutti_settings *settings);
 
 /* Sets the primer, which later pieces continue: the first `seconds` of a MIDI file (0:

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/team.h"
 #include "generate/generator.h"
 
 _Static_assert((int)TUTTI_OK == (int)STATUS_OK, "public and internal values are equal");
@@ -117,6 +118,8 @@ static enum status check_settings(const struct tutti_settings *settings)
         invalid = "top_p (expected more than 0, 1 at most)";
     else if (settings->guard && !(settings->max_silence > 0))
         invalid = "max_silence (expected more than 0)";
+    else if (settings->threads < 0 || settings->threads > TEAM_THREADS_MAX)
+        invalid = "threads (expected 0 to 1024)";
     if (invalid)
         return status_fail(STATUS_MISUSE, "setting out of range: %s", invalid);
     return STATUS_OK;
@@ -155,6 +158,7 @@ static enum status sample_notes(const struct tutti *model,
         .seconds = settings->seconds,
         .guard = settings->guard != 0,
         .max_silence = settings->max_silence,
+        .threads = team_threads(settings->threads),
     };
     return generator_run(&model->checkpoint, &sampler, &model->primer,
                          settings->keep_primer != 0, count, sampled);

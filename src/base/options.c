@@ -107,9 +107,10 @@ enum status options_check(const struct options *options)
                         ": every file would be skipped; set data.min_notes = 1",
                         options->data.min_notes, options->data.max_notes);
     if (status == STATUS_OK && options->train.precision == PRECISION_BFLOAT16 &&
-        options->train.matmul != MATMUL_PACKED)
-        status = status_fail(STATUS_MISUSE,
-                             "train.precision = bfloat16 needs train.matmul = packed");
+        options->train.matmul == MATMUL_OPENBLAS)
+        status =
+            status_fail(STATUS_MISUSE,
+                        "train.precision = bfloat16 needs train.matmul = packed or auto");
     if (status == STATUS_OK && options->run.dir[0] == '\0')
         status = status_fail(
             STATUS_MISUSE, "run.dir is empty: set it, for example run.dir = runs/first");

@@ -34,7 +34,7 @@ enum option_activation {
 enum option_optimizer { OPTIMIZER_ADAM, OPTIMIZER_ADAMW, OPTIMIZER_SGD, OPTIMIZERS };
 enum option_schedule { SCHEDULE_CONSTANT, SCHEDULE_COSINE, SCHEDULE_PLATEAU, SCHEDULES };
 enum option_reduce { REDUCE_EXACT, REDUCE_FLOAT, REDUCES };
-enum option_matmul { MATMUL_PACKED, MATMUL_OPENBLAS, MATMULS };
+enum option_matmul { MATMUL_AUTO, MATMUL_PACKED, MATMUL_OPENBLAS, MATMULS };
 enum option_precision { PRECISION_FLOAT32, PRECISION_BFLOAT16, PRECISIONS };
 
 struct options {

@@ -40,7 +40,7 @@ static const char *const schedule_words[SCHEDULES + 1] = {[SCHEDULE_CONSTANT] =
 static const char *const reduce_words[REDUCES + 1] = {
     [REDUCE_EXACT] = "exact", [REDUCE_FLOAT] = "float"};
 static const char *const matmul_words[MATMULS + 1] = {
-    [MATMUL_PACKED] = "packed", [MATMUL_OPENBLAS] = "openblas"};
+    [MATMUL_AUTO] = "auto", [MATMUL_PACKED] = "packed", [MATMUL_OPENBLAS] = "openblas"};
 static const char *const precision_words[PRECISIONS + 1] = {
     [PRECISION_FLOAT32] = "float32", [PRECISION_BFLOAT16] = "bfloat16"};
 
@@ -91,7 +91,7 @@ const struct option_row option_rows[] = {
     {AT(model, embedding), INTEGER(1, 16384), .unit = "units", .default_value = "256",
      .help = "dimension of the token embedding"},
     {AT(model, dropout), NUMBER(0, 1), .high_open = true, .default_value = "0.3",
-     .help = "dropout rate after each layer; 0: no dropout"},
+     .help = "dropout rate after each layer, rounded to 1/65536; 0: no dropout"},
     {AT(model, dense), INTEGER(0, 16384), .unit = "units", .default_value = "0",
      .help = "units of the dense layer before the output layer; 0: no dense layer"},
     {AT(model, activation), WORD(activation_words), .default_value = "relu",
@@ -137,8 +137,8 @@ const struct option_row option_rows[] = {
      .help = "random seed of initial weights, order of pieces and dropout"},
     {AT(train, reduce), WORD(reduce_words), .default_value = "exact",
      .help = "gradient sum: exact (same bits on any number of ranks), or in float32"},
-    {AT(train, matmul), WORD(matmul_words), .default_value = "packed",
-     .help = "backend of matmuls batched over time: packed (equal bits on any processor) or OpenBLAS"},
+    {AT(train, matmul), WORD(matmul_words), .default_value = "auto",
+     .help = "matmul backend: packed (equal bits on any processor), openblas, or auto: packed if it has SIMD"},
     {AT(train, precision), WORD(precision_words), .default_value = "float32",
      .help = "operand type of training matmuls; sums and weights are float32"},
     {AT(train, bucket), INTEGER(1, INT32_MAX), .unit = "elements", .default_value = "262144",

@@ -18,13 +18,14 @@
  *   - new privileges, core dumps, outliving its parent (prctl);
  *   - more memory and processor time than its inputs justify (rlimits): 1 GiB and 10 s,
  *     plus 8 bytes and 1 microsecond for each byte stored;
- *   - every system call except those for reading, computing with threads, and writing to
- *     descriptors that are already open (seccomp; x86-64 and aarch64): it can't open
- *     files for writing, create, rename or delete files, use sockets, signal other
- *     processes or execute programs;
+ *   - every system call except those for reading, writing to descriptors that are
+ *     already open and, for `generate`, starting threads (seccomp; x86-64 and aarch64):
+ *     it can't open files for writing, create, rename or delete files, use sockets, start
+ *     or signal other processes or execute programs;
  *   - reading files other than its inputs and, for `generate`, the folders of shared
  *     libraries (Landlock, Linux 5.13).
- * A denied call fails with an error code and doesn't end the child. Sanitizer builds run
+ * Threads that the child starts inherit all of this. A denied call fails with an error
+ * code and doesn't end the child. Sanitizer builds run
  * the child without these restrictions, which the sanitizer runtimes do not support.
  *
  * The child may still write to the user's standard output and error.
@@ -47,8 +48,9 @@
 struct sandbox_inputs {
     const char *const *paths;
     size_t count;  /* at least 1 */
-    bool computes; /* computation follows: shared libraries may be loaded from the
-                      loader's directories, and sandbox_begin_computing lifts limits */
+    bool computes; /* computation follows: threads may be started, shared libraries may be
+                      loaded from the loader's directories, and sandbox_begin_computing
+                      lifts limits */
 };
 
 /* Runs in the child. The parent receives the bytes written to `reply`; sandbox_run

@@ -14,7 +14,8 @@ uint64_t sandbox_input_bytes(const struct sandbox_inputs *inputs);
 void sandbox_restrict_files(const struct sandbox_inputs *inputs);
 
 /* Denies this process all system calls except those on a list; resource limits can be
- * changed only if `may_set_limits`. Requires no_new_privs. No effect without seccomp. */
-void sandbox_restrict_syscalls(bool may_set_limits);
+ * changed and threads started only if it `computes`. Requires no_new_privs. No effect
+ * without seccomp. */
+void sandbox_restrict_syscalls(bool computes);
 
 #endif

@@ -1,9 +1,12 @@
-/* sandbox_syscalls: the allowed system calls, as a seccomp filter.
+/* sandbox_syscalls: the allowed system calls, as a seccomp filter. Threads that are
+ * started later inherit it.
  *
  * The list has the calls that glibc, HDF5, OpenBLAS and this program use to read, compute
  * and print. Everything else fails: with ENOSYS, as on an older kernel, if the call is
  * newer than Linux 5.1, so that libraries fall back to an older call (glibc's clone3 to
- * clone, whose flags a filter can inspect); with EPERM otherwise.
+ * clone, whose flags a filter can inspect); with EPERM otherwise. Only binding another
+ * thread or process to cores appears to succeed, but has no effect: OpenMP binds the
+ * threads that it starts, and treats a failure as fatal (see team_check).
  *
  * The filter is a linear sequence of blocks, one for each entry: load the call's number,
  * compare it, test one argument if the entry has a condition, and return "allow" or
@@ -41,12 +44,18 @@ enum {
 static const unsigned write_flags =
     O_ACCMODE | O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY);
 
-enum condition { ALWAYS, EQUAL, WITHOUT, WITH };
+/* The flags of pthread_create. clone with any others could start a process or enter a
+ * namespace. */
+static const unsigned thread_flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND |
+                                     CLONE_THREAD | CLONE_SYSVSEM | CLONE_SETTLS |
+                                     CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
+
+enum condition { ALWAYS, EQUAL, WITHOUT };
 
 struct entry {
     int call;
-    enum condition condition; /* on an argument's lower 32 bits: == value, or none or any
-                                 of the value's bits set */
+    enum condition condition; /* on an argument's lower 32 bits: == value, or none of the
+                                 value's bits set */
     unsigned argument;
     unsigned value;
 };
@@ -98,12 +107,11 @@ static const struct entry entries[] = {
     {.call = SYS_madvise},
     /* threads of this process */
     {.call = SYS_futex},
-    {.call = SYS_clone, WITH, 0, CLONE_THREAD},
     {.call = SYS_set_robust_list},
     {.call = SYS_membarrier},
     {.call = SYS_sched_yield},
     {.call = SYS_sched_getaffinity},
-    {.call = SYS_sched_setaffinity, EQUAL, 0, 0},
+    {.call = SYS_sched_setaffinity, EQUAL, 0, 0}, /* of the calling thread */
     {.call = SYS_getcpu},
     {.call = SYS_prctl, EQUAL, 0, PR_SET_NAME},
     {.call = SYS_prctl, EQUAL, 0, SET_VMA},
@@ -152,7 +160,7 @@ static const struct entry entries[] = {
 enum { ENTRIES = sizeof entries / sizeof *entries, BLOCK = 5, EXTRA = 16 };
 
 struct filter {
-    struct sock_filter code[BLOCK * (ENTRIES + 2) + EXTRA];
+    struct sock_filter code[BLOCK * (ENTRIES + 3) + EXTRA];
     unsigned short length;
 };
 
@@ -198,11 +206,13 @@ static void add_entry(struct filter *filter, const struct entry *entry)
     add_return(filter, SECCOMP_RET_ALLOW);
 }
 
-void sandbox_restrict_syscalls(bool may_set_limits)
+void sandbox_restrict_syscalls(bool computes)
 {
     const unsigned deny = SECCOMP_RET_ERRNO | EPERM,
-                   not_implemented = SECCOMP_RET_ERRNO | ENOSYS;
+                   not_implemented = SECCOMP_RET_ERRNO | ENOSYS,
+                   no_effect = SECCOMP_RET_ERRNO | 0; /* the call returns 0 */
     const struct entry tgkill_self = {SYS_tgkill, EQUAL, 0, (unsigned)getpid()};
+    const struct entry start_thread = {SYS_clone, EQUAL, 0, thread_flags};
     const struct entry prlimit_self = {SYS_prlimit64, EQUAL, 0, 0};
     const struct entry prlimit_read = {SYS_prlimit64, EQUAL, 2, 0};
     struct filter filter = {.length = 0};
@@ -212,8 +222,12 @@ void sandbox_restrict_syscalls(bool may_set_limits)
     for (size_t i = 0; i < ENTRIES; i++)
         add_entry(&filter, &entries[i]);
     add_entry(&filter, &tgkill_self);
-    add_entry(&filter, may_set_limits ? &prlimit_self : &prlimit_read);
+    add_entry(&filter, computes ? &prlimit_self : &prlimit_read);
+    if (computes)
+        add_entry(&filter, &start_thread);
     add_load(&filter, offsetof(struct seccomp_data, nr));
+    add_jump(&filter, BPF_JEQ, SYS_sched_setaffinity, 0, 1);
+    add_return(&filter, no_effect);
     add_jump(&filter, BPF_JGE, FIRST_OF_ALL_ARCHITECTURES, 0, 1);
     add_return(&filter, not_implemented);
     add_return(&filter, deny);
@@ -223,9 +237,9 @@ void sandbox_restrict_syscalls(bool may_set_limits)
 
 #else
 
-void sandbox_restrict_syscalls(bool may_set_limits)
+void sandbox_restrict_syscalls(bool computes)
 {
-    (void)may_set_limits;
+    (void)computes;
 }
 
 #endif

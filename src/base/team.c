@@ -105,10 +105,22 @@ static long first_number(const char *variable)
 
 int team_threads(int64_t setting)
 {
+    if (setting == 0 && omp_in_parallel()) /* a region of another program */
+        return 1;
     long threads = setting ? (long)setting : first_number("OMP_NUM_THREADS");
     if (threads == 0)
         threads = first_number("SLURM_CPUS_PER_TASK");
     return threads < 1 ? 1 : threads > TEAM_THREADS_MAX ? TEAM_THREADS_MAX : (int)threads;
+}
+
+static void add_place(int place, cpu_set_t *cores)
+{
+    int ids[CPU_SETSIZE], count = omp_get_place_num_procs(place);
+    if (count > CPU_SETSIZE)
+        return;
+    omp_get_place_proc_ids(place, ids);
+    for (int i = 0; i < count; i++)
+        CPU_SET((size_t)ids[i], cores);
 }
 
 void team_cores(cpu_set_t *cores)
@@ -117,18 +129,35 @@ void team_cores(cpu_set_t *cores)
     CPU_ZERO(cores);
     if (places == 0 && sched_getaffinity(0, sizeof *cores, cores) == 0)
         return;
-    for (int place = 0; place < places; place++) {
-        int ids[CPU_SETSIZE], count = omp_get_place_num_procs(place);
-        if (count > CPU_SETSIZE)
-            continue;
-        omp_get_place_proc_ids(place, ids);
-        for (int i = 0; i < count; i++)
-            CPU_SET((size_t)ids[i], cores);
-    }
+    for (int place = 0; place < places; place++)
+        add_place(place, cores);
 }
 
-static void count_threads(void *context)
+void team_unbind(void)
 {
+    cpu_set_t cores;
+    team_cores(&cores);
+    if (CPU_COUNT(&cores) > 0) /* if it is refused, the thread shares a core */
+        (void)sched_setaffinity(0, sizeof cores, &cores);
+}
+
+/* OpenMP binds a thread from the thread that starts it. In the sandbox that has no
+ * effect: there a thread can bind only itself. */
+static void bind_to_place(void)
+{
+    int place = omp_get_place_num(); /* below 0: threads are not bound */
+    cpu_set_t cores;
+    CPU_ZERO(&cores);
+    if (place < 0)
+        return;
+    add_place(place, &cores);
+    if (CPU_COUNT(&cores) > 0)
+        sched_setaffinity(0, sizeof cores, &cores);
+}
+
+static void start_thread(void *context)
+{
+    bind_to_place();
     if (team_thread() == 0)
         *(int *)context = team_size();
 }
@@ -137,7 +166,7 @@ enum status team_check(int threads)
 {
     int started = 1;
     if (threads > 1)
-        team_run(threads, count_threads, &started);
+        team_run(threads, start_thread, &started);
     if (started == threads)
         return STATUS_OK;
     return status_fail(STATUS_MISUSE,

@@ -47,7 +47,8 @@ struct team_share team_share(size_t count, size_t unit);
 struct team_share team_share_of(size_t count, size_t unit, int thread, int threads);
 
 /* The number of threads for train.threads: `setting`, or if that is 0 the first number of
- * OMP_NUM_THREADS, else SLURM_CPUS_PER_TASK, else 1; at most TEAM_THREADS_MAX. */
+ * OMP_NUM_THREADS, else SLURM_CPUS_PER_TASK, else 1, and within a parallel region 1; at
+ * most TEAM_THREADS_MAX. */
 enum { TEAM_THREADS_MAX = 1024 };
 int team_threads(int64_t setting);
 
@@ -56,8 +57,14 @@ int team_threads(int64_t setting);
  * or else those of the calling thread. Empty on an error. */
 void team_cores(cpu_set_t *cores);
 
-/* STATUS_MISUSE if OpenMP does not give that many threads (OMP_THREAD_LIMIT). If the
- * system refuses to create a thread, OpenMP ends the process. */
+/* Allows the calling thread to run on all of team_cores(). To be called first by a thread
+ * that is not part of a team: it inherits the binding of its creator, and the main thread
+ * may be bound to a single core. */
+void team_unbind(void);
+
+/* Starts the threads, each bound to its place if OpenMP has places. STATUS_MISUSE if
+ * OpenMP does not give that many (OMP_THREAD_LIMIT). If the system refuses to create a
+ * thread, OpenMP ends the process. */
 enum status team_check(int threads);
 
 #endif

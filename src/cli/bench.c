@@ -36,14 +36,15 @@ static void print_model(const struct bench *bench)
     if (threads > 1)
         snprintf(of_threads, sizeof of_threads, " with %d threads", threads);
     printf("%s %lld x %lld, embedding %lld, %zu tokens (%s); batch %lld in %lld "
-           "microbatches, %lld time steps; %d %s%s, matmul backend %s\n\n",
+           "microbatches, %lld time steps; %d %s%s\nmatmul %s%s%s\n\n",
            cell_of(options->model.cell)->title, (long long)options->model.layers,
            (long long)options->model.hidden, (long long)options->model.embedding,
            bench->encoding->vocabulary, bench->encoding->name,
            (long long)options->train.batch, (long long)options->train.microbatches,
            (long long)options->train.sequence_length, comm_size(bench->comm),
            comm_size(bench->comm) == 1 ? "rank" : "ranks", of_threads,
-           bench->backend->description());
+           bench->backend->description(), bench->matmul_note[0] ? "; " : "",
+           bench->matmul_note);
 }
 
 static enum status print_json(const struct bench *bench)
@@ -55,6 +56,7 @@ static enum status print_json(const struct bench *bench)
     json_integer(&json, "threads", team_threads(bench->options->train.threads));
     json_string(&json, "kernels", kernels()->name);
     json_string(&json, "matmul", bench->backend->description());
+    json_string(&json, "matmul_note", bench->matmul_note);
     json_array(&json, "rows");
     for (size_t i = 0; i < bench->count; i++) {
         const struct bench_row *row = &bench->rows[i];
@@ -141,7 +143,9 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
     status = cli_open_with_settings(config, &request, &bench.comm);
     if (status != STATUS_OK)
         return status;
-    status = comm_agree(bench.comm, model_matmul_backend(&options, &bench.backend));
+    status = matmul_resolve(bench.comm, &options, MATMUL_AUTO, bench.matmul_note);
+    if (status == STATUS_OK)
+        status = comm_agree(bench.comm, model_matmul_backend(&options, &bench.backend));
     if (status == STATUS_OK)
         status = check(&options, comm_size(bench.comm));
     if (status == STATUS_OK)

@@ -10,6 +10,7 @@
 #include "comm/comm.h"
 #include "encode/encoding.h"
 #include "kernels/matmul.h"
+#include "train/matmul_choice.h"
 
 enum { BENCH_ROWS_MAX = 64, BENCH_NAME_SIZE = 48 };
 
@@ -30,6 +31,7 @@ struct bench {
     struct comm *comm;
     const struct options *options;
     const struct matmul_backend *backend; /* selected by the options */
+    char matmul_note[MATMUL_NOTE];        /* see matmul_choice.h */
     struct encoding *encoding;
     double seconds; /* measuring time per row */
     struct bench_row rows[BENCH_ROWS_MAX];

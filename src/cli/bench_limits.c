@@ -1,4 +1,6 @@
 /* bench_limits: the limits of the processor and its memory. */
+#include <string.h>
+
 #include "bench.h"
 #include "base/memory.h"
 #include "kernels/kernels.h"
@@ -76,6 +78,7 @@ enum status bench_read_rate(struct bench *bench, size_t bytes, double *rate)
         bench->comm,
         words ? STATUS_OK : status_fail(STATUS_FAILED, "no memory for %zu bytes", bytes));
     if (status == STATUS_OK) {
+        memset(words, 1, bytes); /* pages that were never written are all one page */
         struct block block = {.words = words, .bytes = bytes / 64 * 64};
         *rate = (double)block.bytes / bench_time(bench, read_block, &block);
     }

@@ -13,6 +13,7 @@ struct matrices {
     struct matmul_weights packed, transposed;      /* batched over time */
     struct matmul_weights forward_hh, backward_hh; /* one time step */
     struct matmul_workspace *workspace;
+    struct matmul_scratch scratch;
     int calls; /* every other call traverses the panels in reverse */
 };
 
@@ -34,11 +35,15 @@ static void plan(struct matrices *a, const struct matmul_backend *backend)
                                transposed = {a->k, a->n, true, 1, 0},
                                forward_hh = {a->n, a->k, false, 1, 1},
                                backward_hh = {a->k, a->n, true, 1, 1};
-    matmul_weights_plan(backend, &packed, arena, &a->packed);
-    matmul_weights_plan(backend, &transposed, arena, &a->transposed);
-    matmul_weights_plan(backend->recurrent, &forward_hh, arena, &a->forward_hh);
-    matmul_weights_plan(backend->recurrent, &backward_hh, arena, &a->backward_hh);
-    a->workspace = matmul_workspace_plan(backend, a->m, k, 1, arena);
+    struct matmul_scratch *scratch = &a->scratch;
+    matmul_weights_plan(backend, &packed, scratch, arena, &a->packed);
+    matmul_weights_plan(backend, &transposed, scratch, arena, &a->transposed);
+    matmul_weights_plan(backend->recurrent, &forward_hh, scratch, arena, &a->forward_hh);
+    matmul_weights_plan(backend->recurrent, &backward_hh, scratch, arena,
+                        &a->backward_hh);
+    matmul_scratch_plan(scratch, 1, arena);
+    a->workspace =
+        matmul_workspace_plan(backend, a->m, (struct matmul_extent){a->n, k}, 1, arena);
 }
 
 static enum status create_matrices(struct matrices *a,

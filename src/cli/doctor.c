@@ -15,6 +15,7 @@
 #include "base/printable.h"
 #include "encode/encoding.h"
 #include "nn/params.h"
+#include "train/matmul_choice.h"
 
 static const char *const level_names[DOCTOR_LEVELS] = {"ok", "note", "warning", "fault"};
 
@@ -204,6 +205,17 @@ static enum status choose_directory(struct doctor *doctor, const char *run_dir,
     return STATUS_OK;
 }
 
+/* Collective. */
+static enum status resolve_matmul(struct doctor *doctor)
+{
+    char note[MATMUL_NOTE];
+    bool automatic = doctor->options.train.matmul == MATMUL_AUTO;
+    enum status status =
+        matmul_resolve(doctor->comm, &doctor->options, MATMUL_AUTO, note);
+    doctor->chose_openblas = automatic && doctor_uses_openblas(doctor);
+    return status;
+}
+
 static enum status configure(struct doctor *doctor, struct cli_request *request,
                              const char *directory)
 {
@@ -214,7 +226,10 @@ static enum status configure(struct doctor *doctor, struct cli_request *request,
         status = count_parameters(doctor);
     if (status == STATUS_OK)
         status = choose_directory(doctor, directory, configured);
-    return doctor->comm ? comm_agree(doctor->comm, status) : status;
+    if (!doctor->comm)
+        return status;
+    status = comm_agree(doctor->comm, status);
+    return status == STATUS_OK ? resolve_matmul(doctor) : status;
 }
 
 static enum status diagnose(struct doctor *doctor, struct cli_request *request,

@@ -94,7 +94,8 @@ struct doctor {
     struct comm *comm; /* NULL: MPI could not be started, and ranks is 1 */
     char launch_error[STATUS_MESSAGE_SIZE]; /* the error; "" otherwise */
     int rank, ranks;
-    struct options options;
+    struct options options; /* with train.matmul = auto resolved, if MPI was started */
+    bool chose_openblas;    /* auto did */
     size_t parameters, matmul_parameters; /* of the model; weights that enter a matmul */
     char directory[DOCTOR_PATH_SIZE];     /* the probed directory */
     int directory_errno;                  /* rank 0: 0, or why it is not writable */
@@ -129,7 +130,8 @@ const char *doctor_plural(int count);
 bool doctor_is_set(const struct rank_report *report, enum doctor_variable variable);
 /* True if the rank was started by Open MPI's launcher or by Hydra, MPICH's launcher. */
 bool doctor_launched_by_mpirun(const struct rank_report *report);
-/* True with train.matmul = openblas, which makes the bits depend on the processor. */
+/* True with train.matmul = openblas, set or chosen by auto, which makes the bits depend on
+ * the processor. */
 bool doctor_uses_openblas(const struct doctor *doctor);
 
 /* Host name and environment, before MPI starts. */

@@ -90,7 +90,7 @@ void doctor_collect_host(struct doctor *doctor)
     if (doctor_uses_openblas(doctor) &&
         matmul_backend_select(BACKEND_OPENBLAS, &openblas) == STATUS_OK)
         snprintf(report->openblas_core, sizeof report->openblas_core, "%s",
-                 openblas->numerics());
+                 matmul_openblas_core());
     snprintf(report->kernels, sizeof report->kernels, "%s", kernels()->name);
     snprintf(report->mpi_library, sizeof report->mpi_library, "%s",
              comm_library_version());

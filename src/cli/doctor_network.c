@@ -204,7 +204,7 @@ static double measure_copy_rate(float *from, float *to)
 static float *plan_speed(struct arena *arena, struct matmul_weights *packed)
 {
     const struct matmul_layout layout = {OUTPUTS, INPUTS, false, 1, 1};
-    matmul_weights_plan(&matmul_float32, &layout, arena, packed);
+    matmul_weights_plan(&matmul_float32, &layout, NULL, arena, packed);
     return arena_array(arena, 2 * (size_t)COPIED, sizeof(float));
 }
 
@@ -220,6 +220,7 @@ static enum status probe_speed(struct doctor *doctor)
         status = comm_agree(doctor->comm, status);
     if (status == STATUS_OK) {
         float *block = plan_speed(&arena, &packed);
+        memset(block, 0, COPIED * sizeof *block); /* or all of it would be one page */
         matmul_weights_pack(&packed, block);
         if (doctor->comm)
             comm_barrier(doctor->comm);

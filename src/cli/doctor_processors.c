@@ -111,6 +111,16 @@ static void check_old_core(struct doctor *doctor)
             report->openblas_core, is_overridden ? ", set by OPENBLAS_CORETYPE" : "");
 }
 
+static void check_choice(struct doctor *doctor)
+{
+    if (doctor->chose_openblas)
+        doctor_add(doctor, DOCTOR_NOTE, "processors",
+                   "train.matmul = packed, for the same weights as on any other "
+                   "processor, but slower",
+                   "there are no SIMD kernels for the processor, so train.matmul = auto "
+                   "uses OpenBLAS, and the weights depend on the processor");
+}
+
 void doctor_check_processors(struct doctor *doctor)
 {
     const struct rank_report *first = &doctor->reports[0];
@@ -134,5 +144,6 @@ void doctor_check_processors(struct doctor *doctor)
                    first->openblas_core);
     if (!mixed)
         check_old_core(doctor);
+    check_choice(doctor);
     free(affected);
 }

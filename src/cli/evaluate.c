@@ -83,7 +83,8 @@ static struct window choose_window(const struct evaluate_arguments *args,
     return (struct window){(int)rows, (int)steps};
 }
 
-static enum status create_model(const struct evaluate_results *results, struct comm *comm,
+/* Sets results->matmul. */
+static enum status create_model(struct evaluate_results *results, struct comm *comm,
                                 struct window window, struct model **model)
 {
     const struct checkpoint *checkpoint = results->checkpoint;
@@ -96,7 +97,10 @@ static enum status create_model(const struct evaluate_results *results, struct c
                               .steps = window.steps,
                               .threads = team_threads(0)};
     enum status status = model_matmul_backend(options, &plan.backend);
-    return status == STATUS_OK ? checkpoint_model(checkpoint, &plan, model) : status;
+    if (status != STATUS_OK)
+        return status;
+    results->matmul = plan.backend->inference->description();
+    return checkpoint_model(checkpoint, &plan, model);
 }
 
 /* Baselines are computed from the counts of the checkpoint's training split, whichever

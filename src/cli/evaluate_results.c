@@ -45,6 +45,7 @@ void evaluate_print_table(const struct evaluate_results *results)
                    results->dataset->path, split_name(results->split), model->pieces,
                    model->notes, model->tokens, model->seconds);
     print_other_notes(results);
+    printf("matmul %s\n", results->matmul);
     putchar('\n');
     print_line("per token", model->loss, "nats");
     print_baselines(results);
@@ -69,6 +70,7 @@ enum status evaluate_print_json(const struct evaluate_results *results)
     json_string(&json, "dataset", results->dataset->path);
     json_hash(&json, "dataset_hash", results->dataset->dataset_hash);
     json_string(&json, "split", split_name(results->split));
+    json_string(&json, "matmul", results->matmul);
     json_unsigned(&json, "pieces", model->pieces);
     json_unsigned(&json, "notes", model->notes);
     json_unsigned(&json, "notes_in_columns",

@@ -13,6 +13,7 @@ struct evaluate_results {
     const struct checkpoint *checkpoint;
     const struct dataset *dataset;
     enum split split;
+    const char *matmul; /* description of the backend; borrowed */
     struct evaluation model;
     struct baselines baselines;                  /* NAN if unknown */
     char baselines_unknown[STATUS_MESSAGE_SIZE]; /* why unknown; "" otherwise */

@@ -1,6 +1,6 @@
 /* generate: samples pieces from a checkpoint and writes them as MIDI files, without MPI.
- * A sandboxed child reads the input files and samples (see sandbox.h); the parent writes
- * the output. */
+ * A sandboxed child reads the input files and samples, on several threads (see
+ * sandbox.h); the parent writes the output. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/printable.h"
 #include "base/standard_streams.h"
+#include "base/team.h"
 
 struct generate_arguments {
     const char *output;
@@ -99,6 +100,7 @@ static enum status sample(const struct checkpoint *checkpoint,
 {
     struct samples_request request = output_request(arguments);
     request.settings = generator_settings(&checkpoint->options);
+    request.settings.threads = team_threads(0);
     if (arguments->seconds >= 0) {
         request.settings.seconds = arguments->seconds;
     } else if (request.settings.seconds > CONFIGURED_SECONDS_MAX) {
@@ -329,7 +331,10 @@ const struct cli_command command_generate = {
     .usage = "generate CHECKPOINT -o FILE.mid [options]",
     .examples =
         "CHECKPOINT is a file or a run's directory (its best checkpoint, or the latest\n"
-        "if none is marked). Settings default to those of the checkpoint.\n"
+        "if none is marked). Settings default to those of the checkpoint. Threads:\n"
+        "OMP_NUM_THREADS, else SLURM_CPUS_PER_TASK, else 1; fewer for a small model. "
+        "The\n"
+        "music does not depend on them.\n"
         "\n"
         "  tutti generate runs/first -o music.mid --seconds 60 --seed 7\n"
         "  tutti generate runs/first -o music.mid --prime tune.mid --prime-seconds 8\n"

@@ -107,6 +107,10 @@ static void print_summary(const struct inspect_request *request,
                         checkpoint->provenance.host, checkpoint->provenance.ranks,
                         checkpoint->provenance.ranks == 1 ? "" : "s",
                         checkpoint->provenance.numerics);
+    inspect_print_field("matmul", "%s",
+                        checkpoint->options.train.matmul == MATMUL_OPENBLAS
+                            ? "openblas: bits depend on the processor"
+                            : "packed: same bits on any processor");
 }
 
 static void print_tensors(const struct checkpoint *checkpoint)

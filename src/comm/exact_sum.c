@@ -254,10 +254,11 @@ int64_t exact_sum_extra_integer(const struct exact_sum *sum, size_t extra)
 
 /* ---- reading ---- */
 
-double exact_sum_squares(const struct exact_sum *sum, double factor)
+double exact_sum_squares(const struct exact_sum *sum, size_t first, size_t n,
+                         double factor)
 {
     double squares[FIXED_POINT_LANES] = {0}, total = 0;
-    kernels()->fixed_point_add_squares(sum->values, sum->count, 1 / sum->scale, factor,
+    kernels()->fixed_point_add_squares(sum->values + first, n, 1 / sum->scale, factor,
                                        squares);
     for (int lane = 0; lane < FIXED_POINT_LANES; lane++)
         total += squares[lane];

@@ -94,9 +94,10 @@ double exact_sum_extra(const struct exact_sum *sum, size_t extra); /* of add_ext
 int64_t exact_sum_extra_integer(const struct exact_sum *sum,
                                 size_t extra); /* of add_extra_integer */
 
-/* The sum of squares of sum[i] / scale * factor over all values, in double, in a fixed
- * order that doesn't depend on the ranks: the square of the global norm. */
-double exact_sum_squares(const struct exact_sum *sum, double factor);
+/* The sum of squares of sum[first + i] / scale * factor for i < n, in double, in an order
+ * that depends only on n. */
+double exact_sum_squares(const struct exact_sum *sum, size_t first, size_t n,
+                         double factor);
 
 /* values[i] := (float)(sum[first + i] / scale * factor) for i < n: the double product,
  * rounded once. */

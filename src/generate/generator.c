@@ -30,6 +30,7 @@ struct sampler_settings generator_settings(const struct options *options)
         .seconds = options->run.sample_seconds,
         .guard = options->sample.guard,
         .max_silence = options->sample.max_silence,
+        .threads = 1,
     };
 }
 
@@ -88,6 +89,15 @@ static void apply_tempo(const struct encoding *encoding, const struct primer *pr
     }
 }
 
+int generator_threads(int threads, size_t weights, int count)
+{
+    enum { WEIGHTS_PER_THREAD = 1 << 18 };
+    size_t useful = weights * (size_t)count / WEIGHTS_PER_THREAD;
+    if (useful >= (size_t)threads)
+        return threads;
+    return useful > 1 ? (int)useful : 1;
+}
+
 enum status generator_run(const struct checkpoint *checkpoint,
                           const struct sampler_settings *settings,
                           const struct primer *primer, bool keep_primer, int count,
@@ -101,7 +111,11 @@ enum status generator_run(const struct checkpoint *checkpoint,
     enum status status = has_tempo ? scale_to_decoded_time(primer, &decoded) : STATUS_OK;
     struct model *model = NULL;
     const struct model_plan plan = {
-        .microbatches = 1, .rows = count, .steps = 1, .backend = &matmul_float32};
+        .microbatches = 1,
+        .rows = count,
+        .steps = 1,
+        .backend = &matmul_float32,
+        .threads = generator_threads(settings->threads, checkpoint->params.total, count)};
     if (status == STATUS_OK)
         status = checkpoint_model(checkpoint, &plan, &model);
     if (status != STATUS_OK)

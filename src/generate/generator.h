@@ -21,15 +21,20 @@ enum { GENERATOR_PIECES_MAX = 4096 }; /* per batch */
  * damage, and loads the parts that generation needs. Freed with checkpoint_free. */
 enum status generator_load(const char *path, struct checkpoint *checkpoint);
 
-/* The sampler's settings from [sample] and run.sample_seconds. */
+/* The sampler's settings from [sample] and run.sample_seconds, on one thread. */
 struct sampler_settings generator_settings(const struct options *options);
+
+/* The number of threads, at most `threads`, that compute `count` pieces with a model of
+ * that many weights. The threads wait for each other about ten times per token, so each
+ * must have enough to compute in between. */
+int generator_threads(int threads, size_t weights, int count);
 
 /* Generates `count` pieces (1..GENERATOR_PIECES_MAX) with its own model, which holds the
  * checkpoint's weights. `primer`: NULL for none; keep_primer: the pieces begin with it.
  * Seconds in settings and notes are real seconds at the primer's tempo; the notes have
  * 480 ticks per beat. pieces[0..count) are zero-initialised by the caller, who frees
- * them, also after a failure. STATUS_MISUSE for settings out of range, or for a length
- * that has too many beats at that tempo. */
+ * them, also after a failure. STATUS_MISUSE for settings out of range, for a length that
+ * has too many beats at that tempo, or if the threads are not available (team_check). */
 enum status generator_run(const struct checkpoint *checkpoint,
                           const struct sampler_settings *settings,
                           const struct primer *primer, bool keep_primer, int count,

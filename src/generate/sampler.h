@@ -49,6 +49,7 @@ struct sampler_settings {
     double max_silence;   /* seconds, > 0 */
     int *truncated_count; /* if not NULL, receives the number of pieces that reached the
                              token limit before their time was up */
+    int threads; /* for the model of generator_run, at least 1; no bit depends on it */
     const atomic_bool *cancelled; /* if not NULL, checked before every token: once true,
                                      STATUS_STOPPED */
 };

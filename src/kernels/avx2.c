@@ -6,7 +6,7 @@
 #define KERNELS kernels_avx2
 #define KERNELS_NAME "avx2"
 
-enum { BF16_ROWS = 2, BF16_VECTORS = 1, PEAK_CHAINS = 6 };
+enum { PART_INPUTS = 128, BF16_ROWS = 2, BF16_VECTORS = 1, PEAK_CHAINS = 6 };
 
 typedef struct {
     __m256 half[2];

@@ -7,7 +7,7 @@
 #define KERNELS_NAME "avx512"
 
 /* As many sums as fit in registers. */
-enum { BF16_ROWS = 4, BF16_VECTORS = 3, PEAK_CHAINS = 24 };
+enum { PART_INPUTS = 512, BF16_ROWS = 4, BF16_VECTORS = 3, PEAK_CHAINS = 24 };
 
 typedef __m512 simd16;
 

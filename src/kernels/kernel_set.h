@@ -4,6 +4,7 @@
  *
  *     KERNELS, KERNELS_NAME      the table, and its name as a string
  *     simd16 and its operations  listed in simd16.h
+ *     PART_INPUTS                inputs of a panel multiplied at a time, see kernels.h
  *     BF16_ROWS, BF16_VECTORS    sums that microkernel_bf16.h keeps in registers
  *     PEAK_CHAINS                independent chains of multiply-adds needed for peak
  *     HAS_...                    optional: replace generic functions, see
@@ -53,6 +54,7 @@ static double peak(size_t iterations)
 
 const struct kernels KERNELS = {
     .name = KERNELS_NAME,
+    .part_inputs = PART_INPUTS,
     .microkernel = microkernel,
     .bf16_begin = no_op,
     .bf16_end = no_op,
@@ -66,8 +68,8 @@ const struct kernels KERNELS = {
     .fixed_point_add = fixed_point_add,
     .fixed_point_add_squares = fixed_point_add_squares,
     .fixed_point_to_float = fixed_point_to_float,
-    .peak = peak,
     .exp = map_exp,
     .tanh = map_tanh,
     .sigmoid = map_sigmoid,
+    .peak = peak,
 };

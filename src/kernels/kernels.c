@@ -1,4 +1,6 @@
-/* kernels: selects the instruction set at run time. Compiled for any processor. */
+/* kernels: selects the instruction set at run time. Compiled for any processor. With
+ * TUTTI_NO_SIMD (for a test program) no processor has SIMD kernels.
+ */
 #include "kernels.h"
 
 #include <pthread.h>
@@ -17,7 +19,7 @@ static const struct kernels *find_portable(void)
     return &kernels_portable;
 }
 
-#if defined(__x86_64__) && !defined(TUTTI_DOUBLE)
+#if defined(__x86_64__) && !defined(TUTTI_DOUBLE) && !defined(TUTTI_NO_SIMD)
 static const struct kernels *find_avx2(void)
 {
     __builtin_cpu_init();
@@ -44,7 +46,8 @@ static const struct kernels *find_avx512(void)
 }
 #endif
 
-#if defined(__x86_64__) && defined(__linux__) && !defined(TUTTI_DOUBLE)
+#if defined(__x86_64__) && defined(__linux__) && !defined(TUTTI_DOUBLE) &&               \
+    !defined(TUTTI_NO_SIMD)
 #include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -92,7 +95,7 @@ static const struct kernels *find_amx(void)
 
 static const struct kernels *find_neon(void)
 {
-#if defined(__AARCH64EL__) && !defined(TUTTI_DOUBLE)
+#if defined(__AARCH64EL__) && !defined(TUTTI_DOUBLE) && !defined(TUTTI_NO_SIMD)
     return &kernels_neon; /* every aarch64 processor has it */
 #else
     return NULL;
@@ -179,4 +182,11 @@ const struct kernels *kernels_bf16(void)
     static selection selected;
     const struct kernels *set = atomic_load_explicit(&selected, memory_order_acquire);
     return set ? set : select_once(&selected, true);
+}
+
+enum kernels_origin kernels_origin(void)
+{
+    if (getenv("TUTTI_KERNELS"))
+        return KERNELS_FORCED;
+    return kernels() == &kernels_portable ? KERNELS_PORTABLE : KERNELS_SIMD;
 }

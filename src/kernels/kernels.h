@@ -130,6 +130,9 @@ struct kernels {
     /* ---- matmul ---- */
 
     void (*microkernel)(const struct microtile *tile);
+    /* Panels are multiplied in parts of at most so many inputs. A set that reads a panel
+     * more than once for a microtile chooses parts that fit in the L1 cache. */
+    int part_inputs;
     /* A thread calls bf16_begin before its calls of microkernel_bf16, bf16_end after. */
     void (*bf16_begin)(void);
     void (*bf16_end)(void);
@@ -187,18 +190,17 @@ struct kernels {
     void (*fixed_point_to_float)(const int64_t *sums, size_t n, double unit,
                                  double factor, float *values);
 
+    /* y[i] := exp(x[i]), tanh(x[i]), 1 / (1 + exp(-x[i])) for i < n; y may be x. */
+    void (*exp)(size_t n, const real *x, real *y);
+    void (*tanh)(size_t n, const real *x, real *y);
+    void (*sigmoid)(size_t n, const real *x, real *y);
+
     /* ---- measurement ---- */
 
     /* `iterations` rounds of independent multiply-adds on registers, enough of them in
      * flight to reach the processor's peak. Returns the number of floating-point
      * operations. */
     double (*peak)(size_t iterations);
-
-    /* y[i] := exp(x[i]), tanh(x[i]), 1 / (1 + exp(-x[i])), for accuracy tests.
-     */
-    void (*exp)(size_t n, const real *x, real *y);
-    void (*tanh)(size_t n, const real *x, real *y);
-    void (*sigmoid)(size_t n, const real *x, real *y);
 };
 
 /* The set in use, and the set for bfloat16, which may be amx. AMX is requested from the
@@ -207,6 +209,11 @@ struct kernels {
  */
 const struct kernels *kernels(void);
 const struct kernels *kernels_bf16(void);
+
+/* Why kernels() is the set in use. KERNELS_PORTABLE: there are no SIMD kernels for the
+ * processor or in the build; KERNELS_FORCED: TUTTI_KERNELS is set. */
+enum kernels_origin { KERNELS_PORTABLE, KERNELS_SIMD, KERNELS_FORCED };
+enum kernels_origin kernels_origin(void);
 
 /* A set by name; NULL if the processor, the build or the OS lacks it. */
 const struct kernels *kernels_find(const char *name);

@@ -17,11 +17,18 @@ enum status matmul_backend_select(enum matmul_backend_kind kind,
 /* ---- weights ---- */
 
 void matmul_weights_plan(const struct matmul_backend *backend,
-                         const struct matmul_layout *layout, struct arena *arena,
+                         const struct matmul_layout *layout,
+                         struct matmul_scratch *scratch, struct arena *arena,
                          struct matmul_weights *weights)
 {
-    *weights = (struct matmul_weights){.backend = backend, .layout = *layout};
+    *weights = (struct matmul_weights){
+        .backend = backend, .layout = *layout, .scratch = scratch};
     backend->plan_weights(weights, arena);
+}
+
+void matmul_scratch_plan(struct matmul_scratch *scratch, int threads, struct arena *arena)
+{
+    scratch->memory = arena_array(arena, (size_t)threads, scratch->bytes);
 }
 
 void matmul_weights_pack(struct matmul_weights *weights, const real *w)
@@ -48,11 +55,12 @@ void matmul_batched(const struct matmul_weights *w, struct matmul_batch batch,
 /* ---- gradients ---- */
 
 struct matmul_workspace *matmul_workspace_plan(const struct matmul_backend *backend,
-                                               struct matmul_batch batch, size_t inputs,
-                                               int threads, struct arena *arena)
+                                               struct matmul_batch batch,
+                                               struct matmul_extent extent, int threads,
+                                               struct arena *arena)
 {
     struct matmul_workspace planned = {
-        .backend = backend, .batch = batch, .inputs = inputs, .threads = threads};
+        .backend = backend, .batch = batch, .extent = extent, .threads = threads};
     struct matmul_workspace *workspace = arena_array(arena, 1, sizeof *workspace);
     backend->plan_workspace(&planned, arena);
     if (workspace)

@@ -15,9 +15,8 @@
  *     bfloat16  panel[l][j]  =  W[NR p + j][2l], W[NR p + j][2l + 1]        l < K' / 2
  *
  * With segments (struct matmul_layout) the panels of each thread follow one another, and
- * each begins at the output that panel_list says. Panels narrower than NR are zero-padded.
- * In bfloat16 every panel is also
- * zero-padded to K' inputs, the next multiple of KB16.
+ * panel_list has the first output of each. Panels narrower than NR are zero-padded. In
+ * bfloat16 every panel is also zero-padded to K' inputs, the next multiple of KB16.
  *
  * Each element of a result is one chain of fused multiply-adds in the order of the inputs
  * (bfloat16: the order of AMX, see kernels.h). Its bits depend only on its own row and
@@ -54,6 +53,11 @@ struct matmul_gradient;
 
 /* ---- backends ---- */
 
+/* A part of every numerics id, raised when the bits of training change. 3: tanh and
+ * sigmoid as one rational function, dropout from 16 random bits a unit, the norm in
+ * chunks. 2: the chain of dh_next no longer begins with dh. */
+#define NUMERICS_VERSION "3"
+
 /* The operations in which float32 and bfloat16 differ (matmul_packed.h). */
 struct packed_format;
 
@@ -62,7 +66,7 @@ struct matmul_backend {
      * next call. */
     const char *(*description)(void);
     /* The numerics id, which determines the bits of results: an order of summation, or
-     * the name of OpenBLAS's kernels. */
+     * the shapes of the calls of OpenBLAS and its core type. */
     const char *(*numerics)(void);
 
     const struct matmul_backend *recurrent; /* for the matmul of one time step */
@@ -93,6 +97,10 @@ enum matmul_backend_kind { BACKEND_FLOAT32, BACKEND_BFLOAT16, BACKEND_OPENBLAS }
 enum status matmul_backend_select(enum matmul_backend_kind kind,
                                   const struct matmul_backend **out);
 
+/* OpenBLAS's core type, the kernels that it selected for the processor: "Haswell". ""
+ * before OpenBLAS has been loaded. */
+const char *matmul_openblas_core(void);
+
 /* ---- weights ---- */
 
 /* The operand of a matmul, and how a team of threads (base/team.h) shares it out. */
@@ -100,10 +108,10 @@ struct matmul_layout {
     int n, k;        /* at least 1 */
     bool transposed; /* w is [k][n]: the operand is its transpose */
     int threads;     /* of the team that uses the weights */
-    /* 0: for matmul_batched, where each thread computes all outputs of some rows. Else
-     * for matmul, where each thread computes some outputs of all rows: the outputs are
-     * `segments` segments of n / segments (a divisor of n), and a thread owns the same
-     * range of each of them, team_share_of(n / segments, VECTOR). */
+    /* 0: each thread computes all outputs of some rows; for matmul_batched only. Else
+     * each thread computes some outputs of all rows: the outputs are `segments` segments
+     * of n / segments (a divisor of n), and a thread owns the same range of each of them,
+     * team_share_of(n / segments, VECTOR). Ignored by OpenBLAS. */
     int segments;
 };
 
@@ -112,26 +120,37 @@ struct matmul_panel {
     int first, width;
 };
 
+/* Memory in which bfloat16 rounds rows, for all weights of a model: each thread of the
+ * team has its own part. Zero-initialised, and used by one matmul at a time. */
+struct matmul_scratch {
+    size_t bytes; /* of a thread; a multiple of 64 */
+    void *memory; /* [threads][bytes] */
+};
+
 struct matmul_weights {
     const struct matmul_backend *backend;
     struct matmul_layout layout;
-    const real *w; /* as last packed; borrowed */
+    struct matmul_scratch *scratch; /* borrowed; may be NULL for float32 */
+    const real *w;                  /* as last packed; borrowed */
     /* float32, bfloat16: */
     int panel_count;
     struct matmul_panel *panel_list; /* [panel_count], thread by thread */
-    int *
-        panel_ends; /* [threads], with segments: end of each thread's panels in the list */
-    void *panels;   /* packed, 64-byte aligned */
+    int *panel_ends; /* with segments: [threads], end of a thread's panels in the list */
+    void *panels;    /* packed, 64-byte aligned */
     /* bfloat16: */
-    int x_block_rows;            /* number of rows rounded at a time */
-    void *rounded_x;             /* [threads]: rounded rows of the current matmul */
-    struct bf16_pair *rounded_w; /* [threads]: rounded rows of W, to be transposed */
+    int x_block_rows; /* number of rows rounded at a time */
 };
 
 /* Plans the packed copy of a matrix. Sets *weights; call it twice (base/arena.h). */
 void matmul_weights_plan(const struct matmul_backend *backend,
-                         const struct matmul_layout *layout, struct arena *arena,
+                         const struct matmul_layout *layout,
+                         struct matmul_scratch *scratch, struct arena *arena,
                          struct matmul_weights *weights);
+
+/* Plans the scratch memory of a team of `threads` threads, in both passes after all the
+ * weights that share it. */
+void matmul_scratch_plan(struct matmul_scratch *scratch, int threads,
+                         struct arena *arena);
 
 /* The functions below are called by all threads of the team of layout->threads threads,
  * or outside of a team if that is 1. Each computes its share and returns without waiting
@@ -148,20 +167,26 @@ void matmul_weights_pack(struct matmul_weights *weights, const real *w);
 void matmul(const struct matmul_weights *w, int rows, const real *const *x,
             real *const *y, enum matmul_output output, bool reversed);
 
-/* y[M][N] := beta y + x[M][K] W^T, for weights without segments. `output` is
- * MATMUL_OVERWRITE or MATMUL_ACCUMULATE; nontemporal stores are used where they help. */
+/* y[M][N] := beta y + x[M][K] W^T. `output` is MATMUL_OVERWRITE or MATMUL_ACCUMULATE;
+ * nontemporal stores are used where they help. */
 void matmul_batched(const struct matmul_weights *w, struct matmul_batch batch,
                     const real *x, real *y, enum matmul_output output);
 
 /* ---- gradients ---- */
 
+/* The largest gradients of a workspace. */
+struct matmul_extent {
+    int outputs;   /* maximum number of outputs of a call */
+    size_t inputs; /* maximum total number of inputs of a call's matrices */
+};
+
 /* Plans the workspace for gradients of M rows, with one or two matrices per call, on a
- * team of `threads` threads: `inputs` is the maximum total number of inputs of the
- * matrices. Call it twice (base/arena.h): NULL while the arena measures, then the
- * workspace, which lies in the arena. */
+ * team of `threads` threads. Call it twice (base/arena.h): NULL while the arena measures,
+ * then the workspace, which lies in the arena. */
 struct matmul_workspace *matmul_workspace_plan(const struct matmul_backend *backend,
-                                               struct matmul_batch batch, size_t inputs,
-                                               int threads, struct arena *arena);
+                                               struct matmul_batch batch,
+                                               struct matmul_extent extent, int threads,
+                                               struct arena *arena);
 
 /* A block of a gradient: element (r, j) is values[r * ld_values + j], r < rows, j <
  * width, and belongs to element first + r * ld + j of the flat block of weights. */

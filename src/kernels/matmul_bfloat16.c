@@ -6,6 +6,7 @@
 #include "matmul_packed.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "tiling.h"
 #include "base/team.h"
@@ -55,33 +56,29 @@ static int x_block_rows(int k)
     return rows > MR16 ? rows / MR16 * MR16 : MR16;
 }
 
-/* Per thread. */
-static size_t rounded_x_elements(const struct matmul_weights *weights)
+/* The calling thread's rounded rows: a block of x, or BLOCK_PAIRS rows of W, which are
+ * fewer. */
+static bfloat16 *rounded_rows(const struct matmul_weights *weights)
 {
-    return (size_t)weights->x_block_rows * ldx_of(weights->layout.k);
-}
-
-static size_t rounded_w_pairs(int k)
-{
-    return BLOCK_PAIRS * padded(k) / 2;
-}
-
-static bfloat16 *thread_rounded_x(const struct matmul_weights *weights)
-{
-    return (bfloat16 *)weights->rounded_x +
-           (size_t)team_thread() * rounded_x_elements(weights);
+    const struct matmul_scratch *scratch = weights->scratch;
+    return (bfloat16 *)((char *)scratch->memory + (size_t)team_thread() * scratch->bytes);
 }
 
 static void plan_weights(struct matmul_weights *weights, struct arena *arena)
 {
     int k = weights->layout.k;
-    size_t threads = (size_t)weights->layout.threads;
+    size_t *bytes = &weights->scratch->bytes;
     packed_plan_weights(weights, arena);
     weights->x_block_rows = x_block_rows(k);
-    weights->rounded_x =
-        arena_array(arena, threads * rounded_x_elements(weights), sizeof(bfloat16));
-    weights->rounded_w =
-        arena_array(arena, threads * rounded_w_pairs(k), sizeof *weights->rounded_w);
+    size_t needed = (size_t)weights->x_block_rows * ldx_of(k) * sizeof(bfloat16);
+    *bytes = *bytes > needed ? *bytes : needed;
+}
+
+/* y[0..padded(count)) := x[0..count), rounded, then zeros. */
+static void round_row(int count, const real *x, bfloat16 *y)
+{
+    kernels_bf16()->round_bf16((size_t)count, x, y);
+    memset(y + count, 0, (padded(count) - (size_t)count) * sizeof *y);
 }
 
 /* panel[l][j] := the pair (w[j][2l], w[j][2l + 1]): BLOCK_PAIRS rows of W are rounded,
@@ -89,14 +86,14 @@ static void plan_weights(struct matmul_weights *weights, struct arena *arena)
 static void pack_rows(const struct matmul_weights *weights, const real *w, int width,
                       void *panel)
 {
-    size_t k = (size_t)weights->layout.k, pairs = padded(weights->layout.k) / 2;
-    struct bf16_pair *rounded =
-        weights->rounded_w + (size_t)team_thread() * rounded_w_pairs(weights->layout.k);
+    int k = weights->layout.k;
+    size_t pairs = padded(k) / 2;
+    struct bf16_pair *rounded = (struct bf16_pair *)rounded_rows(weights);
     for (int first = 0; first < width; first += BLOCK_PAIRS) {
         int rows = min(BLOCK_PAIRS, width - first);
-        for (size_t i = 0; i < (size_t)rows; i++)
-            kernels_bf16()->round_bf16(k, w + ((size_t)first + i) * k,
-                                       (bfloat16 *)(rounded + i * pairs));
+        for (int i = 0; i < rows; i++)
+            round_row(k, w + (size_t)(first + i) * (size_t)k,
+                      (bfloat16 *)(rounded + (size_t)i * pairs));
         for (size_t l = 0; l < pairs; l += BLOCK_PAIRS)
             kernels_bf16()->transpose_pairs(rows, BLOCK_PAIRS, rounded + l, pairs,
                                             (struct bf16_pair *)panel + l * NR + first,
@@ -127,10 +124,9 @@ static struct blocking blocking(const struct matmul_weights *w, int rows)
 
 static void prepare_rows(const struct matmul_weights *w, int rows, const real *const *x)
 {
-    bfloat16 *rounded = thread_rounded_x(w);
-    for (size_t i = 0; i < (size_t)rows; i++)
-        kernels_bf16()->round_bf16((size_t)w->layout.k, x[i],
-                                   rounded + i * ldx_of(w->layout.k));
+    bfloat16 *rounded = rounded_rows(w);
+    for (int i = 0; i < rows; i++, rounded += ldx_of(w->layout.k))
+        round_row(w->layout.k, x[i], rounded);
 }
 
 /* The `tiles` microtiles of a panel together prefetch the panel that is used next. A
@@ -168,7 +164,7 @@ static void multiply(const struct matmul_weights *w, const struct panel_part *pa
     for (int t = 0; t < tiles; t++) {
         int row = t * MR16;
         tile.rows = min(MR16, rows - row);
-        tile.x = thread_rounded_x(w) + (size_t)row * tile.ldx;
+        tile.x = rounded_rows(w) + (size_t)row * tile.ldx;
         for (int i = 0; i < tile.rows; i++)
             tile.y[i] = y[row + i] + part->first_output;
         if (!nontemporal && t + 1 < tiles)
@@ -227,16 +223,16 @@ static const struct bf16_pair *x_panel_at(const struct matmul_workspace *workspa
            (size_t)current.microbatch * microbatch_pairs(workspace->batch);
 }
 
-/* dy: [GRADIENT_ROWS][dy_block_ld] pairs of rows, padded by one block to avoid a
+/* dy: [rows of dW][dy_block_ld] pairs of rows, padded by one block to avoid a
  * power-of-two stride. */
 static size_t dy_block_ld(struct matmul_batch batch)
 {
     return padded(batch.rows) / 2 + BLOCK_PAIRS;
 }
 
-static size_t dy_block_bytes(struct matmul_batch batch)
+static size_t dy_block_bytes(struct matmul_batch batch, int rows)
 {
-    return GRADIENT_ROWS * dy_block_ld(batch) * sizeof(struct bf16_pair);
+    return (size_t)rows * dy_block_ld(batch) * sizeof(struct bf16_pair);
 }
 
 static void plan_workspace(struct matmul_workspace *workspace, struct arena *arena)
@@ -319,7 +315,7 @@ static const char *description(void)
 
 static const char *numerics(void)
 {
-    return "bfloat16";
+    return "bfloat16 " NUMERICS_VERSION;
 }
 
 const struct matmul_backend matmul_bfloat16 = {

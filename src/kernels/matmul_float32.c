@@ -12,8 +12,7 @@ enum {
      * each other, and x. The inputs are divided if a block of all of them would hold
      * fewer rows than the minimum and than the call. */
     BLOCK_ROWS_MAX = 128,
-    BLOCK_ROWS_MIN = 64,
-    DW_BLOCK_ROWS = 512 /* rows of a panel of x per block: 96 kB */
+    BLOCK_ROWS_MIN = 64
 };
 
 static void no_op(void)
@@ -80,6 +79,7 @@ static struct blocking blocking(const struct matmul_weights *w, int rows)
 {
     int inputs =
         min(w->layout.k, X_BLOCK_ELEMENTS / min(BLOCK_ROWS_MIN, rows > 0 ? rows : 1));
+    inputs = min(inputs, kernels()->part_inputs);
     return (struct blocking){min(BLOCK_ROWS_MAX, X_BLOCK_ELEMENTS / inputs), inputs};
 }
 
@@ -176,9 +176,9 @@ static size_t strip_elements(struct matmul_batch batch)
     return ((size_t)batch.rows + 2) * MR;
 }
 
-static size_t dy_block_bytes(struct matmul_batch batch)
+static size_t dy_block_bytes(struct matmul_batch batch, int rows)
 {
-    return GRADIENT_ROWS / MR * strip_elements(batch) * sizeof(real);
+    return (size_t)(rows / MR) * strip_elements(batch) * sizeof(real);
 }
 
 static void pack_dy(const struct matmul_gradient *g, int microbatch, int first,
@@ -201,15 +201,16 @@ static void pack_dy(const struct matmul_gradient *g, int microbatch, int first,
 static void multiply_dw(struct matmul_workspace *workspace, struct x_panel_index current,
                         struct x_panel_index next, int height, int width)
 {
-    int rows = workspace->batch.rows, tiles = ceil_div(height, MR);
+    const int rows = workspace->batch.rows, tiles = ceil_div(height, MR),
+              block_rows = kernels()->part_inputs;
     const real *block = packed_dy_block(workspace, current.microbatch);
     const real *panel = x_panel_at(workspace, current);
-    for (int i = 0; i < rows; i += DW_BLOCK_ROWS) {
-        const real *next_block = i + DW_BLOCK_ROWS < rows
-                                     ? panel + (size_t)(i + DW_BLOCK_ROWS) * NR
+    for (int i = 0; i < rows; i += block_rows) {
+        const real *next_block = i + block_rows < rows
+                                     ? panel + (size_t)(i + block_rows) * NR
                                      : x_panel_at(workspace, next);
         struct microtile tile = {.vectors = ceil_div(width, VECTOR),
-                                 .k = min(DW_BLOCK_ROWS, rows - i),
+                                 .k = min(block_rows, rows - i),
                                  .overwrite = i == 0,
                                  .panel = panel + (size_t)i * NR,
                                  .ldx = MR};
@@ -252,7 +253,7 @@ static const char *description(void)
 
 static const char *numerics(void)
 {
-    return "packed 2"; /* in "packed 1" the chain of dh_next began with dh */
+    return "packed " NUMERICS_VERSION;
 }
 
 const struct matmul_backend matmul_float32 = {

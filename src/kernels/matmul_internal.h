@@ -7,10 +7,11 @@
 struct matmul_workspace {
     const struct matmul_backend *backend;
     struct matmul_batch batch;
-    size_t inputs;
+    struct matmul_extent extent;
     int threads;
     /* float32, bfloat16; see matmul_packed.h: */
     void *x_panels;
+    int dw_rows;        /* maximum number of rows of dW computed at a time */
     int dy_block_count; /* microbatches packed at a time */
     void *dy_blocks;    /* [threads], as the rest */
     real *dw;

@@ -93,7 +93,7 @@ static void pack(struct matmul_weights *weights, const real *w)
 static void plan_workspace(struct matmul_workspace *workspace, struct arena *arena)
 {
     workspace->gradient =
-        arena_array(arena, (size_t)workspace->threads * workspace->inputs,
+        arena_array(arena, (size_t)workspace->threads * workspace->extent.inputs,
                     GRADIENT_ROWS * sizeof(real));
 }
 
@@ -137,7 +137,7 @@ static void gradient(const struct matmul_gradient *g)
 {
     real sums[GRADIENT_ROWS];
     real *dw = g->workspace->gradient +
-               (size_t)team_thread() * g->workspace->inputs * GRADIENT_ROWS;
+               (size_t)team_thread() * g->workspace->extent.inputs * GRADIENT_ROWS;
     for (int first = team_thread() * GRADIENT_ROWS; first < g->n;
          first += team_size() * GRADIENT_ROWS) {
         int height = g->n - first < GRADIENT_ROWS ? g->n - first : GRADIENT_ROWS;
@@ -153,9 +153,17 @@ static void gradient(const struct matmul_gradient *g)
 /* The kernel set that OpenBLAS chose for the processor ("Haswell", "SkylakeX"): results
  * of different sets may differ in the last bits. OPENBLAS_CORETYPE in the environment
  * forces one. */
+const char *matmul_openblas_core(void)
+{
+    return blas.library ? blas.core_name() : "";
+}
+
+/* The number stands for the shapes of the calls above, and changes with them. */
 static const char *numerics(void)
 {
-    return blas.core_name();
+    static char text[64];
+    snprintf(text, sizeof text, "openblas " NUMERICS_VERSION " %s", blas.core_name());
+    return text;
 }
 
 static const char *description(void)

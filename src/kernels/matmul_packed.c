@@ -171,13 +171,13 @@ void packed_matmul(const struct matmul_weights *w, int rows, const real *const *
     format->end();
 }
 
-/* MATMUL_OVERWRITE may become nontemporal. */
+/* MATMUL_OVERWRITE may become nontemporal; not for segments, which need not be aligned. */
 static enum matmul_output batched_output(const struct matmul_weights *w, size_t rows,
                                          const real *y, enum matmul_output output)
 {
     size_t row = (size_t)w->layout.n * sizeof *y;
     bool aligned = ((uintptr_t)y | row) % CACHE_LINE == 0;
-    bool large = rows * row > NONTEMPORAL_BYTES;
+    bool large = rows * row > NONTEMPORAL_BYTES && w->layout.segments == 0;
     return output == MATMUL_OVERWRITE && aligned && large ? MATMUL_NONTEMPORAL : output;
 }
 
@@ -188,7 +188,9 @@ void packed_matmul_batched(const struct matmul_weights *w, struct matmul_batch b
     const real *x_rows[CHUNK_ROWS];
     real *y_rows[CHUNK_ROWS];
     size_t rows = (size_t)batch.microbatches * (size_t)batch.rows;
-    struct team_share share = team_share(rows, SHARE_ROWS);
+    bool shares_outputs = w->layout.segments > 0;
+    struct team_share share =
+        shares_outputs ? (struct team_share){0, rows} : team_share(rows, SHARE_ROWS);
     output = batched_output(w, rows, y, output);
     for (size_t first = share.first; first < share.end; first += CHUNK_ROWS) {
         int count = min(CHUNK_ROWS, (int)(share.end - first));
@@ -212,6 +214,21 @@ static int dy_block_count(size_t block_bytes, int microbatches)
     return min(microbatches, blocks > 1 ? (int)blocks : 1);
 }
 
+/* The n rows of dW are divided into parts of equal height, a whole number of pairs of
+ * microtiles, with about the same number of parts for each thread. */
+static int dw_part_height(int n, int threads)
+{
+    int parts = threads * ceil_div(n, GRADIENT_ROWS * threads);
+    return ceil_div(ceil_div(n, parts), 2 * MR) * 2 * MR;
+}
+
+/* The maximum for any number of rows up to n. */
+static int dw_rows_max(int n, int threads)
+{
+    return ceil_div(n, threads) < GRADIENT_ROWS ? dw_part_height(n, threads)
+                                                : GRADIENT_ROWS;
+}
+
 /* An upper bound for the number of panels of a gradient's inputs; each input starts a new
  * panel. */
 static size_t x_panel_count(size_t inputs)
@@ -219,24 +236,37 @@ static size_t x_panel_count(size_t inputs)
     return inputs / NR + GRADIENT_INPUTS;
 }
 
+/* Of a thread. */
+static size_t dw_elements(const struct matmul_workspace *workspace)
+{
+    return (size_t)workspace->dw_rows * NR;
+}
+
 void packed_plan_workspace(struct matmul_workspace *workspace, struct arena *arena)
 {
     const struct packed_format *format = workspace->backend->format;
     struct matmul_batch batch = workspace->batch;
-    size_t block = format->dy_block_bytes(batch), threads = (size_t)workspace->threads;
+    size_t threads = (size_t)workspace->threads;
+    workspace->dw_rows = dw_rows_max(workspace->extent.outputs, workspace->threads);
+    size_t block = format->dy_block_bytes(batch, workspace->dw_rows);
     workspace->dy_block_count = dy_block_count(block, batch.microbatches);
-    workspace->x_panels = arena_array(arena, x_panel_count(workspace->inputs),
+    workspace->x_panels = arena_array(arena, x_panel_count(workspace->extent.inputs),
                                       format->x_panel_bytes(batch));
     workspace->dy_blocks =
         arena_array(arena, threads * (size_t)workspace->dy_block_count, block);
-    workspace->dw = arena_array(arena, threads * DW_ELEMENTS, sizeof *workspace->dw);
+    workspace->dw = arena_array(arena, threads * dw_elements(workspace), sizeof(real));
+}
+
+static size_t dy_block_bytes(const struct matmul_workspace *workspace)
+{
+    return workspace->backend->format->dy_block_bytes(workspace->batch,
+                                                      workspace->dw_rows);
 }
 
 void *packed_dy_block(const struct matmul_workspace *workspace, int microbatch)
 {
-    size_t bytes = workspace->backend->format->dy_block_bytes(workspace->batch);
-    return (char *)workspace->dy_blocks +
-           (size_t)(microbatch % workspace->dy_block_count) * bytes;
+    size_t block = (size_t)(microbatch % workspace->dy_block_count);
+    return (char *)workspace->dy_blocks + block * dy_block_bytes(workspace);
 }
 
 /* A part of dW: rows [first_row, first_row + height), of microbatches
@@ -286,23 +316,14 @@ static void write_dw_part(const struct matmul_gradient *g, struct dw_part part)
     }
 }
 
-/* The n rows of dW are divided into parts of equal height, a whole number of pairs of
- * microtiles, with about the same number of parts for each thread. */
-static int dw_part_height(int n)
-{
-    int parts = team_size() * ceil_div(n, GRADIENT_ROWS * team_size());
-    return ceil_div(ceil_div(n, parts), 2 * MR) * 2 * MR;
-}
-
 /* The calling thread's buffers in the workspace of the team. */
 static struct matmul_workspace thread_workspace(const struct matmul_workspace *team)
 {
-    const struct packed_format *format = team->backend->format;
     size_t thread = (size_t)team_thread();
-    size_t blocks = (size_t)team->dy_block_count * format->dy_block_bytes(team->batch);
+    size_t blocks = (size_t)team->dy_block_count * dy_block_bytes(team);
     struct matmul_workspace own = *team;
     own.dy_blocks = (char *)team->dy_blocks + thread * blocks;
-    own.dw += thread * DW_ELEMENTS;
+    own.dw += thread * dw_elements(team);
     if (own.dy_pairs)
         own.dy_pairs += thread * DY_PAIRS;
     return own;
@@ -311,7 +332,8 @@ static struct matmul_workspace thread_workspace(const struct matmul_workspace *t
 /* The calling thread's parts of dW. */
 static void write_dw_parts(const struct matmul_gradient *g)
 {
-    int height = dw_part_height(g->n), microbatches = g->batch.microbatches;
+    int height = dw_part_height(g->n, team_size());
+    int microbatches = g->batch.microbatches;
     int blocks = g->workspace->dy_block_count;
     for (int first = team_thread() * height; first < g->n; first += team_size() * height)
         for (int s = 0; s < microbatches; s += blocks)

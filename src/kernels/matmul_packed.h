@@ -7,8 +7,9 @@
 #include "kernels.h"
 #include "matmul_internal.h"
 
-/* Rows of dW computed at a time: a whole number of microtiles in either format. */
-enum { GRADIENT_ROWS = 128, DW_ELEMENTS = GRADIENT_ROWS * NR };
+/* Maximum number of rows of dW computed at a time: a whole number of microtiles in either
+ * format. */
+enum { GRADIENT_ROWS = 128 };
 
 /* Pairs of dy that bfloat16 packs at a time: KB16 / 2 rows of pairs. */
 enum { DY_PAIRS = KB16 / 2 * GRADIENT_ROWS };
@@ -57,8 +58,9 @@ struct packed_format {
 
     /* ---- gradients ---- */
 
-    size_t (*x_panel_bytes)(struct matmul_batch batch);  /* of all microbatches */
-    size_t (*dy_block_bytes)(struct matmul_batch batch); /* of one microbatch */
+    size_t (*x_panel_bytes)(struct matmul_batch batch); /* of all microbatches */
+    /* Of `rows` columns of one microbatch's dy, a multiple of 2 MR. */
+    size_t (*dy_block_bytes)(struct matmul_batch batch, int rows);
     /* Packs the calling thread's share of an input's x [M][k] into panels, from `panel`
      * on. */
     void (*pack_x)(struct matmul_workspace *workspace, int panel,

@@ -9,7 +9,7 @@
 #define KERNELS kernels_neon
 #define KERNELS_NAME "neon"
 
-enum { BF16_ROWS = 2, BF16_VECTORS = 1, PEAK_CHAINS = 6 };
+enum { PART_INPUTS = 128, BF16_ROWS = 2, BF16_VECTORS = 1, PEAK_CHAINS = 6 };
 
 enum { REGISTERS = 4, REGISTER_FLOATS = 4 };
 

@@ -7,7 +7,7 @@
 #define KERNELS kernels_portable
 #define KERNELS_NAME "portable"
 
-enum { BF16_ROWS = 1, BF16_VECTORS = 1, PEAK_CHAINS = 6 };
+enum { PART_INPUTS = 128, BF16_ROWS = 1, BF16_VECTORS = 1, PEAK_CHAINS = 6 };
 
 typedef struct {
     real lane[VECTOR];

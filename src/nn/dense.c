@@ -1,6 +1,5 @@
 /* dense: the affine layer (used for the dense and the output layer) and the activations.
  */
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -27,15 +26,21 @@ void affine_init(const struct params *params, const char *name, struct affine *a
                               .bias_offset = bias->offset};
 }
 
+int forward_segments(const struct model_plan *plan, int segments)
+{
+    return plan->steps > 1 ? 0 : segments;
+}
+
 void affine_plan(struct affine *affine, const struct model_plan *plan,
-                 struct arena *arena)
+                 struct matmul_scratch *scratch, struct arena *arena)
 {
     int in = affine->in, out = affine->out;
-    const struct matmul_layout forward = {out, in, false, plan->threads, 0},
+    const struct matmul_layout forward = {out, in, false, plan->threads,
+                                          forward_segments(plan, 1)},
                                backward = {in, out, true, plan->threads, 0};
-    matmul_weights_plan(plan->backend, &forward, arena, &affine->forward);
+    matmul_weights_plan(plan->backend, &forward, scratch, arena, &affine->forward);
     if (plan->training)
-        matmul_weights_plan(plan->backend, &backward, arena, &affine->backward);
+        matmul_weights_plan(plan->backend, &backward, scratch, arena, &affine->backward);
 }
 
 void affine_pack(struct affine *affine, const real *weights)
@@ -80,8 +85,7 @@ void activation_forward(int kind, real *y, size_t count)
         for (size_t i = share.first; i < share.end; i++)
             y[i] = y[i] < 0 ? 0 : y[i]; /* not fmax: NaN stays NaN */
     else if (kind == ACTIVATION_TANH)
-        for (size_t i = share.first; i < share.end; i++)
-            y[i] = (real)tanh((double)y[i]);
+        kernels()->tanh(share.end - share.first, y + share.first, y + share.first);
 }
 
 void activation_backward(int kind, const real *y, real *dy, size_t count)

@@ -2,20 +2,28 @@
  * rate) in training, so that evaluation needs no scaling. Masks come from counter-based
  * random numbers, so a unit's mask depends only on its coordinates.
  *
- * One Philox block decides eight units: each of its four words gives two 32-bit draws. */
+ * One Philox block decides sixteen units: each of its four words gives four 16-bit draws.
+ */
 #include <math.h>
 
 #include "layers.h"
 #include "base/rng.h"
 #include "base/team.h"
 
-enum { UNITS_PER_BLOCK = 8 };
+enum { UNITS_PER_BLOCK = 16, UNITS_PER_WORD = 4, DRAWS = 1 << 16 };
+
+/* The number of draws, of the DRAWS possible, that drop a unit; some keep it. */
+static int dropping_draws(const struct dropout *dropout)
+{
+    int draws = (int)lrint(dropout->rate * DRAWS);
+    return draws < DRAWS ? draws : DRAWS - 1;
+}
 
 /* Draws mask[width] of one row at time step t; `row` is a global row of the batch. */
 static void draw_row(const struct dropout *dropout, int site, int64_t row, int t,
                      int width, uint8_t *mask)
 {
-    uint32_t threshold = (uint32_t)lrint(ldexp(dropout->rate, 32));
+    const int dropping = dropping_draws(dropout);
     uint64_t site_and_row = (uint64_t)site << 32 | (uint64_t)row;
     uint64_t blocks = ((uint64_t)width + UNITS_PER_BLOCK - 1) / UNITS_PER_BLOCK;
     for (uint64_t i = 0; i < blocks; i++) {
@@ -24,15 +32,16 @@ static void draw_row(const struct dropout *dropout, int site, int64_t row, int t
                       (uint64_t)t * blocks + i);
         int first = (int)i * UNITS_PER_BLOCK;
         for (int j = 0; j < UNITS_PER_BLOCK && first + j < width; j++) {
-            uint32_t draw = (uint32_t)(block.word[j / 2] >> (j % 2 ? 32 : 0));
-            mask[first + j] = draw >= threshold;
+            uint64_t word = block.word[j / UNITS_PER_WORD];
+            int draw = (int)(word >> 16 * (j % UNITS_PER_WORD)) & (DRAWS - 1);
+            mask[first + j] = draw >= dropping;
         }
     }
 }
 
 real dropout_scale(const struct dropout *dropout)
 {
-    return (real)(1 / (1 - dropout->rate));
+    return (real)DRAWS / (real)(DRAWS - dropping_draws(dropout));
 }
 
 void dropout_draw(const struct dropout *dropout, int site, struct batch_shape batch,

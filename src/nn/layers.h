@@ -7,8 +7,8 @@
  * vocabulary.
  *
  * All functions but init and plan are called by all threads of the team (base/team.h):
- * each computes its share, by rows unless noted, and waits for the others only where
- * noted.
+ * each computes its share, by rows unless noted (matmuls of a single time step: by
+ * outputs), and waits for the others only where noted.
  */
 #ifndef TUTTI_NN_LAYERS_H
 #define TUTTI_NN_LAYERS_H
@@ -23,6 +23,11 @@
 #include "base/real.h"
 #include "base/token.h"
 #include "kernels/matmul.h"
+
+/* The segments (struct matmul_layout) of the weights that a forward pass multiplies over
+ * all time steps. A window of several time steps is shared out by rows: 0. A single one
+ * has too few rows for that, so it is shared out by outputs: `segments`. */
+int forward_segments(const struct model_plan *plan, int segments);
 
 /* y[rows][E] := weight[tokens[i]], with weight[V][E] and E = width. */
 void embedding_forward(const real *weight, const token *tokens, int rows, int width,
@@ -44,9 +49,9 @@ struct affine {
 /* Sizes and offsets of the layer with the tensors `name`/weight and `name`/bias. */
 void affine_init(const struct params *params, const char *name, struct affine *affine);
 
-/* Plans the packed weights (base/arena.h). */
+/* Plans the packed weights (base/arena.h), with the model's scratch memory. */
 void affine_plan(struct affine *affine, const struct model_plan *plan,
-                 struct arena *arena);
+                 struct matmul_scratch *scratch, struct arena *arena);
 
 /* Packs the weights of the flat block, which is borrowed; must be called before the first
  * forward and after every change of the weights. */
@@ -74,7 +79,7 @@ void activation_backward(int kind, const real *y, real *dy, size_t count);
 void dropout_draw(const struct dropout *dropout, int site, struct batch_shape batch,
                   int width, uint8_t *mask);
 
-/* Scale of kept units: 1 / (1 - rate). */
+/* Scale of kept units: 1 / (1 - rate), of the rate in use. */
 real dropout_scale(const struct dropout *dropout);
 
 /* y[S][T][B][width] := mask * y / (1 - rate), in place; of outputs in forward and of

@@ -24,32 +24,34 @@ static int dropout_width(const struct model_shape *shape, int site)
     return site + 1 < shape->layers ? shape->hidden : output_input_width(shape);
 }
 
+static int larger(int a, int b)
+{
+    return a > b ? a : b;
+}
+
 /* Sized for the largest weight gradient: the widest inputs are either x and h_prev of a
  * recurrent layer together, or the input of the output layer. */
 static void plan_workspace(struct model *model, struct arena *arena)
 {
     const struct model_shape *shape = &model->shape;
-    int x = shape->hidden > shape->embedding ? shape->hidden : shape->embedding;
-    int widest = shape->hidden + x;
-    if (shape->dense > widest)
-        widest = shape->dense;
+    int gates = cell_of(shape->cell)->gate_count * shape->hidden;
+    int inputs = shape->hidden + larger(shape->hidden, shape->embedding);
+    const struct matmul_extent extent = {
+        .outputs = larger(gates, larger(shape->dense, shape->vocabulary)),
+        .inputs = (size_t)larger(inputs, shape->dense)};
     model->workspace =
-        matmul_workspace_plan(model->plan.backend, flatten_time(model->batch),
-                              (size_t)widest, model->plan.threads, arena);
+        matmul_workspace_plan(model->plan.backend, flatten_time(model->batch), extent,
+                              model->plan.threads, arena);
 }
 
 static void plan_training(struct model *model, struct arena *arena)
 {
     const struct model_shape *shape = &model->shape;
     size_t rows = batch_rows(model->batch), v = (size_t)shape->vocabulary;
-    size_t e = (size_t)shape->embedding, h = (size_t)shape->hidden;
+    size_t e = (size_t)shape->embedding;
     for (int site = 0; site < shape->layers; site++)
         model->mask[site] =
             arena_array(arena, rows * (size_t)dropout_width(shape, site), 1);
-    model->d_dense = arena_array(arena, rows * (size_t)shape->dense, sizeof(real));
-    model->d_hidden[0] = arena_array(arena, rows * h, sizeof(real));
-    model->d_hidden[1] = arena_array(arena, rows * h, sizeof(real));
-    model->d_embedded = arena_array(arena, rows * e, sizeof(real));
     model->d_embedding_weight = arena_array(arena, v * e, sizeof(real));
     plan_workspace(model, arena);
 }
@@ -63,12 +65,13 @@ static void plan_memory(struct model *model, struct arena *arena)
     model->weights = arena_array(arena, model->params.total, sizeof(real));
     model->embedded = arena_array(arena, rows * e, sizeof(real));
     for (int layer = 0; layer < shape->layers; layer++)
-        recurrent_plan(&model->recurrent[layer], &model->plan, arena);
+        recurrent_plan(&model->recurrent[layer], &model->plan, &model->scratch, arena);
     if (shape->dense)
-        affine_plan(&model->dense, &model->plan, arena);
+        affine_plan(&model->dense, &model->plan, &model->scratch, arena);
     model->dense_output = arena_array(arena, rows * f, sizeof(real));
     model->dense_dropped = arena_array(arena, rows * f, sizeof(real));
-    affine_plan(&model->output, &model->plan, arena);
+    affine_plan(&model->output, &model->plan, &model->scratch, arena);
+    matmul_scratch_plan(&model->scratch, model->plan.threads, arena);
     model->logits = arena_array(arena, rows * v, sizeof(real));
     model->log_probability = arena_array(arena, rows, sizeof(double));
     model->correct = arena_array(arena, rows, sizeof *model->correct);

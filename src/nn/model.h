@@ -33,6 +33,7 @@
 struct model;
 
 /* The matmul backend for training, as selected by train.matmul and train.precision.
+ * train.matmul = auto counts as packed: a run resolves it first (train/matmul_choice.h).
  * STATUS_FAILED if it is OpenBLAS and cannot be loaded. */
 enum status model_matmul_backend(const struct options *options,
                                  const struct matmul_backend **out);
@@ -68,7 +69,7 @@ void model_weights_changed(struct model *model);
  * step. A unit's mask depends only on (seed, step, layer, first_row + microbatch * rows +
  * row, t, unit). */
 struct dropout {
-    double rate; /* in [0, 1); 0: dropout is the identity */
+    double rate; /* in [0, 1), used as a multiple of 2^-16 below 1; 0: the identity */
     uint64_t seed;
     int64_t step;
     int64_t first_row; /* global row of the model's row 0 */

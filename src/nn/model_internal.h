@@ -16,24 +16,24 @@ struct model {
     struct model_plan plan;             /* with the backend for its purpose */
     struct arena arena;                 /* all memory of the model */
     struct matmul_workspace *workspace; /* training only */
+    struct matmul_scratch scratch;
 
     struct recurrent recurrent[LAYERS_MAX]; /* [shape.layers] */
     struct affine dense;                    /* shape.dense > 0 */
     struct affine output;
     real *weights; /* [params.total]: the flat block */
 
-    real *embedded;      /* [S][T][B][E] */
+    /* A layer's gradient of its input overwrites the input, once the gradients of its
+     * weights are known. */
+    real *embedded;      /* [S][T][B][E]; then its gradient */
     real *dense_output;  /* [S][T][B][F]: after the activation */
-    real *dense_dropped; /* [S][T][B][F]: the same after dropout */
+    real *dense_dropped; /* [S][T][B][F]: the same after dropout; then its gradient */
     real *logits;        /* [S][T][B][V]; after a forward with targets: their gradient */
     double *log_probability; /* [S][T][B] */
     bool *correct;           /* [S][T][B]: the target had the highest probability */
 
     /* Training only: */
     uint8_t *mask[LAYERS_MAX]; /* of each dropout site: [S][T][B][dropout_width()] */
-    real *d_dense;             /* [S][T][B][F] */
-    real *d_hidden[2];         /* [S][T][B][H]: gradients of layer outputs, alternating */
-    real *d_embedded;          /* [S][T][B][E] */
     real *d_embedding_weight;  /* [V][E]: gradient of the embedding, one microbatch */
 
     /* From the last forward, for backward: */

@@ -64,9 +64,9 @@ static void backward_embedding(struct model *model, const struct gradient_sink *
                                          .values =
                                              model->d_embedding_weight + columns.first,
                                          .ld_values = (size_t)e};
-    team_barrier(); /* d_embedded is complete */
+    team_barrier(); /* the gradient is complete */
     for (int s = 0; s < model->batch.microbatches; s++) {
-        embedding_backward(model->d_embedded + microbatch_start(model, s, e),
+        embedding_backward(model->embedded + microbatch_start(model, s, e),
                            model->inputs[s], rows, e, v, model->d_embedding_weight);
         if (block.width > 0)
             sink->write(sink->context, s, &block);
@@ -75,7 +75,7 @@ static void backward_embedding(struct model *model, const struct gradient_sink *
 
 /* ---- recurrent layers ---- */
 
-static const real *last_hidden(const struct model *model)
+static real *last_hidden(const struct model *model)
 {
     return model->recurrent[model->shape.layers - 1].h;
 }
@@ -98,16 +98,15 @@ static void forward_recurrent(struct model *model)
         recurrent_forward(&model->recurrent[layer], model->inputs, model->plan.end);
 }
 
-/* Back-propagates from d_hidden[0], the gradient of the last layer's output, to
- * d_embedded. */
+/* Back-propagates from the gradient of the last layer's output to that of the embedded
+ * tokens. */
 static void backward_recurrent(struct model *model, const struct gradient_sink *sink,
                                const struct backward_callbacks *callbacks)
 {
-    int i = 0; /* d_hidden[i] is the layer's dh here, d_hidden[!i] its dx */
-    for (int layer = model->shape.layers - 1; layer >= 0; layer--, i = !i) {
+    for (int layer = model->shape.layers - 1; layer >= 0; layer--) {
         struct recurrent *recurrent = &model->recurrent[layer];
-        real *dx = layer > 0 ? model->d_hidden[!i] : model->d_embedded;
-        recurrent_backward(recurrent, model->d_hidden[i], model->inputs, model->plan.end,
+        real *dx = layer > 0 ? recurrent[-1].h : model->embedded;
+        recurrent_backward(recurrent, recurrent->h, model->inputs, model->plan.end,
                            callbacks->progress, callbacks->context);
         recurrent_backward_weights(recurrent, model->workspace, sink);
         report_ready(callbacks, recurrent->offset.weight_ih);
@@ -149,7 +148,7 @@ static void backward_dense(struct model *model, const struct gradient_sink *sink
                            const struct backward_callbacks *callbacks)
 {
     int f = model->shape.dense, site = model->shape.layers - 1;
-    real *dy = model->d_dense;
+    real *dy = model->dense_dropped;
     team_barrier(); /* dy is complete */
     dropout_apply(&model->dropout, model->batch, f, model->mask[site], dy);
     team_barrier();
@@ -160,12 +159,12 @@ static void backward_dense(struct model *model, const struct gradient_sink *sink
                             sink);
     report_ready(callbacks, model->dense.weight_offset);
     affine_backward_input(&model->dense, flatten_time(model->batch), dy,
-                          model->d_hidden[0]);
+                          last_hidden(model));
 }
 
 /* ---- output layer ---- */
 
-static const real *output_input(const struct model *model)
+static real *output_input(const struct model *model)
 {
     return model->shape.dense ? model->dense_dropped : last_hidden(model);
 }
@@ -179,11 +178,11 @@ static void forward_output(struct model *model)
 static void backward_output(struct model *model, const struct gradient_sink *sink,
                             const struct backward_callbacks *callbacks)
 {
-    real *dx = model->shape.dense ? model->d_dense : model->d_hidden[0];
     affine_backward_weights(&model->output, model->workspace, output_input(model),
                             model->logits, sink);
     report_ready(callbacks, model->output.weight_offset);
-    affine_backward_input(&model->output, flatten_time(model->batch), model->logits, dx);
+    affine_backward_input(&model->output, flatten_time(model->batch), model->logits,
+                          output_input(model));
 }
 
 /* ---- loss ---- */

@@ -52,31 +52,32 @@ void recurrent_init(const struct model_shape *shape, const struct params *params
 }
 
 static void plan_weights(struct recurrent *layer, const struct model_plan *plan,
-                         struct arena *arena)
+                         struct matmul_scratch *scratch, struct arena *arena)
 {
     const struct matmul_backend *step_backend = plan->backend->recurrent;
     int g = layer->gates_width, h = layer->hidden, d = layer->input;
-    const struct matmul_layout forward_ih = {g, d, false, plan->threads, 0},
+    int gates = layer->cell->gate_count;
+    const struct matmul_layout forward_ih = {g, d, false, plan->threads,
+                                             forward_segments(plan, gates)},
                                backward_ih = {d, g, true, plan->threads, 0},
-                               forward_hh = {g, h, false, plan->threads,
-                                             layer->cell->gate_count},
+                               forward_hh = {g, h, false, plan->threads, gates},
                                backward_hh = {h, g, true, plan->threads, 1};
-    matmul_weights_plan(plan->backend, &forward_ih, arena, &layer->forward_ih);
-    matmul_weights_plan(step_backend, &forward_hh, arena, &layer->forward_hh);
+    matmul_weights_plan(plan->backend, &forward_ih, scratch, arena, &layer->forward_ih);
+    matmul_weights_plan(step_backend, &forward_hh, scratch, arena, &layer->forward_hh);
     if (!plan->training)
         return;
-    matmul_weights_plan(plan->backend, &backward_ih, arena, &layer->backward_ih);
-    matmul_weights_plan(step_backend, &backward_hh, arena, &layer->backward_hh);
+    matmul_weights_plan(plan->backend, &backward_ih, scratch, arena, &layer->backward_ih);
+    matmul_weights_plan(step_backend, &backward_hh, scratch, arena, &layer->backward_hh);
 }
 
 void recurrent_plan(struct recurrent *layer, const struct model_plan *plan,
-                    struct arena *arena)
+                    struct matmul_scratch *scratch, struct arena *arena)
 {
     const struct cell *cell = layer->cell;
     size_t rows = batch_rows(layer->batch), states = state_rows(layer->batch);
     size_t g = (size_t)layer->gates_width, h = (size_t)layer->hidden;
     size_t c = cell->state_count == 2 ? h : 0;
-    plan_weights(layer, plan, arena);
+    plan_weights(layer, plan, scratch, arena);
     layer->gates_ih = arena_array(arena, rows * g, sizeof(real));
     layer->gates_hh = arena_array(arena, cell->has_gates_hh ? rows * g : 0, sizeof(real));
     layer->h_prev = arena_array(arena, rows * h, sizeof(real));

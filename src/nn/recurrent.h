@@ -63,9 +63,10 @@ struct recurrent {
 void recurrent_init(const struct model_shape *shape, const struct params *params,
                     int index, struct batch_shape batch, struct recurrent *layer);
 
-/* Plans the zero-initialised buffers and the packed weights (base/arena.h). */
+/* Plans the zero-initialised buffers and the packed weights (base/arena.h), with the
+ * model's scratch memory. */
 void recurrent_plan(struct recurrent *layer, const struct model_plan *plan,
-                    struct arena *arena);
+                    struct matmul_scratch *scratch, struct arena *arena);
 
 /* The input x [S][T][B][D] of the next forward. If dropout->rate > 0, its mask
  * [S][T][B][H] is drawn then; dropout NULL: no dropout. All are borrowed until the end of

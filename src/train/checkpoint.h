@@ -13,7 +13,8 @@
  *                              valid_bigram: the baselines of the validation split, nats
  *                              per token. Missing in files of older programs
  *   /provenance                attributes: tutti, host, ranks, mpi, hdf5, numerics,
- *                              run: the id in tutti-run.txt of the run's folder
+ *                              run: the id in tutti-run.txt of the run's folder;
+ *                              matmul: the backend, and what it means for the bits
  *   attributes of "/"          format, format_version, weights_hash, dataset_hash, epoch,
  *                              step, parameters
  *

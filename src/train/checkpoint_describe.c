@@ -103,6 +103,17 @@ static void describe_model(const struct sink *sink, const struct checkpoint *che
     describe_dropout(sink, checkpoint);
 }
 
+/* ---- provenance ---- */
+
+static void describe_matmul(const struct sink *sink, const struct options *options)
+{
+    emit(sink, "/provenance", "matmul",
+         options->train.matmul == MATMUL_OPENBLAS
+             ? "openblas: the bits of the weights depend on the kernels that OpenBLAS "
+               "selects for the processor, the last word of numerics"
+             : "packed: the bits of the weights do not depend on the processor");
+}
+
 /* ---- the optimizer ---- */
 
 static void describe_optimizer(const struct sink *sink,
@@ -166,4 +177,5 @@ void checkpoint_describe(const struct checkpoint *checkpoint,
     describe_model(&sink, checkpoint);
     describe_optimizer(&sink, checkpoint);
     describe_state(&sink, &checkpoint->shape);
+    describe_matmul(&sink, &checkpoint->options);
 }

@@ -27,6 +27,7 @@
 #include "base/log.h"
 #include "base/progress.h"
 #include "base/slurm.h"
+#include "base/team.h"
 #include "base/text.h"
 
 enum { MAX_INTERVAL_MS = 5 * 60 * 1000, MIN_INTERVAL_MS = 5000, JOB_SIZE = 64 };
@@ -161,6 +162,7 @@ static void *query_loop(void *argument)
 {
     struct deadline *deadline = argument;
     struct pollfd stop = {.fd = deadline->stop_fd, .events = POLLIN};
+    team_unbind();
     while (query(deadline) && poll(&stop, 1, query_interval_ms(deadline)) == 0)
         ;
     return NULL;

@@ -11,11 +11,18 @@
 #include "gradient_sum.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/team.h"
 #include "comm/buckets.h"
 
-enum { HEADROOM_BITS = 11, SUM_BITS = 62, SCALE_BITS_MAX = 60 };
+enum {
+    HEADROOM_BITS = 11,
+    SUM_BITS = 62,
+    SCALE_BITS_MAX = 60,
+    NORM_CHUNK = 1 << 14 /* elements whose squares are added up by one thread */
+};
 
 struct gradient_sum_method {
     enum status (*open)(struct gradient_sum *sum, struct comm *comm,
@@ -26,10 +33,16 @@ struct gradient_sum_method {
     enum status (*ready)(struct gradient_sum *sum, size_t first);
     void (*progress)(struct gradient_sum *sum);
     enum status (*reduce)(struct gradient_sum *sum);
-    double (*squares)(const struct gradient_sum *sum, double factor);
+    double (*squares)(const struct gradient_sum *sum, size_t first, size_t n,
+                      double factor);
     void (*read)(const struct gradient_sum *sum, size_t first, size_t n, double factor,
                  float *values);
 };
+
+static size_t chunk_count(const struct gradient_sum *sum)
+{
+    return (sum->count + NORM_CHUNK - 1) / NORM_CHUNK;
+}
 
 /* Bits after the binary point. */
 static int scale_bits(int64_t batch, int64_t time)
@@ -90,9 +103,10 @@ static enum status exact_reduce(struct gradient_sum *sum)
     return exact_sum_reduce(sum->exact);
 }
 
-static double exact_squares(const struct gradient_sum *sum, double factor)
+static double exact_squares(const struct gradient_sum *sum, size_t first, size_t n,
+                            double factor)
 {
-    return exact_sum_squares(sum->exact, factor);
+    return exact_sum_squares(sum->exact, first, n, factor);
 }
 
 static void exact_read(const struct gradient_sum *sum, size_t first, size_t n,
@@ -128,10 +142,19 @@ static enum status float_open(struct gradient_sum *sum, struct comm *comm,
     return status == STATUS_OK ? values_status : status;
 }
 
+static void clear_share(void *context)
+{
+    const struct gradient_sum *sum = context;
+    struct team_share share = team_share(sum->count, NORM_CHUNK);
+    if (share.end > share.first)
+        memset(sum->values + share.first, 0,
+               (share.end - share.first) * sizeof *sum->values);
+}
+
 static void float_begin(struct gradient_sum *sum)
 {
     exact_sum_begin(sum->exact);
-    memset(sum->values, 0, sum->count * sizeof *sum->values);
+    team_run(sum->threads, clear_share, sum);
 }
 
 static void float_add(struct gradient_sum *sum, enum exact_mode mode,
@@ -162,10 +185,11 @@ static enum status float_reduce(struct gradient_sum *sum)
     return status == STATUS_OK ? buckets_wait(sum->buckets) : status;
 }
 
-static double float_squares(const struct gradient_sum *sum, double factor)
+static double float_squares(const struct gradient_sum *sum, size_t first, size_t n,
+                            double factor)
 {
     double squares = 0;
-    for (size_t i = 0; i < sum->count; i++) {
+    for (size_t i = first; i < first + n; i++) {
         double value = (double)sum->values[i] * factor;
         squares += value * value;
     }
@@ -190,9 +214,14 @@ enum status gradient_sum_open(struct gradient_sum *sum, struct comm *comm,
 {
     static const struct gradient_sum_method *const methods[REDUCES] = {
         [REDUCE_EXACT] = &exact_method, [REDUCE_FLOAT] = &float_method};
-    *sum =
-        (struct gradient_sum){.method = methods[options->train.reduce], .count = count};
-    return sum->method->open(sum, comm, options, extras);
+    *sum = (struct gradient_sum){.method = methods[options->train.reduce],
+                                 .count = count,
+                                 .threads = team_threads(options->train.threads)};
+    sum->squares = calloc(chunk_count(sum) + 1, sizeof *sum->squares);
+    enum status status = sum->method->open(sum, comm, options, extras);
+    if (status == STATUS_OK && !sum->squares)
+        return status_fail(STATUS_FAILED, "out of memory for the gradient's norm");
+    return status;
 }
 
 void gradient_sum_close(struct gradient_sum *sum)
@@ -200,6 +229,7 @@ void gradient_sum_close(struct gradient_sum *sum)
     buckets_free(sum->buckets);
     comm_memory_free(sum->memory);
     exact_sum_free(sum->exact);
+    free(sum->squares);
     *sum = (struct gradient_sum){0};
 }
 
@@ -229,9 +259,31 @@ enum status gradient_sum_reduce(struct gradient_sum *sum)
     return sum->method->reduce(sum);
 }
 
+struct norm {
+    const struct gradient_sum *sum;
+    double factor;
+};
+
+static void add_squares_of_share(void *context)
+{
+    const struct norm *norm = context;
+    const struct gradient_sum *sum = norm->sum;
+    struct team_share chunks = team_share(chunk_count(sum), 1);
+    for (size_t i = chunks.first; i < chunks.end; i++) {
+        size_t first = i * NORM_CHUNK, left = sum->count - first;
+        sum->squares[i] = sum->method->squares(
+            sum, first, left < NORM_CHUNK ? left : NORM_CHUNK, norm->factor);
+    }
+}
+
 double gradient_sum_norm(const struct gradient_sum *sum, double factor)
 {
-    return sqrt(sum->method->squares(sum, factor));
+    double squares = 0;
+    struct norm norm = {sum, factor};
+    team_run(sum->threads, add_squares_of_share, &norm);
+    for (size_t i = 0; i < chunk_count(sum); i++)
+        squares += sum->squares[i];
+    return sqrt(squares);
 }
 
 void gradient_sum_read(const struct gradient_sum *sum, size_t first, size_t n,

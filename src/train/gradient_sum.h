@@ -31,6 +31,8 @@ struct gradient_sum { /* zero-initialise; free with gradient_sum_close */
     float *values;           /* with `float`: [count], in `memory`; else NULL */
     struct comm_memory *memory;
     struct buckets *buckets;
+    int threads;     /* of the team that clears values and computes the norm */
+    double *squares; /* scratch of the norm: one sum for each chunk of elements */
 };
 
 /* For gradients of `count` elements and `extras` integers; method, scale and bucket size
@@ -57,7 +59,8 @@ void gradient_sum_progress(struct gradient_sum *sum);
 /* Reduces everything that remains, extras included, and waits for all. Collective. */
 enum status gradient_sum_reduce(struct gradient_sum *sum);
 
-/* The Euclidean norm of `factor` times the sum, added up in double in a fixed order. */
+/* The Euclidean norm of `factor` times the sum, added up in double in a fixed order, by a
+ * team of train.threads threads. */
 double gradient_sum_norm(const struct gradient_sum *sum, double factor);
 
 /* values[i] := sum[first + i] * factor for i < n: the double product, rounded once. */

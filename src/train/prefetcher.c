@@ -17,6 +17,7 @@
 
 #include "base/arena.h"
 #include "base/inject.h"
+#include "base/team.h"
 #include "base/trace.h"
 
 /* A window and the position of the streams after it. */
@@ -134,6 +135,7 @@ static bool wait_for_free_slot(struct prefetcher *prefetcher)
 static void *read_ahead(void *context)
 {
     struct prefetcher *prefetcher = context;
+    team_unbind();
     pthread_mutex_lock(&prefetcher->lock);
     while (prefetcher->status == STATUS_OK && wait_for_free_slot(prefetcher)) {
         prefetcher->busy = true;

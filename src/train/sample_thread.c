@@ -18,6 +18,7 @@
 
 #include "run_samples.h"
 #include "base/phase.h"
+#include "base/team.h"
 #include "base/trace.h"
 
 enum thread_state { IDLE, WRITING, WRITTEN };
@@ -77,6 +78,7 @@ static void lower_priority(void)
 static void *write_loop(void *argument)
 {
     struct sample_thread *thread = argument;
+    team_unbind();
     lower_priority();
     phase_divert_progress(&thread->progress);
     pthread_mutex_lock(&thread->mutex);

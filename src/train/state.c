@@ -2,13 +2,30 @@
 #include "state.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+#include "base/team.h"
+
+/* The calling thread's share of the moments, which it updates (base/memory.h). */
+static void clear_share(void *context)
+{
+    const struct optimizer *optimizer = context;
+    struct team_share share = team_share(optimizer->count, 1);
+    size_t bytes = (share.end - share.first) * sizeof *optimizer->first;
+    memset(optimizer->first + share.first, 0, bytes);
+    if (optimizer->second)
+        memset(optimizer->second + share.first, 0, bytes);
+}
 
 enum status training_state_init(const struct options *options, size_t parameters,
                                 struct training_state *out)
 {
     *out = (struct training_state){0};
     schedule_init(&out->schedule);
-    return optimizer_create(options, parameters, &out->optimizer);
+    enum status status = optimizer_create(options, parameters, &out->optimizer);
+    if (status == STATUS_OK)
+        team_run(team_threads(options->train.threads), clear_share, &out->optimizer);
+    return status;
 }
 
 void training_state_free(struct training_state *state)

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 
+#include "matmul_choice.h"
 #include "metrics.h"
 #include "report.h"
 #include "sample_thread.h"
@@ -23,6 +24,7 @@ struct trainer {
     const struct trainer_request *request;
     struct options options; /* as resolved, with the dataset's [data] */
     const struct matmul_backend *backend;
+    char matmul_note[MATMUL_NOTE]; /* see matmul_choice.h */
     struct training_data data;
     struct step_engine engine;
     struct training_state state;

@@ -20,12 +20,11 @@ static enum status check_no_checkpoints(const struct run_directory *directory)
     return status;
 }
 
-/* Rank 0 finds and reads the newest intact checkpoint, and broadcasts its name.
- * Collective. */
-static enum status find_checkpoint(struct persistence *persistence, enum run_start start,
-                                   struct checkpoint *out)
+enum status trainer_resume_find(struct persistence *persistence, enum run_start start,
+                                struct checkpoint *out)
 {
     enum status status = STATUS_OK;
+    *out = (struct checkpoint){0};
     if (comm_rank(persistence->comm) == 0)
         status = start == RUN_RESUMED
                      ? run_checkpoints_read_newest(&persistence->directory,
@@ -35,6 +34,7 @@ static enum status find_checkpoint(struct persistence *persistence, enum run_sta
     if (status == STATUS_OK)
         status = comm_broadcast(persistence->comm, persistence->saved,
                                 sizeof persistence->saved);
+    persist_notify_watchdog(persistence);
     return status;
 }
 
@@ -102,8 +102,8 @@ static enum status check_numerics(const char *path, const char *saved,
     enum status status = status_fail(
         STATUS_FAILED,
         "%s was trained with the kernels %s, this run uses %s, so the weights may differ "
-        "in their last bits from those of an uninterrupted run: restore train.matmul "
-        "and OPENBLAS_CORETYPE, or set train.allow_mixed_cores = yes",
+        "in their last bits from those of an uninterrupted run: restore OPENBLAS_CORETYPE"
+        " and the version of tutti, or set train.allow_mixed_cores = yes",
         path, saved, expected->numerics);
     if (!expected->options->train.allow_mixed_cores)
         return status;
@@ -159,21 +159,18 @@ static enum status repair_links(struct persistence *persistence,
                           sizeof persistence->saved);
 }
 
-enum status trainer_resume(struct persistence *persistence, enum run_start start,
-                           const struct resume_expectation *expected,
-                           struct checkpoint *out)
+enum status trainer_resume_load(struct persistence *persistence, enum run_start start,
+                                const struct resume_expectation *expected,
+                                struct checkpoint *out)
 {
-    *out = (struct checkpoint){0};
-    enum status status = find_checkpoint(persistence, start, out);
-    if (status == STATUS_OK && persistence->saved[0]) {
+    enum status status = STATUS_OK;
+    if (persistence->saved[0]) {
         status = comm_agree(persistence->comm, load(persistence, expected, out));
         if (status == STATUS_OK) /* only now: a refusal changes nothing */
             status = repair_links(persistence, &out->state);
-    } else if (status == STATUS_OK && start == RUN_RESUMED) {
+    } else if (start == RUN_RESUMED) {
         log_info("%s: no checkpoint yet, starting a new run", expected->options->run.dir);
     }
-    if (status != STATUS_OK)
-        checkpoint_free(out);
     persist_notify_watchdog(persistence);
     return status;
 }

@@ -53,9 +53,7 @@ static enum status open_local(struct trainer *trainer)
 {
     struct options *options = &trainer->options;
     struct persistence *persistence = &trainer->persistence;
-    enum status status = model_matmul_backend(options, &trainer->backend);
-    if (status == STATUS_OK)
-        status = check_request(trainer->comm, options);
+    enum status status = check_request(trainer->comm, options);
     if (status == STATUS_OK)
         status = training_data_open(&trainer->data, trainer->comm, options);
     if (status == STATUS_OK)
@@ -67,12 +65,12 @@ static enum status open_local(struct trainer *trainer)
     return status;
 }
 
-/* ---- equal numerics on all ranks ---- */
+/* ---- the matmul backend ---- */
 
 enum { HOST_TEXT = 64 };
 
 struct host_numerics {
-    char numerics[HOST_TEXT], host[HOST_TEXT];
+    char numerics[HOST_TEXT], core[HOST_TEXT], host[HOST_TEXT];
 };
 
 static enum status compare_numerics(const struct host_numerics *ranks, int count)
@@ -85,8 +83,8 @@ static enum status compare_numerics(const struct host_numerics *ranks, int count
                 "%s on %s, rank %d), so the result would depend on which rank computes "
                 "what: set OPENBLAS_CORETYPE=%s on all hosts, or "
                 "train.allow_mixed_cores = yes",
-                ranks[0].numerics, ranks[0].host, ranks[r].numerics, ranks[r].host, r,
-                ranks[0].numerics);
+                ranks[0].core, ranks[0].host, ranks[r].core, ranks[r].host, r,
+                ranks[0].core);
     return STATUS_OK;
 }
 
@@ -94,10 +92,11 @@ static enum status compare_numerics(const struct host_numerics *ranks, int count
 static enum status check_numerics(struct comm *comm, const char *numerics,
                                   bool allow_mixed)
 {
-    struct host_numerics local = {{0}, {0}};
+    struct host_numerics local = {{0}, {0}, {0}};
     uint8_t *all = NULL;
     size_t *sizes = NULL;
     snprintf(local.numerics, sizeof local.numerics, "%s", numerics);
+    snprintf(local.core, sizeof local.core, "%s", matmul_openblas_core());
     snprintf(local.host, sizeof local.host, "%s", comm_host(comm));
     enum status status = comm_gather(comm, &local, sizeof local, &all, &sizes);
     if (status == STATUS_OK && comm_rank(comm) == 0)
@@ -109,6 +108,23 @@ static enum status check_numerics(struct comm *comm, const char *numerics,
     free(all);
     free(sizes);
     return comm_agree(comm, status);
+}
+
+/* Selects the backend, with equal numerics on all ranks. `found` is the checkpoint to be
+ * resumed, so far only on rank 0. Collective. */
+static enum status select_matmul(struct trainer *trainer, const struct checkpoint *found)
+{
+    struct comm *comm = trainer->comm;
+    struct options *options = &trainer->options;
+    int own = found->weights ? found->options.train.matmul : MATMUL_AUTO;
+    int recorded = (int)comm_max_i64(comm, own); /* MATMUL_AUTO is the smallest */
+    enum status status = matmul_resolve(comm, options, recorded, trainer->matmul_note);
+    if (status == STATUS_OK)
+        status = comm_agree(comm, model_matmul_backend(options, &trainer->backend));
+    if (status == STATUS_OK)
+        status = check_numerics(comm, trainer->backend->numerics(),
+                                options->train.allow_mixed_cores);
+    return status;
 }
 
 /* ---- resumed or initial state ---- */
@@ -252,12 +268,20 @@ static enum status set_baselines(struct trainer *trainer, struct checkpoint *res
     return status;
 }
 
+/* Finds the checkpoint to be resumed, if any, selects the matmul backend, which it may
+ * determine, and loads it. Collective. */
 static enum status resume(struct trainer *trainer, struct checkpoint *out)
 {
+    struct persistence *persistence = &trainer->persistence;
+    enum status status = trainer_resume_find(persistence, start_of(trainer), out);
+    if (status == STATUS_OK)
+        status = select_matmul(trainer, out);
+    if (status != STATUS_OK)
+        return status;
     const struct resume_expectation expected = {.options = &trainer->options,
                                                 .data = &trainer->data,
                                                 .numerics = trainer->backend->numerics()};
-    return trainer_resume(&trainer->persistence, start_of(trainer), &expected, out);
+    return trainer_resume_load(persistence, start_of(trainer), &expected, out);
 }
 
 enum status trainer_open(struct trainer *trainer)
@@ -267,9 +291,6 @@ enum status trainer_open(struct trainer *trainer)
     trainer->options = *trainer->request->options;
     trainer->persistence.watchdog = trainer->request->watchdog;
     enum status status = comm_agree(comm, open_local(trainer));
-    if (status == STATUS_OK)
-        status = check_numerics(comm, trainer->backend->numerics(),
-                                trainer->options.train.allow_mixed_cores);
     if (status == STATUS_OK)
         status = resume(trainer, &resumed);
     if (status == STATUS_OK)
@@ -340,9 +361,10 @@ void trainer_log_configuration(struct trainer *trainer)
     char threads[32] = "";
     if (trainer->engine.threads > 1)
         snprintf(threads, sizeof threads, " with %d threads", trainer->engine.threads);
-    log_info("ranks            %d%s, with %d microbatches of %d rows; matmul by %s",
-             comm_size(comm), threads, data->batch.own.total, data->batch.rows,
-             trainer->backend->description());
+    log_info("ranks            %d%s, with %d microbatches of %d rows", comm_size(comm),
+             threads, data->batch.own.total, data->batch.rows);
+    log_info("matmul           %s%s%s", trainer->backend->description(),
+             trainer->matmul_note[0] ? "; " : "", trainer->matmul_note);
     log_info("memory           model %.1f MB, data %.1f MB at most on a rank%s",
              (double)model / megabyte, (double)data_bytes / megabyte,
              data->plan.training ? ", streamed from disk" : "");

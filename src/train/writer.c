@@ -15,6 +15,7 @@
 #include "run_checkpoints.h"
 #include "base/arena.h"
 #include "base/progress.h"
+#include "base/team.h"
 #include "base/trace.h"
 
 enum writer_state { IDLE, WRITING, WRITTEN };
@@ -51,6 +52,7 @@ static void write_copy(struct writer *writer)
 static void *write_loop(void *argument)
 {
     struct writer *writer = argument;
+    team_unbind();
     pthread_mutex_lock(&writer->mutex);
     for (;;) {
         while (writer->state != WRITING && !writer->closing)

@@ -15,6 +15,7 @@
 
 #include "watchdog_internal.h"
 #include "base/progress.h"
+#include "base/team.h"
 
 static const double tick_seconds = 1;
 /* A tick this late: this process was suspended. */
@@ -219,6 +220,7 @@ static void run_loop(struct watchdog *watchdog, struct poll_set *set)
 void *watchdog_run(void *argument)
 {
     struct watchdog *watchdog = argument;
+    team_unbind();
     size_t capacity =
         1 + WATCHDOG_MAX_ADDRESSES + WATCHDOG_MAX_PENDING + (size_t)watchdog->peer_count;
     struct poll_set set = {.polled = calloc(capacity, sizeof *set.polled),

@@ -249,7 +249,7 @@ static void update(struct bench *bench)
 static void finish(struct bench *bench, double seconds_of[PARTS])
 {
     double begin = cpu_seconds();
-    volatile double squares = exact_sum_squares(bench->sum, 1e-6);
+    volatile double squares = exact_sum_squares(bench->sum, 0, bench->total, 1e-6);
     (void)squares;
     double norm = cpu_seconds();
     update(bench);
