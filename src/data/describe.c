@@ -12,7 +12,7 @@ struct description {
 static const char pedal_included[] = "length, sustain pedal included";
 static const char pedal_ignored[] = "length, sustain pedal ignored";
 
-static const struct description descriptions[] = {
+static const struct description index_descriptions[] = {
     {"/settings", NULL, "the [data] section that the dataset was made with"},
     {"/vocabulary/names", NULL, "name of each token, by its number"},
     {"/vocabulary/hash", NULL, "fingerprint of the token names, encoding and grid"},
@@ -30,6 +30,9 @@ static const struct description descriptions[] = {
     {"/files/bytes", "bytes", "size of the file; 0: not read"},
     {"/files/notes", NULL, "number of notes kept"},
     {"/files/seconds", "seconds", "when the last note kept ends"},
+};
+
+static const struct description shard_descriptions[] = {
     {"/pieces/path", NULL, "input file; a byte that is no text is written \\xHH"},
     {"/pieces/hash_high", NULL, "fingerprint of the notes, upper 64 of 128 bits"},
     {"/pieces/hash_low", NULL, "fingerprint of the notes, lower 64 of 128 bits"},
@@ -66,24 +69,35 @@ static const char *description_text(const struct description *description, bool 
                                                          : description->text;
 }
 
-enum status describe_datasets(struct h5_file *file, bool pedal)
+static enum status describe(struct h5_file *file, const struct description *rows,
+                            size_t count, bool pedal)
 {
     enum status status = STATUS_OK;
-    for (size_t i = 0; i < sizeof descriptions / sizeof *descriptions; i++) {
-        const struct description *row = &descriptions[i];
-        if (!h5_has(file, row->name))
-            continue;
-        if (status == STATUS_OK)
-            status =
-                h5_set_text(file, row->name, "description", description_text(row, pedal));
+    for (size_t i = 0; i < count && status == STATUS_OK; i++) {
+        const struct description *row = &rows[i];
+        status =
+            h5_set_text(file, row->name, "description", description_text(row, pedal));
         if (status == STATUS_OK && row->unit)
             status = h5_set_text(file, row->name, "unit", row->unit);
     }
-    if (status == STATUS_OK && h5_has(file, "/pieces/split")) {
-        const char *names[SPLITS];
-        for (int split = 0; split < SPLITS; split++)
-            names[split] = split_name((enum split)split);
-        status = h5_set_texts(file, "/pieces/split", "names", SPLITS, names);
-    }
     return status;
+}
+
+enum status describe_index(struct h5_file *file)
+{
+    return describe(file, index_descriptions,
+                    sizeof index_descriptions / sizeof *index_descriptions, true);
+}
+
+enum status describe_shard(struct h5_file *file, bool pedal)
+{
+    const char *names[SPLITS];
+    for (int split = 0; split < SPLITS; split++)
+        names[split] = split_name((enum split)split);
+    enum status status =
+        describe(file, shard_descriptions,
+                 sizeof shard_descriptions / sizeof *shard_descriptions, pedal);
+    return status == STATUS_OK
+               ? h5_set_texts(file, "/pieces/split", "names", SPLITS, names)
+               : status;
 }

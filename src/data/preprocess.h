@@ -53,7 +53,7 @@
  *
  * Memory. On each rank: the list of files, about 32 bytes each plus the path; the
  * records, about 150 bytes per file; one piece; a chunk of each column of a shard. On
- * disk: the spills, about as large as the dataset, until it is complete.
+ * disk: the spills, about half as large as the dataset, until it is complete.
  *
  * Interruption. Any interruption leaves at most OUT.partial, which dataset_open refuses
  * and the next run replaces. A failure removes it.

@@ -265,9 +265,7 @@ static enum status fill_index(const struct preprocess *preprocess, struct h5_fil
     enum status status = STATUS_OK;
     for (size_t i = 0; i < sizeof writers / sizeof *writers && status == STATUS_OK; i++)
         status = writers[i](preprocess, file);
-    return status == STATUS_OK
-               ? describe_datasets(file, preprocess->options->data.pedal == PEDAL_EXTEND)
-               : status;
+    return status == STATUS_OK ? describe_index(file) : status;
 }
 
 enum status preprocess_write_index(const struct preprocess *preprocess)

@@ -92,8 +92,9 @@ static enum status spill_piece(struct reader *reader, struct record *record)
     record->tempo = midi->first_tempo;
     record->ticks_per_beat = midi->notes.ticks_per_beat;
     record->ticks_per_second = midi->notes.ticks_per_second;
-    enum status status = spill_append(&reader->preprocess->spill, &midi->notes, tokens,
-                                      &record->spill_offset);
+    enum status status =
+        spill_append(&reader->preprocess->spill, &midi->notes, midi_tempo_map(midi),
+                     midi->start_tick, tokens, &record->spill_offset);
     if (status != STATUS_OK)
         return status;
     return set_reason(reader, record,

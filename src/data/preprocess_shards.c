@@ -21,7 +21,7 @@ struct shard_result { /* of one shard, as sent to rank 0 */
 enum { TOKEN_COLUMN = NOTE_COLUMNS, DATA_COLUMNS };
 
 enum {
-    READ_NOTES = 2048,  /* notes read from a spill at once: 64 KiB, in the L2 cache */
+    READ_NOTES = 1024,  /* notes read from a spill at once: 32 KiB */
     SCATTER_NOTES = 128 /* notes scattered at once: 4 KiB, in the L1 cache */
 };
 
@@ -90,15 +90,19 @@ static void scatter_notes(const struct writer *writer, uint64_t count, uint64_t 
     }
 }
 
+static struct spill_piece spill_piece(const struct record *piece)
+{
+    return (struct spill_piece){(int)piece->rank, piece->spill_offset, piece->tokens};
+}
+
 static enum status read_notes(struct writer *writer, const struct record *piece,
                               uint64_t skip, uint64_t count, uint64_t filled)
 {
+    const struct spill_piece spilled = spill_piece(piece);
     enum status status = STATUS_OK;
     for (uint64_t rows; count > 0 && status == STATUS_OK; count -= rows) {
         rows = count < READ_NOTES ? count : READ_NOTES;
-        status = spill_read(&writer->spills, (int)piece->rank,
-                            piece->spill_offset + skip * sizeof(struct note),
-                            writer->notes, rows * sizeof(struct note));
+        status = spill_read_notes(&writer->spills, &spilled, skip, rows, writer->notes);
         if (status == STATUS_OK)
             scatter_notes(writer, rows, filled);
         skip += rows;
@@ -110,10 +114,9 @@ static enum status read_notes(struct writer *writer, const struct record *piece,
 static enum status read_tokens(struct writer *writer, const struct record *piece,
                                uint64_t skip, uint64_t count, uint64_t filled)
 {
-    uint64_t offset = piece->spill_offset + piece->notes * sizeof(struct note);
-    return spill_read(&writer->spills, (int)piece->rank, offset + skip * sizeof(token),
-                      writer->chunks[TOKEN_COLUMN] + filled * sizeof(token),
-                      count * sizeof(token));
+    const struct spill_piece spilled = spill_piece(piece);
+    token *tokens = (token *)(void *)writer->chunks[TOKEN_COLUMN];
+    return spill_read_tokens(&writer->spills, &spilled, skip, count, tokens + filled);
 }
 
 static const struct table note_table = {0, NOTE_COLUMNS, read_notes};
@@ -198,7 +201,9 @@ static enum status write_piece_columns(struct h5_file *file, const struct piece_
     for (const struct column *column = piece_columns; column->name; column++) {
         column_pack(column, rows, sizeof *rows, count, packed);
         if (status == STATUS_OK)
-            status = h5_write(file, column->name, column->type, 1, &count, packed);
+            status = h5_create_1d(file, column->name, column->type, count);
+        if (status == STATUS_OK)
+            status = h5_write_slice(file, column->name, column->type, 0, count, packed);
     }
     free(packed);
     return status;
@@ -265,7 +270,7 @@ static enum status fill_shard(struct writer *writer, struct h5_file *file, size_
     if (status == STATUS_OK)
         status = write_table(writer, &shard, token_table);
     if (status == STATUS_OK)
-        status = describe_datasets(file, preprocess->options->data.pedal == PEDAL_EXTEND);
+        status = describe_shard(file, preprocess->options->data.pedal == PEDAL_EXTEND);
     free(shard.rows);
     return status;
 }

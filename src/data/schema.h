@@ -45,9 +45,10 @@ struct piece_row {
 extern const struct column piece_columns[];
 
 /* Writes the attributes "description" and, where one applies, "unit" of every dataset of
- * a shard or the index that is being written, and "names" of /pieces/split. `pedal`: the
- * notes' durations include the sustain pedal. */
-enum status describe_datasets(struct h5_file *file, bool pedal);
+ * the index or of a shard that is being written and has all its datasets; of a shard also
+ * "names" of /pieces/split. `pedal`: the notes' durations include the sustain pedal. */
+enum status describe_index(struct h5_file *file);
+enum status describe_shard(struct h5_file *file, bool pedal);
 
 /* packed[i] = the member of rows[i], and back. */
 void column_pack(const struct column *column, const void *rows, size_t row_size,

@@ -3,15 +3,30 @@
  * to the file. */
 #include "spill.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/file.h"
 
-enum { BUFFER_SIZE = 1 << 20 };
+enum { BUFFER_SIZE = 1 << 20, PACK_NOTES = 512 };
+
+enum { /* the bytes of a struct note that are stored: all after start and duration */
+       NOTE_START = offsetof(struct note, start_tick),
+       NOTE_SIZE = sizeof(struct note) - NOTE_START
+};
+static_assert(NOTE_START == sizeof(double[2]),
+              "start and duration are the first members");
+
+struct header {
+    double units_per_second;
+    uint32_t points; /* of the tempo map */
+    uint32_t origin;
+};
 
 static char *spill_path(const char *directory, int rank)
 {
@@ -69,15 +84,37 @@ static enum status append_bytes(struct spill_writer *spill, const void *bytes,
     return STATUS_OK;
 }
 
+/* Appends notes[count] without their seconds. */
+static enum status append_notes(struct spill_writer *spill, const struct note *notes,
+                                size_t count)
+{
+    for (size_t rows; count > 0; notes += rows, count -= rows) {
+        rows = count < PACK_NOTES ? count : PACK_NOTES;
+        if (rows * NOTE_SIZE > BUFFER_SIZE - spill->buffered && flush(spill) != STATUS_OK)
+            return STATUS_FAILED;
+        uint8_t *to = spill->buffer + spill->buffered;
+        for (size_t i = 0; i < rows; i++)
+            memcpy(to + i * NOTE_SIZE, (const uint8_t *)&notes[i] + NOTE_START,
+                   NOTE_SIZE);
+        spill->buffered += rows * NOTE_SIZE;
+        spill->size += rows * NOTE_SIZE;
+    }
+    return STATUS_OK;
+}
+
 enum status spill_append(struct spill_writer *spill, const struct notes *notes,
+                         const struct tempo_map *map, uint32_t origin,
                          const struct tokens *tokens, uint64_t *offset)
 {
+    const struct header header = {map->units_per_second, (uint32_t)map->count, origin};
     *offset = spill->size;
     enum status status =
-        append_bytes(spill, notes->items, notes->count * sizeof *notes->items);
-    return status == STATUS_OK
-               ? append_bytes(spill, tokens->items, tokens->count * sizeof *tokens->items)
-               : status;
+        append_bytes(spill, tokens->items, tokens->count * sizeof *tokens->items);
+    if (status == STATUS_OK)
+        status = append_bytes(spill, &header, sizeof header);
+    if (status == STATUS_OK)
+        status = append_bytes(spill, map->points, map->count * sizeof *map->points);
+    return status == STATUS_OK ? append_notes(spill, notes->items, notes->count) : status;
 }
 
 enum status spill_close(struct spill_writer *spill)
@@ -101,7 +138,7 @@ void spill_free(struct spill_writer *spill)
 
 void spill_reader_open(const char *directory, struct spill_reader *reader)
 {
-    *reader = (struct spill_reader){.directory = directory};
+    *reader = (struct spill_reader){.directory = directory, .mapped.rank = -1};
     for (int i = 0; i < SPILL_OPEN_FILES; i++) {
         reader->open[i].rank = -1;
         reader->open[i].descriptor = -1;
@@ -131,8 +168,8 @@ static enum status open_spill(struct spill_reader *reader, int rank, int *descri
     return STATUS_OK;
 }
 
-enum status spill_read(struct spill_reader *reader, int rank, uint64_t offset,
-                       void *bytes, size_t size)
+static enum status read_bytes(struct spill_reader *reader, int rank, uint64_t offset,
+                              void *bytes, size_t size)
 {
     int descriptor = -1;
     if (open_spill(reader, rank, &descriptor) != STATUS_OK)
@@ -153,8 +190,67 @@ enum status spill_read(struct spill_reader *reader, int rank, uint64_t offset,
     return STATUS_OK;
 }
 
+enum status spill_read_tokens(struct spill_reader *reader,
+                              const struct spill_piece *piece, uint64_t skip,
+                              uint64_t count, token *tokens)
+{
+    return read_bytes(reader, piece->rank, piece->offset + skip * sizeof *tokens, tokens,
+                      count * sizeof *tokens);
+}
+
+static uint64_t header_offset(const struct spill_piece *piece)
+{
+    return piece->offset + piece->tokens * sizeof(token);
+}
+
+/* Reads the piece's tempo map, unless it is that of the last piece read. */
+static enum status read_map(struct spill_reader *reader, const struct spill_piece *piece)
+{
+    struct tempo_map *map = &reader->map;
+    struct header header;
+    uint64_t offset = header_offset(piece);
+    if (piece->rank == reader->mapped.rank && piece->offset == reader->mapped.offset)
+        return STATUS_OK;
+    reader->mapped.rank = -1;
+    if (read_bytes(reader, piece->rank, offset, &header, sizeof header) != STATUS_OK)
+        return STATUS_FAILED;
+    struct tempo_point *points =
+        array_reserve(map->points, &map->capacity, header.points, sizeof *points);
+    if (!points)
+        return STATUS_FAILED;
+    map->points = points;
+    map->count = header.points;
+    map->units_per_second = header.units_per_second;
+    reader->origin = header.origin;
+    enum status status = read_bytes(reader, piece->rank, offset + sizeof header, points,
+                                    map->count * sizeof *points);
+    if (status == STATUS_OK)
+        reader->mapped = *piece;
+    return status;
+}
+
+/* The notes are read into the second half of notes[count] and expanded from there: no
+ * note is written before those in its place are read. */
+enum status spill_read_notes(struct spill_reader *reader, const struct spill_piece *piece,
+                             uint64_t skip, uint64_t count, struct note *notes)
+{
+    if (read_map(reader, piece) != STATUS_OK)
+        return STATUS_FAILED;
+    const uint8_t *stored = (uint8_t *)notes + count * NOTE_START;
+    uint64_t offset = header_offset(piece) + sizeof(struct header) +
+                      reader->map.count * sizeof(struct tempo_point);
+    if (read_bytes(reader, piece->rank, offset + skip * NOTE_SIZE,
+                   (uint8_t *)notes + count * NOTE_START, count * NOTE_SIZE) != STATUS_OK)
+        return STATUS_FAILED;
+    for (uint64_t i = 0; i < count; i++)
+        memmove((uint8_t *)&notes[i] + NOTE_START, stored + i * NOTE_SIZE, NOTE_SIZE);
+    tempo_map_assign_seconds(&reader->map, reader->origin, notes, count);
+    return STATUS_OK;
+}
+
 void spill_reader_close(struct spill_reader *reader)
 {
+    free(reader->map.points);
     for (int i = 0; i < SPILL_OPEN_FILES; i++)
         if (reader->open[i].descriptor >= 0)
             close(reader->open[i].descriptor);

@@ -17,6 +17,9 @@ static enum status attribute_fail(const struct h5_file *file, const char *name,
 
 static hid_t open_object(const struct h5_file *file, const char *name)
 {
+    hid_t open = h5_find_open_dataset(file, name);
+    if (open >= 0 && H5Iinc_ref(open) > 0) /* H5Oclose releases this reference only */
+        return open;
     if (h5_check_links(file, name) != STATUS_OK)
         return -1;
     hid_t object = H5Oopen(file->id, name, H5P_DEFAULT);

@@ -123,6 +123,11 @@ enum status h5_dataset_shape(const struct h5_file *file, const char *name, hid_t
 enum status h5_check_class(const struct h5_file *file, const char *name, hid_t dataset,
                            H5T_class_t expected);
 
+/* ---- slices.c ---- */
+
+/* The dataset of that name that stays open until the file is closed; below 0: none. */
+hid_t h5_find_open_dataset(const struct h5_file *file, const char *name);
+
 /* ---- chunks.c ---- */
 
 /* Elements [first, first + count) of a one-dimensional dataset. */
@@ -154,7 +159,8 @@ const char *h5_component_end(const char *at);
 bool h5_has_link(const struct h5_file *file, const char *name, size_t length);
 
 /* STATUS_OK if `name` exists and is reached by hard links only; the object may then be
- * opened by that name. */
+ * opened by that name. A file being written is not checked: it has no other links, and
+ * opening a missing object fails. */
 enum status h5_check_links(const struct h5_file *file, const char *name);
 
 enum { H5_MAX_MEMBERS = 1024, H5_ADDRESS = 16 };

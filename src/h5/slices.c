@@ -24,12 +24,20 @@ static enum status add_open_dataset(struct h5_file *file, const char *name, hid_
     return STATUS_OK;
 }
 
-static hid_t find_or_open(struct h5_file *file, const char *name)
+hid_t h5_find_open_dataset(const struct h5_file *file, const char *name)
 {
     for (size_t i = 0; i < file->open_count; i++)
         if (strcmp(file->open_datasets[i].name, name) == 0)
             return file->open_datasets[i].id;
-    hid_t dataset = h5_open_dataset(file, name);
+    return H5I_INVALID_HID;
+}
+
+static hid_t find_or_open(struct h5_file *file, const char *name)
+{
+    hid_t dataset = h5_find_open_dataset(file, name);
+    if (dataset >= 0)
+        return dataset;
+    dataset = h5_open_dataset(file, name);
     if (dataset >= 0 && add_open_dataset(file, name, dataset) != STATUS_OK)
         return -1;
     return dataset;

@@ -38,17 +38,26 @@ static const char *class_name(H5T_class_t class)
 
 /* ---- creating datasets ---- */
 
-static hid_t dataset_properties(int rank, const hsize_t *dims)
+static hid_t create_properties(void)
 {
-    hsize_t chunk[H5_MAX_RANK];
-    h5_chunk_shape(rank, dims, chunk);
     hid_t creation = H5Pcreate(H5P_DATASET_CREATE);
-    if (h5_set_object_properties(creation) < 0 ||
-        H5Pset_chunk(creation, rank, chunk) < 0 || H5Pset_fletcher32(creation) < 0) {
+    if (h5_set_object_properties(creation) < 0 || H5Pset_fletcher32(creation) < 0) {
         H5Pclose(creation);
-        return -1;
+        return H5I_INVALID_HID;
     }
     return creation;
+}
+
+/* The properties of a new dataset, in a list that is kept for the next one; below 0 on
+ * failure. The caller holds the library's lock. */
+static hid_t dataset_properties(int rank, const hsize_t *dims)
+{
+    static hid_t creation = H5I_INVALID_HID;
+    hsize_t chunk[H5_MAX_RANK];
+    h5_chunk_shape(rank, dims, chunk);
+    if (creation < 0)
+        creation = create_properties();
+    return H5Pset_chunk(creation, rank, chunk) < 0 ? H5I_INVALID_HID : creation;
 }
 
 hid_t h5_create_dataset(struct h5_file *file, const char *name, hid_t type, int rank,
@@ -70,7 +79,6 @@ hid_t h5_create_dataset(struct h5_file *file, const char *name, hid_t type, int 
         H5Dcreate2(file->id, name, type, space, H5P_DEFAULT, creation, H5P_DEFAULT);
     if (dataset < 0)
         h5_fail(file, name, "can't create the dataset");
-    H5Pclose(creation);
     H5Sclose(space);
     return dataset;
 }

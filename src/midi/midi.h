@@ -99,6 +99,7 @@
 #include <stdint.h>
 
 #include "notes.h"
+#include "tempo_map.h"
 #include "base/status.h"
 
 /* Files that exceed a limit are skipped. 0 in any field: no limit. max_seconds applies to
@@ -195,6 +196,10 @@ void midi_set_note_end(const struct midi_file *file, struct note *note, uint32_t
  * seconds of the notes count from it, and first_tempo is the tempo in force there. Notes
  * must not begin earlier. Drops the pedal events. Call it at most once per file. */
 void midi_set_start(struct midi_file *file, uint32_t tick);
+
+/* The tempo map of the file last read, which must not have been skipped. Its ticks are
+ * the file's, before midi_set_start. Owned by `file`, valid until the next midi_read. */
+const struct tempo_map *midi_tempo_map(const struct midi_file *file);
 
 /* A point in time of the piece. */
 struct midi_time {

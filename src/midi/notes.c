@@ -19,7 +19,7 @@ enum {
 };
 
 _Static_assert(sizeof(struct note) == 32,
-               "notes are hashed and spilled whole: no padding");
+               "notes are hashed and spilled as bytes: no padding");
 
 enum status notes_grow(struct notes *notes)
 {

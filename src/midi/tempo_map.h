@@ -1,10 +1,17 @@
 /* tempo_map: from ticks to time. A tempo is in force from its point to the next one.
+ *
+ * Between two tempo events all ticks have the same length, so the time of a tick is an
+ * integer sum of ticks x microseconds (below 2^32 x 2^24, which fits in 64 bits), divided
+ * once at the end by division x 10^6. SMPTE division is the same with a single tempo.
+ * The same ticks and map therefore give the same seconds, to the last bit.
  */
 #ifndef TUTTI_MIDI_TEMPO_MAP_H
 #define TUTTI_MIDI_TEMPO_MAP_H
 
 #include <stddef.h>
 #include <stdint.h>
+
+#include "notes.h"
 
 /* From `tick` on, a tick lasts `units_per_tick` units; `elapsed` units precede it. */
 struct tempo_point {
@@ -47,5 +54,10 @@ static inline double tempo_map_seconds(const struct tempo_map *map, size_t point
     int64_t end = tempo_map_units(&map->points[last], to);
     return (double)(end - start) / map->units_per_second;
 }
+
+/* Sets start and duration of notes[count], which are in order of onset, from their ticks.
+ * These count from tick `origin` of the map. */
+void tempo_map_assign_seconds(const struct tempo_map *map, uint32_t origin,
+                              struct note *notes, size_t count);
 
 #endif

@@ -1,11 +1,5 @@
 /* timing: assigns program, percussion flag and seconds to each note, from events
- * elsewhere in the file, and puts the pedal events in order of time.
- *
- * Seconds: between two tempo events all ticks have the same length, so the time of a tick
- * is an integer sum of ticks x microseconds (below 2^32 x 2^24, which fits in 64 bits),
- * divided once at the end by division x 10^6. SMPTE division is the same with a single
- * tempo.
- */
+ * elsewhere in the file, and puts the pedal events in order of time. */
 #include "reader.h"
 
 #include <string.h>
@@ -108,27 +102,19 @@ static bool build_map(struct reader *reader)
     return true;
 }
 
-/* The notes are sorted, so one pass over the points is enough. */
 bool timing_assign_seconds(struct reader *reader)
 {
-    struct tempo_map *map = &reader->map;
     struct notes *notes = &reader->file->notes;
     if (!build_map(reader))
         return false;
-    double units_per_second = map->units_per_second;
-    size_t at = 0;
-    for (size_t i = 0; i < notes->count; i++) {
-        struct note *note = &notes->items[i];
-        uint32_t end_tick = note->start_tick + note->duration_ticks;
-        while (at + 1 < map->count && map->points[at + 1].tick <= note->start_tick)
-            at++;
-        int64_t start = tempo_map_units(&map->points[at], note->start_tick);
-        size_t last = tempo_map_find(map, at, end_tick);
-        int64_t end = tempo_map_units(&map->points[last], end_tick);
-        note->start = (double)start / units_per_second;
-        note->duration = (double)(end - start) / units_per_second;
-    }
+    tempo_map_assign_seconds(&reader->map, 0, notes->items, notes->count);
     return true;
+}
+
+const struct tempo_map *midi_tempo_map(const struct midi_file *file)
+{
+    const struct reader *reader = file->reader;
+    return &reader->map;
 }
 
 uint32_t midi_tick_at(const struct midi_file *file, double seconds)

@@ -18,11 +18,9 @@ void midi_set_start(struct midi_file *file, uint32_t tick)
     size_t point = tempo_map_find(map, 0, tick);
     if (file->division > 0)
         file->first_tempo = map->points[point].units_per_tick;
-    for (size_t i = 0; i < file->notes.count; i++) {
-        struct note *note = &file->notes.items[i];
-        note->start = tempo_map_seconds(map, point, tick, note->start_tick);
-        note->start_tick -= tick;
-    }
+    for (size_t i = 0; i < file->notes.count; i++)
+        file->notes.items[i].start_tick -= tick;
+    tempo_map_assign_seconds(map, tick, file->notes.items, file->notes.count);
     file->start_tick = tick;
     file->pedal_count = 0;
 }

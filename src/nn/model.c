@@ -148,6 +148,11 @@ void model_free(struct model *model)
     free(model);
 }
 
+bool model_rows_are_independent(const struct model *model)
+{
+    return model->plan.backend->format != NULL;
+}
+
 size_t model_bytes(const struct model *model)
 {
     return model->arena.size;
@@ -238,4 +243,13 @@ void model_clear_states(struct model *model)
     for (int s = 0; s < model->batch.microbatches; s++)
         for (int i = 0; i < carried_state_count(model); i++)
             memset(state_at(model, s, i), 0, count * sizeof(real));
+}
+
+void model_copy_state(struct model *model, int from, int to)
+{
+    size_t h = (size_t)model->shape.hidden;
+    for (int i = 0; i < carried_state_count(model); i++) {
+        real *state = state_at(model, 0, i);
+        memmove(state + (size_t)to * h, state + (size_t)from * h, h * sizeof *state);
+    }
 }

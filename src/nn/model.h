@@ -89,6 +89,16 @@ void model_forward(struct model *model, const token *const *inputs,
                    const int32_t *const *targets, const struct dropout *dropout,
                    struct microbatch_loss *losses);
 
+/* model_forward with targets and without dropout over the first `microbatches` of the
+ * model's microbatches only (1 .. S); model_backward must not follow. */
+void model_forward_first(struct model *model, int microbatches,
+                         const token *const *inputs, const int32_t *const *targets,
+                         struct microbatch_loss *losses);
+
+/* True if the bits of a row's values do not depend on its position in the batch. False
+ * with OpenBLAS. */
+bool model_rows_are_independent(const struct model *model);
+
 /* Receives the weight gradients as the backward pass computes them, from the output layer
  * down to the embedding. Any function may be NULL. */
 struct backward_callbacks {
@@ -115,6 +125,8 @@ const real *model_logits(const struct model *model, int microbatch);
 /* Log-probabilities (nats) of the targets of microbatch s after model_forward with
  * targets: [T][B]; 0 where the target is -1. */
 const double *model_target_log_probability(const struct model *model, int microbatch);
+/* And whether the target was the most probable token: [T][B]. */
+const bool *model_target_correct(const struct model *model, int microbatch);
 
 /* The carried states of a microbatch: model_state_size elements, [layer][h then c][B][H]
  * (GRU: h only). model_clear_states zeroes the states of all microbatches. */
@@ -122,6 +134,10 @@ size_t model_state_size(const struct model *model);
 void model_get_state(const struct model *model, int microbatch, real *state);
 void model_set_state(struct model *model, int microbatch, const real *state);
 void model_clear_states(struct model *model);
+
+/* Copies the carried states of row `from` to row `to`; row b of microbatch s is row
+ * s B + b. */
+void model_copy_state(struct model *model, int from, int to);
 
 /* Multiply-adds (MACs) of all matmuls of the forward pass for one token. A training step
  * costs 6 FLOP per MAC: 2 forward, 4 backward. */

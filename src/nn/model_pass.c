@@ -234,6 +234,11 @@ const double *model_target_log_probability(const struct model *model, int microb
     return model->log_probability + microbatch_start(model, microbatch, 1);
 }
 
+const bool *model_target_correct(const struct model *model, int microbatch)
+{
+    return model->correct + microbatch_start(model, microbatch, 1);
+}
+
 /* ---- the model ---- */
 
 struct forward_pass {
@@ -267,6 +272,22 @@ void model_forward(struct model *model, const token *const *inputs,
     team_run(model->plan.threads, forward_on_team, &pass);
     for (int s = 0; targets && s < model->batch.microbatches; s++)
         losses[s] = loss_of_microbatch(model, s, targets[s]);
+}
+
+static void set_microbatches(struct model *model, int microbatches)
+{
+    model->batch.microbatches = microbatches;
+    for (int layer = 0; layer < model->shape.layers; layer++)
+        model->recurrent[layer].batch.microbatches = microbatches;
+}
+
+void model_forward_first(struct model *model, int microbatches,
+                         const token *const *inputs, const int32_t *const *targets,
+                         struct microbatch_loss *losses)
+{
+    set_microbatches(model, microbatches);
+    model_forward(model, inputs, targets, NULL, losses);
+    set_microbatches(model, model->plan.microbatches);
 }
 
 struct backward_pass {

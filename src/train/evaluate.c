@@ -4,6 +4,10 @@
  * depend on which rank computed what. Pieces and seconds come from the index; the tokens
  * are counted and must agree with it. Notes are counted in the tokens, since the index
  * counts those of the file, including what the encoding leaves out.
+ *
+ * Pieces have different lengths, so rows finish at different times. Only rows that still
+ * have tokens are computed (live_rows.h), so a rank's work follows its tokens, which are
+ * about the same for all ranks.
  */
 #include "evaluate.h"
 
@@ -12,6 +16,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "live_rows.h"
 #include "window.h"
 #include "base/arena.h"
 #include "base/phase.h"
@@ -27,12 +32,13 @@ struct pass {
     const struct evaluation_request *request;
     struct model *model;
     struct microbatches own;
-    struct arena arena;       /* of the arrays and the window */
+    struct arena arena;       /* of the arrays, the window and its live rows */
     int *assignment;          /* [shards]: the microbatch of each */
     bool *in_frames;          /* [own][rows]: past the first frame of the row's piece */
     struct grammar *grammars; /* [own][rows]: of the row's piece so far */
     real *states;             /* [own][model_state_size]: the model's, to be restored */
     struct window window;
+    struct live_rows live;
     struct streams streams;
     struct exact_sum *sum;
     struct progress progress;
@@ -54,6 +60,7 @@ static void plan(struct pass *pass)
     pass->window = (struct window){
         .microbatches = pass->own.count, .rows = request->rows, .steps = request->steps};
     window_plan(&pass->window, arena);
+    live_rows_plan(&pass->live, &pass->window, arena);
 }
 
 static enum status allocate(struct pass *pass)
@@ -118,7 +125,7 @@ static enum status next_window(struct pass *pass, int64_t *counted)
  * piece, except END. */
 static void add_frames(struct pass *pass, int microbatch)
 {
-    const double *log_probability = model_target_log_probability(pass->model, microbatch);
+    const double *log_probability = live_rows_log_probability(&pass->live, microbatch);
     const struct encoding *encoding = pass->request->dataset->encoding;
     bool *in_frames = pass->in_frames + (size_t)microbatch * (size_t)pass->request->rows;
     double loss = 0;
@@ -164,8 +171,8 @@ static void add_notes(struct pass *pass, int microbatch)
 
 static void add_window(struct pass *pass)
 {
-    const struct window *window = &pass->window;
-    model_forward(pass->model, window->input_of, window->target_of, NULL, window->losses);
+    live_rows_forward(&pass->live, pass->model, &pass->window,
+                      pass->request->dataset->encoding->end);
     for (int s = 0; s < pass->own.count; s++) {
         exact_sum_add_extra(pass->sum, SUM_LOSS, pass->window.losses[s].loss);
         exact_sum_add_extra_integer(pass->sum, SUM_TARGETS,
@@ -225,6 +232,7 @@ static enum status run(struct pass *pass)
     for (int s = 0; s < pass->own.count; s++)
         model_get_state(pass->model, s, pass->states + (size_t)s * size);
     model_clear_states(pass->model);
+    live_rows_begin(&pass->live, pass->model);
     char task[32];
     snprintf(task, sizeof task, "evaluating %s", split_name(pass->request->split));
     progress_begin(&pass->progress, task, "tokens", own_tokens(pass));

@@ -347,6 +347,8 @@ static enum status end_epoch(struct trainer *trainer, const struct epoch_clock *
                                                       &trainer->state,
                                                       trainer->engine.weights));
     worst->epoch_end = fmax(worst->epoch_end, clock_seconds() - began);
+    if (!trainer->stop && trainer_finished(trainer)) /* the report includes the wait */
+        trainer_samples_finish(trainer->samples, &trainer->stop_policy);
     return trainer_report_time(trainer, state->epoch);
 }
 
