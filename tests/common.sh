@@ -177,6 +177,37 @@ END
     "$tutti" train first.conf >train.txt 2>&1 || { cat train.txt >&2; fail "train"; }
 }
 
+# write_run_conf LAYERS HIDDEN BATCH LENGTH: writes run.conf: two epochs on data.tutti, in
+# runs/whole, with the weights hash of every step.
+write_run_conf() {
+    cat >run.conf <<END
+[data]
+dataset = data.tutti
+[model]
+layers = $1
+hidden = $2
+embedding = 12
+dropout = 0.2
+[train]
+epochs = 2
+batch = $3
+microbatches = 4
+sequence_length = $4
+learning_rate = 0.01
+[run]
+dir = runs/whole
+samples = 0
+hash_steps = yes
+END
+}
+
+# on RANKS ARGUMENT...: runs tutti on that many ranks; 0: without mpirun.
+on() {
+    local ranks=$1
+    shift
+    if [ "$ranks" = 0 ]; then "$tutti" "$@"; else "$mpirun" -n "$ranks" "$tutti" "$@"; fi
+}
+
 # ---- checks ----
 
 # flip FILE OFFSET: inverts one bit of the byte at OFFSET.
@@ -210,4 +241,14 @@ hash_of() {
 deterministic_metrics() {
     sed -E '/"seconds_all"/d; s/"(seconds|tokens_per_second|checkpoint_[a-z_]*)": ?[^,}]+,? ?//g' \
         "$1/metrics.jsonl"
+}
+
+# same_metrics RUN REFERENCE WHAT: requires that both runs have the same metrics.
+same_metrics() {
+    deterministic_metrics "runs/$1" >actual.txt
+    deterministic_metrics "runs/$2" >expected.txt
+    grep -q '"valid_loss".*"weights_hash"' expected.txt || fail "$3: the reference has no epoch"
+    diff expected.txt actual.txt >difference.txt ||
+        { head -4 difference.txt >&2; cat log.txt >&2; fail "$3: other metrics"; }
+    echo "ok: $3"
 }

@@ -5,42 +5,9 @@
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 make_dataset data.tutti 30 6 "0.8 0.1 0.1"
-cat >run.conf <<END
-[data]
-dataset = data.tutti
-[model]
-layers = 2
-hidden = 24
-embedding = 12
-dropout = 0.2
-[train]
-epochs = 2
-batch = 8
-microbatches = 4
-sequence_length = 64
-learning_rate = 0.01
-[run]
-dir = runs/whole
-samples = 0
-hash_steps = yes
-END
-
-on() {
-    local ranks=$1
-    shift
-    if [ "$ranks" = 0 ]; then "$tutti" "$@"; else "$mpirun" -n "$ranks" "$tutti" "$@"; fi
-}
-
-same() { # RUN WHAT
-    deterministic_metrics "runs/$1" >actual.txt
-    diff whole.txt actual.txt >difference.txt ||
-        { head -4 difference.txt >&2; cat log.txt >&2; fail "$2: other weights"; }
-    echo "ok: $2"
-}
-
+write_run_conf 2 24 8 64
 on 0 train run.conf --inject slow@0:1:0.1 >log.txt 2>&1 || { cat log.txt >&2; fail "train"; }
-deterministic_metrics runs/whole >whole.txt
-steps=$(grep -c '"gradient_norm"' whole.txt)
+steps=$(grep -c '"gradient_norm"' runs/whole/metrics.jsonl)
 [ "$steps" -ge 8 ] && [ "$steps" -le 20 ] || fail "$steps steps"
 number='[0-9.]*[1-9][0-9.e-]*' # not 0
 # On a slow disk possibly no checkpoint of the epoch has been written at its end.
@@ -64,12 +31,12 @@ while [ $code = 75 ]; do
     [ $starts -lt $((steps + 5)) ] || break
 done
 [ $code = 0 ] && [ $starts = $((steps + 2)) ] || fail "run.time_limit_minutes: $starts starts, $code"
-same timed "$starts starts for $steps steps"
+same_metrics timed whole "$starts starts for $steps steps"
 
 # a distant limit changes nothing
 on 2 train run.conf --set run.dir=runs/far --set run.time_limit_minutes=600 >log.txt 2>&1 ||
     { cat log.txt >&2; fail "a distant time limit"; }
-same far "a distant time limit"
+same_metrics far whole "a distant time limit"
 
 # ---- disks ----
 
@@ -82,7 +49,7 @@ disk_fault() { # FAULT MESSAGE
         { cat log.txt >&2; fail "$1 is not reported"; }
     [ "$(grep -c 'is not written' log.txt)" = 1 ] || fail "more than the faulty checkpoint was not written"
     [ -z "$(find "runs/$1" -name '*.partial')" ] || fail "partial files are left"
-    same "$1" "$1"
+    same_metrics "$1" whole "$1"
 }
 disk_fault full-disk "No space left"
 disk_fault io-error "Input/output error"
@@ -93,7 +60,7 @@ on 2 train run.conf --set run.dir=runs/last --inject full-disk@0:"$steps" >log.t
 grep -q '^tutti: runs/last: the last checkpoint could not be written; epoch-0001.h5 is' \
     log.txt || { cat log.txt >&2; fail "the last checkpoint's failure"; }
 on 3 train run.conf --resume --set run.dir=runs/last >log.txt 2>&1 || fail "resume"
-same last "a full disk at the last checkpoint"
+same_metrics last whole "a full disk at the last checkpoint"
 
 # The run is suspended while its directory is changed, so the timing does not matter.
 "$tutti" train run.conf --set run.dir=runs/gone --set run.checkpoint_minutes=0.00001 \
@@ -109,7 +76,7 @@ mv runs/gone/elsewhere runs/gone/checkpoints
 kill -CONT $pid
 wait $pid || { cat log.txt >&2; fail "a directory missing temporarily"; }
 [ -e runs/gone/checkpoints/epoch-0002.h5 ] || fail "no checkpoint after it was back"
-same gone "a directory missing temporarily"
+same_metrics gone whole "a directory missing temporarily"
 
 if unshare -rm true 2>/dev/null; then
     cat >read_only.sh <<END
@@ -129,7 +96,7 @@ wait \$!
 END
     timeout 300 unshare -rm bash read_only.sh 2>error.txt ||
         { tail -3 error.txt >&2; cat log.txt >&2; fail "a read-only directory"; }
-    same ro "a directory read-only temporarily"
+    same_metrics ro whole "a directory read-only temporarily"
 fi
 
 # ---- death while writing a checkpoint ----
@@ -147,6 +114,6 @@ for fault in kill-save torn; do
     [ "$skipped" = $expected ] ||
         { cat log.txt >&2; fail "$fault: $skipped skipped checkpoints reported"; }
     [ -z "$(find runs/$fault -name '*.partial')" ] || fail "$fault: partial files are left"
-    same $fault "$fault"
+    same_metrics $fault whole "$fault"
 done
 echo "all ok"

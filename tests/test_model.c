@@ -178,15 +178,18 @@ static void a_microbatch_is_independent_of_the_others(void **state)
 }
 
 /* Losses and gradients of a window, with dropout. */
-static real *results_of(const struct model_shape *shape, int threads, size_t *count)
+static real *results_of(const struct model_shape *shape,
+                        const struct matmul_backend *backend, int threads, size_t *count)
 {
     struct window window;
     struct microbatch_loss losses[MICROBATCHES];
     struct dropout dropout = {0.4, 5, 17, 100};
-    int saved = case_threads;
-    case_threads = threads;
-    struct model *model = create_model(shape, MICROBATCHES);
-    case_threads = saved;
+    struct model_plan plan = plan_of(shape, MICROBATCHES);
+    struct model *model = NULL;
+    plan.backend = backend;
+    plan.threads = threads;
+    assert_int_equal(model_create(&plan, &model), STATUS_OK);
+    weights_fill(model, 1);
     size_t total = model_params(model)->total;
     real *results = calloc(MICROBATCHES * (total + 3), sizeof *results);
     forward_windows(model, WINDOWS, losses);
@@ -203,12 +206,13 @@ static real *results_of(const struct model_shape *shape, int threads, size_t *co
     return results;
 }
 
-static void compare_threads(const struct model_shape *shape)
+static void compare_threads(const struct model_shape *shape,
+                            const struct matmul_backend *backend)
 {
     size_t count, again;
-    real *expected = results_of(shape, 1, &count);
+    real *expected = results_of(shape, backend, 1, &count);
     for (int threads = 2; threads <= 5; threads++) {
-        real *found = results_of(shape, threads, &again);
+        real *found = results_of(shape, backend, threads, &again);
         assert_int_equal(again, count);
         assert_memory_equal(found, expected, count * sizeof *found);
         free(found);
@@ -223,10 +227,123 @@ static void bits_are_independent_of_the_threads(void **state)
     static const struct model_shape wide[] = {
         {CELL_LSTM, 2, 100, 40, 0, ACTIVATION_LINEAR, VOCABULARY},
         {CELL_GRU, 1, 70, 33, 50, ACTIVATION_TANH, VOCABULARY}};
+    const struct matmul_backend *openblas;
+    assert_int_equal(matmul_backend_select(BACKEND_OPENBLAS, &openblas), STATUS_OK);
     for (int c = 0; c < CASES; c++)
-        compare_threads(&cases[c]);
-    for (size_t c = 0; c < sizeof wide / sizeof *wide; c++)
-        compare_threads(&wide[c]);
+        compare_threads(&cases[c], &matmul_float32);
+    for (size_t c = 0; c < sizeof wide / sizeof *wide; c++) {
+        compare_threads(&wide[c], &matmul_float32);
+        compare_threads(&wide[c], &matmul_bfloat16);
+        compare_threads(&wide[c], openblas);
+    }
+}
+
+/* ---- more rows than a matmul takes at a time ---- */
+
+enum { MANY_ROWS = 300 };
+
+/* [STEPS][MANY_ROWS] */
+struct many_rows {
+    token inputs[STEPS * MANY_ROWS];
+    int32_t targets[STEPS * MANY_ROWS];
+};
+
+static void many_rows_fill(struct many_rows *rows)
+{
+    for (uint64_t i = 0; i < STEPS * MANY_ROWS; i++) {
+        rows->inputs[i] = (token)rng_below(VOCABULARY, 4, RNG_TEST, 0, i, 0);
+        rows->targets[i] = (int32_t)rng_below(VOCABULARY + 1, 4, RNG_TEST, 0, i, 1) - 1;
+    }
+}
+
+static struct model *create_with_rows(const struct model_shape *shape,
+                                      const struct matmul_backend *backend, int rows)
+{
+    struct model *model = NULL;
+    struct model_plan plan = plan_of(shape, 1);
+    plan.backend = backend;
+    plan.rows = rows;
+    assert_int_equal(model_create(&plan, &model), STATUS_OK);
+    weights_fill(model, 1);
+    return model;
+}
+
+/* One row alone: its logits must have the bits of row r of `logits`. Adds its gradient to
+ * sums[] and returns its loss. */
+static double one_of_many(struct model *model, const struct many_rows *rows, int r,
+                          const real *logits, double *sums)
+{
+    token inputs[STEPS];
+    int32_t targets[STEPS];
+    const token *input = inputs;
+    const int32_t *target = targets;
+    struct microbatch_loss loss;
+    size_t total = model_params(model)->total;
+    real *gradient = calloc(total, sizeof *gradient);
+    for (int t = 0; t < STEPS; t++) {
+        inputs[t] = rows->inputs[t * MANY_ROWS + r];
+        targets[t] = rows->targets[t * MANY_ROWS + r];
+    }
+    model_clear_states(model);
+    model_forward(model, &input, NULL, NULL, NULL);
+    for (int t = 0; t < STEPS; t++)
+        assert_memory_equal(model_logits(model, 0) + t * VOCABULARY,
+                            logits + (t * MANY_ROWS + r) * VOCABULARY,
+                            VOCABULARY * sizeof *logits);
+    model_clear_states(model);
+    model_forward(model, &input, &target, NULL, &loss);
+    backward_into(model, 1, gradient);
+    for (size_t i = 0; i < total; i++)
+        sums[i] += (double)gradient[i];
+    free(gradient);
+    return loss.loss;
+}
+
+static void compare_many_rows(const struct model_shape *shape,
+                              const struct matmul_backend *backend)
+{
+    static struct many_rows rows;
+    static real logits[STEPS * MANY_ROWS * VOCABULARY];
+    const token *input = rows.inputs;
+    const int32_t *target = rows.targets;
+    struct microbatch_loss loss;
+    struct model *many = create_with_rows(shape, backend, MANY_ROWS),
+                 *one = create_with_rows(shape, backend, 1);
+    size_t total = model_params(many)->total;
+    real *gradient = calloc(total, sizeof *gradient);
+    double *sums = calloc(total, sizeof *sums), losses = 0, error = 0, size = 0;
+    many_rows_fill(&rows);
+    model_forward(many, &input, NULL, NULL, NULL);
+    memcpy(logits, model_logits(many, 0), sizeof logits);
+    model_clear_states(many);
+    model_forward(many, &input, &target, NULL, &loss);
+    backward_into(many, 1, gradient);
+    for (int r = 0; r < MANY_ROWS; r++)
+        losses += one_of_many(one, &rows, r, logits, sums);
+    for (size_t i = 0; i < total; i++) {
+        error += pow((double)gradient[i] - sums[i], 2);
+        size += pow(sums[i], 2);
+    }
+    assert_true(fabs(loss.loss - losses) < 1e-9 * losses);
+    assert_true(sqrt(error / size) < 1e-6);
+    free(gradient);
+    free(sums);
+    model_free(many);
+    model_free(one);
+}
+
+/* A row's logits have the same bits among many rows and alone; loss and gradient are the
+ * sums of those of all rows. */
+static void many_rows_equal_single_rows(void **state)
+{
+    (void)state;
+    static const struct model_shape wide[] = {
+        {CELL_LSTM, 2, 40, 9, 0, ACTIVATION_LINEAR, VOCABULARY},
+        {CELL_GRU, 1, 33, 17, 20, ACTIVATION_TANH, VOCABULARY}};
+    for (size_t c = 0; c < sizeof wide / sizeof *wide; c++) {
+        compare_many_rows(&wide[c], &matmul_float32);
+        compare_many_rows(&wide[c], &matmul_bfloat16);
+    }
 }
 
 static void states_can_be_saved_and_restored(void **state)
@@ -347,14 +464,22 @@ int main(void)
         cmocka_unit_test(gradients_agree_with_the_naive_model),
         cmocka_unit_test(a_microbatch_is_independent_of_the_others),
         cmocka_unit_test(bits_are_independent_of_the_threads),
+        cmocka_unit_test(many_rows_equal_single_rows),
         cmocka_unit_test(states_can_be_saved_and_restored),
         cmocka_unit_test(dropout_preserves_the_mean),
         cmocka_unit_test(inference_ignores_bfloat16),
         cmocka_unit_test(initialisation_is_a_function_of_the_seed),
         cmocka_unit_test(out_of_range_shapes_are_refused),
     };
-    int failures = 0;
-    for (case_threads = 1; case_threads <= 3; case_threads++)
-        failures += cmocka_run_group_tests(tests, NULL, NULL);
+    /* The others need no team: one gives the bits of one thread. */
+    const struct CMUnitTest on_teams[] = {
+        cmocka_unit_test(logits_and_loss_agree_with_the_naive_model),
+        cmocka_unit_test(a_microbatch_is_independent_of_the_others),
+        cmocka_unit_test(many_rows_equal_single_rows),
+        cmocka_unit_test(states_can_be_saved_and_restored),
+    };
+    int failures = cmocka_run_group_tests(tests, NULL, NULL);
+    for (case_threads = 2; case_threads <= 3; case_threads++)
+        failures += cmocka_run_group_tests(on_teams, NULL, NULL);
     return failures;
 }

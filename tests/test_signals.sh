@@ -4,25 +4,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 make_dataset data.tutti 30 6 "0.8 0.1 0.1"
-cat >run.conf <<END
-[data]
-dataset = data.tutti
-[model]
-layers = 1
-hidden = 24
-embedding = 12
-dropout = 0.2
-[train]
-epochs = 2
-batch = 8
-microbatches = 4
-sequence_length = 64
-learning_rate = 0.01
-[run]
-dir = runs/whole
-samples = 0
-hash_steps = yes
-END
+write_run_conf 1 24 8 64
 
 # Runs a program with default actions for all signals, or with the signal $IGNORED
 # ignored.
@@ -39,13 +21,6 @@ succeeds() { # WHAT COMMAND...
     local what=$1
     shift
     ("$@") >log.txt 2>&1 || { cat log.txt >&2; fail "$what: exit code $?"; }
-}
-
-same() { # RUN WHAT
-    deterministic_metrics "runs/$1" >actual.txt
-    diff whole.txt actual.txt >difference.txt ||
-        { head -4 difference.txt >&2; cat log.txt >&2; fail "$2: other weights"; }
-    echo "ok: $2"
 }
 
 has_step() { grep -q "\"step\": $2,.*gradient_norm" "runs/$1/metrics.jsonl" 2>/dev/null; }
@@ -66,11 +41,10 @@ stopped_with_checkpoint() { # RUN CODE WHAT: requires CODE = 75 and a checkpoint
 
 resumes() { # RUN WHAT
     succeeds "$2: resume" "$tutti" train run.conf --resume --set run.dir="runs/$1"
-    same "$1" "$2"
+    same_metrics "$1" whole "$2"
 }
 
 succeeds "the whole run" "$tutti" train run.conf
-deterministic_metrics runs/whole >whole.txt
 slow=(--inject "slow@*:1:0.2")
 
 # ---- signals to a single process ----
@@ -132,7 +106,7 @@ job=$!
 wait_for nohup 2 "$job"
 kill -HUP "$job"
 wait "$job" || { cat log.txt >&2; fail "nohup: stopped by SIGHUP: $?"; }
-same nohup "SIGHUP under nohup"
+same_metrics nohup whole "SIGHUP under nohup"
 
 # an MPI that installs handlers when it starts
 handlers=$programs/libmpi_signal_handlers.so
@@ -149,7 +123,7 @@ for signal in TERM HUP USR2 nohup; do
     wait "$job" && code=0 || code=$?
     if [ $signal = nohup ]; then
         [ "$code" = 0 ] || { cat log.txt >&2; fail "handlers of MPI, nohup: exit code $code"; }
-        same handlers-nohup "SIGHUP under nohup, with MPI's handlers"
+        same_metrics handlers-nohup whole "SIGHUP under nohup, with MPI's handlers"
     else
         stopped_with_checkpoint handlers-$signal "$code" "$signal, with a handler of MPI"
         resumes handlers-$signal "$signal, with a handler of MPI"
@@ -221,7 +195,7 @@ resumes tee "Ctrl-C, with the pipe broken"
 
 { (with_default_signals "$tutti" train run.conf --set run.dir=runs/head) 2>&1; echo $? >code.txt; } | head -n 1 >log.txt
 [ "$(cat code.txt)" = 0 ] || fail "train | head: exit code $(cat code.txt)"
-same head "train | head"
+same_metrics head whole "train | head"
 
 {
     (with_default_signals "$tutti" preprocess corpus -o piped.tutti --shards 6 --split "0.8 0.1 0.1") 2>&1
@@ -257,7 +231,7 @@ for kind in unix tcp; do
     [ -e $kind-3.mid ] || fail "generate into a $kind socket"
     python3 closed_socket.py $kind "$tutti" train run.conf --set run.dir=runs/$kind ||
         fail "train into a $kind socket: exit code $?"
-    same $kind "train into a $kind socket"
+    same_metrics $kind whole "train into a $kind socket"
 done
 python3 closed_socket.py unix "$tutti" generate runs/whole -o - --seconds 2 2>output.txt &&
     fail "generate -o - into a socket without a reader: exit code 0"
@@ -278,9 +252,9 @@ for stream in 0 1 2; do
         fail "closed stream $stream is $(readlink /proc/$job/fd/$stream)"
 done
 wait "$job" || fail "all streams closed: exit code $?"
-same closed "all three streams closed"
+same_metrics closed whole "all three streams closed"
 (with_default_signals "$tutti" train run.conf --set run.dir=runs/full) >/dev/full 2>&1 || fail "a full log: $?"
-same full "a log on a full disk"
+same_metrics full whole "a log on a full disk"
 if [ "$("$tutti" inspect runs/whole 2>/dev/full >/dev/full; echo $?)" != 1 ]; then
     fail "a result lost to a full disk is not a failure"
 fi

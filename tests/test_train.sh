@@ -10,6 +10,14 @@ seed=${TUTTI_TEST_SEED:-$$}
 RANDOM=$seed
 echo "TUTTI_TEST_SEED=$seed"
 
+# TUTTI_TEST_TRAIN=few, under sanitizers: fewer ranks, kills and signals, no portable C.
+rank_counts=(2 3 4) buckets=(61 4096 1000000000) killed_cells=(lstm gru)
+killed_ranks=(2 0 3 1 4) signals=(USR1 TERM INT)
+few=${TUTTI_TEST_TRAIN:-}
+if [ "$few" = few ]; then
+    rank_counts=(3) buckets=(61) killed_cells=(lstm) killed_ranks=(2 0 3) signals=(USR1)
+fi
+
 make_dataset data.tutti 60 16 "0.8 0.1 0.1"
 
 # config CELL: writes CELL.conf with 16 rows in 8 microbatches, two layers with dropout, a
@@ -41,19 +49,12 @@ hash_steps = yes
 END
 }
 
-# on N ARGUMENT...: tutti on N ranks. N = 0: without mpirun.
-on() {
-    local ranks=$1
-    shift
-    if [ "$ranks" = 0 ]; then "$tutti" "$@"; else "$mpirun" -n "$ranks" "$tutti" "$@"; fi
-}
-
-# same RUN REFERENCE WHAT: compares every step's loss, norm and weights hash and every
-# epoch's validation.
+# same RUN REFERENCE WHAT [LINES]: compares every step's loss, norm and weights hash and
+# every epoch's validation: at least LINES (default 30) lines.
 same() {
     deterministic_metrics "runs/$1" >actual.txt
     deterministic_metrics "runs/$2" >expected.txt
-    [ "$(wc -l <expected.txt)" -ge 30 ] || fail "$3: the reference has too few lines"
+    [ "$(wc -l <expected.txt)" -ge "${4:-30}" ] || fail "$3: the reference has too few lines"
     grep -q '"weights_hash"' expected.txt || fail "$3: no hash in the metrics"
     diff expected.txt actual.txt >difference.txt || { head -4 difference.txt >&2; fail "$3"; }
     echo "ok: $3"
@@ -64,38 +65,46 @@ same() {
 for cell in lstm gru; do
     config $cell
     on 0 train $cell.conf >$cell.txt 2>&1 || { cat $cell.txt >&2; fail "train $cell"; }
-    for ranks in 2 3 4; do
-        on $ranks train $cell.conf --set run.dir=runs/$cell-$ranks >log.txt 2>&1 ||
+    for ranks in "${rank_counts[@]}"; do
+        on "$ranks" train $cell.conf --set run.dir="runs/$cell-$ranks" >log.txt 2>&1 ||
             { cat log.txt >&2; fail "train $cell on $ranks ranks"; }
-        same $cell-$ranks $cell "$cell, $ranks ranks"
+        same "$cell-$ranks" $cell "$cell, $ranks ranks"
     done
 done
 
-for bucket in 61 4096 1000000000; do
-    on 3 train lstm.conf --set run.dir=runs/b$bucket --set train.bucket=$bucket \
+for bucket in "${buckets[@]}"; do
+    on 3 train lstm.conf --set run.dir="runs/b$bucket" --set train.bucket="$bucket" \
         >log.txt 2>&1 || { cat log.txt >&2; fail "bucket $bucket"; }
-    same b$bucket lstm "buckets of $bucket elements"
+    same "b$bucket" lstm "buckets of $bucket elements"
 done
 
 # ---- any processor ----
 
-# train_with_kernels KERNELS RUN REFERENCE SETTING...: trains with these kernels, if
+# train_with_kernels KERNELS RUN REFERENCE LINES SETTING...: trains with these kernels, if
 # this processor supports them.
 train_with_kernels() {
-    local kernels=$1 run=$2 reference=$3
-    [ "$kernels ${TUTTI_TEST_PORTABLE:-yes}" != "portable no" ] || return 0 # minutes with a sanitizer
-    shift 3
+    local kernels=$1 run=$2 reference=$3 lines=$4
+    shift 4
     TUTTI_KERNELS=$kernels on 0 train "$@" --set "run.dir=runs/$run" >log.txt 2>&1 ||
         { cat log.txt >&2; fail "kernels $kernels"; }
     if grep -q "^matmul  *$kernels" log.txt; then
-        same "$run" "$reference" "kernels $kernels"
+        same "$run" "$reference" "kernels $kernels" "$lines"
     else
         grep -q "TUTTI_KERNELS = $kernels: this processor" log.txt || fail "not trained with $kernels"
         echo "skipped: kernels $kernels: not supported by this processor"
     fi
 }
 
-for kernels in avx512 avx2 portable; do train_with_kernels $kernels $kernels lstm lstm.conf; done
+# Portable C takes thirty times as long, so it makes a few steps.
+train_with_portable_c() { # PRECISION
+    [ "$few" != few ] || return 0
+    local short=(lstm.conf --set train.max_steps=4 --set "train.precision=$1")
+    on 0 train "${short[@]}" --set "run.dir=runs/short-$1" >log.txt 2>&1 || fail "$1: a few steps"
+    train_with_kernels portable "portable-$1" "short-$1" 5 "${short[@]}"
+}
+
+for kernels in avx512 avx2; do train_with_kernels $kernels $kernels lstm 30 lstm.conf; done
+train_with_portable_c float32
 
 # ---- bfloat16: on 1 to 4 ranks, on any processor ----
 
@@ -103,14 +112,15 @@ rounded=(train lstm.conf --set train.precision=bfloat16)
 on 0 "${rounded[@]}" --set run.dir=runs/rounded >log.txt 2>&1 || { cat log.txt >&2; fail "bfloat16"; }
 grep -q '^matmul .*, in bfloat16' log.txt || { cat log.txt >&2; fail "no bfloat16"; }
 cmp -s <(deterministic_metrics runs/rounded) <(deterministic_metrics runs/lstm) && fail "bfloat16 equals float32"
-for ranks in 2 3 4; do
-    on $ranks "${rounded[@]}" --set run.dir=runs/rounded-$ranks >log.txt 2>&1 ||
+for ranks in "${rank_counts[@]}"; do
+    on "$ranks" "${rounded[@]}" --set run.dir="runs/rounded-$ranks" >log.txt 2>&1 ||
         { cat log.txt >&2; fail "bfloat16 on $ranks ranks"; }
-    same rounded-$ranks rounded "bfloat16, $ranks ranks"
+    same "rounded-$ranks" rounded "bfloat16, $ranks ranks"
 done
-for kernels in amx avx512 avx2 portable; do
-    train_with_kernels $kernels rounded-$kernels rounded "${rounded[@]:1}"
+for kernels in amx avx512 avx2; do
+    train_with_kernels $kernels rounded-$kernels rounded 30 "${rounded[@]:1}"
 done
+train_with_portable_c bfloat16
 (on 0 "${rounded[@]}" --set run.checkpoint_minutes=0.0001 --inject kill@0:20 \
     --set run.dir=runs/rounded-killed) >log.txt 2>&1 && fail "bfloat16: not killed"
 on 2 "${rounded[@]}" --set run.dir=runs/rounded-killed --resume >log.txt 2>&1 ||
@@ -160,32 +170,34 @@ start() {
 }
 
 kills=0
-for cell in lstm gru; do
+for cell in "${killed_cells[@]}"; do
     made=0
-    for ranks in 2 0 3 1 4; do
-        start $cell $cell-killed $ranks
-        wait_for $cell-killed $((made + 1 + RANDOM % 10)) $launcher
+    for ranks in "${killed_ranks[@]}"; do
+        start "$cell" "$cell-killed" "$ranks"
+        wait_for "$cell-killed" $((made + 1 + RANDOM % 10)) $launcher
         pid=()
         if [ "$ranks" = 0 ]; then pid[0]=$launcher; else find_ranks $launcher; fi
         kill -9 "${pid[@]}" 2>/dev/null
         wait $launcher 2>/dev/null && code=0 || code=$?
-        made=$(step_count $cell-killed)
+        made=$(step_count "$cell-killed")
         [ "$code" -ne 0 ] && kills=$((kills + 1))
         echo "killed on $ranks ranks after step ${made:-0}, code $code"
     done
-    on 2 train $cell.conf --resume --set run.dir=runs/$cell-killed >log.txt 2>&1 ||
+    on 2 train "$cell.conf" --resume --set run.dir="runs/$cell-killed" >log.txt 2>&1 ||
         { cat log.txt >&2; fail "resume after kills"; }
-    same $cell-killed $cell "$cell, killed and resumed with other ranks"
+    same "$cell-killed" "$cell" "$cell, killed and resumed with other ranks"
 done
-[ $kills -ge 4 ] || fail "only $kills of 10 kills struck before the end of the run"
+planned=$((${#killed_cells[@]} * ${#killed_ranks[@]}))
+[ $((5 * kills)) -ge $((2 * planned)) ] ||
+    fail "only $kills of $planned kills struck before the end of the run"
 
-for signal in USR1 TERM INT; do
+for signal in "${signals[@]}"; do
     ranks=0
-    [ $signal = USR1 ] && ranks=2
+    [ "$signal" = USR1 ] && ranks=2
     rm -rf runs/stopped
     start lstm stopped $ranks
     wait_for stopped $((3 + RANDOM % 20)) $launcher
-    kill -$signal $launcher
+    kill "-$signal" $launcher
     wait $launcher && code=0 || code=$?
     [ $ranks = 0 ] || ! launcher_stopped "$code" || code=75
     [ "$code" = 75 ] || { cat log.txt >&2; fail "$signal: exit code $code, not 75"; }

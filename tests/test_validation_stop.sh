@@ -6,27 +6,10 @@
 # A few steps, followed by a validation of many more windows, which takes most of the
 # time.
 make_dataset data.tutti 120 16 "0.07 0.93 0"
-cat >run.conf <<END
-[data]
-dataset = data.tutti
-[model]
-layers = 2
-hidden = 256
-embedding = 32
-dropout = 0.2
-[train]
-epochs = 2
-batch = 4
-microbatches = 4
-sequence_length = 32
-learning_rate = 0.01
-[run]
-dir = runs/whole
-samples = 0
-hash_steps = yes
-END
+write_run_conf 2 256 4 32
 
-on() {
+# exec_on: like `on`, and ends the shell.
+exec_on() {
     local ranks=$1
     shift
     if [ "$ranks" = 0 ]; then exec "$tutti" "$@"; else exec "$mpirun" -n "$ranks" "$tutti" "$@"; fi
@@ -36,16 +19,7 @@ on() {
 succeeds() {
     local what=$1
     shift
-    (on "$@") >log.txt 2>&1 || { cat log.txt >&2; fail "$what: exit code $?"; }
-}
-
-same() { # RUN REFERENCE WHAT
-    deterministic_metrics "runs/$1" >actual.txt
-    deterministic_metrics "runs/$2" >expected.txt
-    grep -q '"valid_loss".*"weights_hash"' expected.txt || fail "$3: the reference has no epoch"
-    diff expected.txt actual.txt >difference.txt ||
-        { head -4 difference.txt >&2; cat log.txt >&2; fail "$3: the runs differ"; }
-    echo "ok: $3"
+    on "$@" >log.txt 2>&1 || { cat log.txt >&2; fail "$what: exit code $?"; }
 }
 
 succeeds "the whole run" 0 train run.conf
@@ -57,7 +31,7 @@ steps=$(($(grep -c '"gradient_norm"' runs/whole/metrics.jsonl) / 2))
 suspend() {
     local ranks=$1 step=$2 run=$3
     shift 3
-    (on "$ranks" train run.conf --resume --set run.dir="runs/$run" "$@") >log.txt 2>&1 &
+    (exec_on "$ranks" train run.conf --resume --set run.dir="runs/$run" "$@") >log.txt 2>&1 &
     launcher=$!
     pid=()
     [ "$ranks" != 0 ] || pid[0]=$launcher
@@ -100,7 +74,7 @@ for who in all:0:USR1 all:2:TERM 0:3:USR1 1:2:USR1; do
     continue_run 75 "$what"
     is_open stopped-$i $steps "$what"
     succeeds "$what: resume" $(((i + 1) % 4)) train run.conf --resume --set run.dir=runs/stopped-$i
-    same stopped-$i whole "$what"
+    same_metrics stopped-$i whole "$what"
 done
 
 # ---- where train.max_steps ends the run: with an epoch, or within one ----
@@ -113,7 +87,7 @@ is_open max-stopped $steps "max_steps at an epoch's end"
 succeeds "max_steps: resume" 3 train run.conf --resume --set run.dir=runs/max-stopped \
     --set train.max_steps=$steps
 [ "$(readlink runs/max-stopped/checkpoints/latest)" = epoch-0001.h5 ] || fail "epoch not closed"
-same max-stopped max "stopped where train.max_steps ends an epoch"
+same_metrics max-stopped max "stopped where train.max_steps ends an epoch"
 
 hash_of_step() {
     sed -n "s/.*\"step\": $2,.*gradient_norm.*\"weights_hash\": \"\(.*\)\".*/\1/p" \
@@ -162,5 +136,5 @@ continue_run 75 "a time limit"
 grep -q "^tutti: stopped before the time limit after step $((2 * steps)) " log.txt ||
     fail "a time limit: not reported"
 succeeds "a time limit: resume" 0 train run.conf --resume --set run.dir=runs/timed
-same timed whole "each validation stopped once, by a signal and by a time limit"
+same_metrics timed whole "each validation stopped once, by a signal and by a time limit"
 echo "all ok"

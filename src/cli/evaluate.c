@@ -324,7 +324,8 @@ const struct cli_command command_evaluate = {
         "counted from the tokens, which exclude percussion and merged notes.\n"
         "The baselines are the losses of unigram and bigram models of the training split "
         "of\n"
-        "the checkpoint.\n"
+        "the checkpoint. Each rank uses OMP_NUM_THREADS threads, or else Slurm's\n"
+        "--cpus-per-task, or else 1.\n"
         "\n"
         "  tutti evaluate runs/first data/mine\n"
         "  mpirun -n 4 tutti evaluate runs/first data/mine --split test --json",
