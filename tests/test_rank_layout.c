@@ -72,8 +72,8 @@ static void shares(void **state)
     (void)state;
     struct layout_facts facts = {.recurrent_bytes = 4 * MB, .l2_bytes = 2 * MB};
     assert_int_equal(rank_layout_share(&facts, 3), (4 * MB + 2) / 3);
-    assert_false(rank_layout_is_cached(&facts, 2)); /* 2 of 1.5 MB */
-    assert_true(rank_layout_is_cached(&facts, 3));  /* 1.33 of 1.5 MB */
+    assert_false(rank_layout_is_cached(&facts, 1)); /* 4 of 2 MB */
+    assert_true(rank_layout_is_cached(&facts, 2));  /* 2 of 2 MB */
     facts.l2_bytes = 0;
     assert_false(rank_layout_is_cached(&facts, 1024));
 }
@@ -85,13 +85,13 @@ static void threads_share_weights_of_few_rows(void **state)
 {
     (void)state;
     const struct topology intel = machine(1, 16, 2 * MB);
-    expect_layout(facts_for(intel, 1, 512, 64, 16), 4, 4);   /* 4 rows of a rank */
-    expect_layout(facts_for(intel, 1, 512, 256, 16), 4, 4);  /* 16 */
+    expect_layout(facts_for(intel, 1, 512, 64, 16), 8, 2);   /* 4 rows of a rank */
+    expect_layout(facts_for(intel, 1, 512, 256, 16), 8, 2);  /* 16 */
     expect_layout(facts_for(intel, 1, 512, 272, 16), 16, 1); /* 17: compute-bound */
     expect_layout(facts_for(intel, 1, 256, 64, 16), 16, 1);  /* 1 MB: cached at once */
-    expect_layout(facts_for(intel, 1, 1024, 64, 16), 1, 16); /* 16 MB: 1 MB each */
+    expect_layout(facts_for(intel, 1, 1024, 64, 16), 2, 8);  /* 16 MB: 2 MB each */
     expect_layout(facts_for(intel, 1, 2048, 64, 16), 16, 1); /* 64 MB: never cached */
-    expect_layout(facts_for(intel, 4, 512, 64, 64), 4, 4);   /* 1 row of a rank */
+    expect_layout(facts_for(intel, 4, 512, 64, 64), 8, 2);   /* 1 row of a rank */
     expect_layout(facts_for(machine(2, 3, 2 * MB), 1, 512, 24, 6), 2, 3);
 }
 
@@ -99,9 +99,9 @@ static void threads_stay_in_a_domain(void **state)
 {
     (void)state;
     const struct topology amd = machine(4, 8, 512 * KB), unknown = machine(4, 8, 0);
-    expect_layout(facts_for(amd, 1, 512, 128, 32), 32, 1); /* 8 threads: 512 of 384 KB */
-    expect_layout(facts_for(amd, 1, 384, 128, 32), 4, 8);  /* 288 of 384 KB */
-    expect_layout(facts_for(amd, 1, 256, 128, 32), 8, 4);
+    expect_layout(facts_for(amd, 1, 544, 128, 32), 32, 1); /* 8 threads: 578 of 512 KB */
+    expect_layout(facts_for(amd, 1, 512, 128, 32), 4, 8);  /* 512 of 512 KB */
+    expect_layout(facts_for(amd, 1, 256, 128, 32), 16, 2);
     expect_layout(facts_for(unknown, 1, 256, 128, 32), 32, 1);
     struct topology uneven = {13, 13, 2 * MB, 2, 1, 1}; /* domains of 8 and 5 cores */
     expect_layout(facts_for(uneven, 1, 512, 13, 13), 13, 1);
@@ -180,12 +180,12 @@ static void remarks(void **state)
     expect_remark(facts, 1, 4, "");
     expect_remark(
         facts, 4, 1,
-        "4 ranks x 1 thread; 1 rank x 4 threads would keep the recurrent weights "
-        "in the second-level caches (1 MB of 2.1 MB each)");
+        "4 ranks x 1 thread; 2 ranks x 2 threads would keep the recurrent weights "
+        "in the second-level caches (2.1 MB of 2.1 MB each)");
     expect_remark(facts, 1, 1,
-                  "1 rank x 1 thread uses 1 of 4 cores; 1 rank x 4 threads would use 4");
+                  "1 rank x 1 thread uses 1 of 4 cores; 2 ranks x 2 threads would use 4");
     expect_remark(facts, 3, 1,
-                  "3 ranks x 1 thread use 3 of 4 cores; 1 rank x 4 threads would use 4");
+                  "3 ranks x 1 thread use 3 of 4 cores; 2 ranks x 2 threads would use 4");
     expect_remark(facts, 4, 2, ""); /* too many threads: another check reports them */
     facts = facts_for(intel, 1, 512, 68, 4);
     expect_remark(facts, 4, 1, "");

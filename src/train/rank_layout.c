@@ -49,7 +49,7 @@ size_t rank_layout_share(const struct layout_facts *facts, int threads)
 
 bool rank_layout_is_cached(const struct layout_facts *facts, int threads)
 {
-    return rank_layout_share(facts, threads) <= facts->l2_bytes / 4 * 3;
+    return rank_layout_share(facts, threads) <= facts->l2_bytes;
 }
 
 /* ---- the recommendation ---- */
