@@ -189,14 +189,14 @@ finds_layout ok "1 rank x 1 thread: a thread reads 1 MB of recurrent weights"
 if [ "$cores" -ge 2 ] && [ -e $system/cpu/cpu"$one"/cache/index2/size ] &&
     unshare -rm mount --bind /dev/null $system/cpu/cpu"$one"/cache/index2/size 2>/dev/null; then
     small="--set model.hidden=256 --set train.batch=16"
-    echo 1024K >size
+    echo 512K >size
     caches="mount --bind size $system/cpu/cpu$one/cache/index2/size &&
         mount --bind size $system/cpu/cpu$other/cache/index2/size"
     two_cores "$caches" "$mpirun --bind-to none -n 2 $tutti doctor $small"
     finds_layout note "2 ranks x 1 thread; 1 rank x 2 threads would keep the recurrent weights in the "
     suggests "mpirun -n 1 .*, or srun --ntasks-per-node=1 --cpus-per-task=[24] .*train.threads=2"
     two_cores "$caches" "$tutti doctor $small --set train.threads=2"
-    finds_layout ok "1 rank x 2 threads: .* 0.52 MB of .* second-level cache has 1 MB"
+    finds_layout ok "1 rank x 2 threads: .* 0.52 MB of .* second-level cache has 0.52 MB"
     mkdir -p node/node0 node/node1
     echo 0-1 >node/online
     echo "$one" >node/node0/cpulist

@@ -123,7 +123,8 @@ static void add_values(void *context)
 
 static void compute_norm(void *context)
 {
-    volatile double squares = exact_sum_squares(((struct sum *)context)->sum, 0, SUM_VALUES, 1e-6);
+    volatile double squares =
+        exact_sum_squares(((struct sum *)context)->sum, 0, SUM_VALUES, 1e-6);
     (void)squares;
 }
 

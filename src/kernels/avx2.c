@@ -46,12 +46,6 @@ static inline simd16 simd16_fma(simd16 a, simd16 b, simd16 c)
         c.half[i] = _mm256_fmadd_ps(a.half[i], b.half[i], c.half[i]);
     return c;
 }
-static inline simd16 simd16_abs(simd16 a)
-{
-    for (int i = 0; i < 2; i++)
-        a.half[i] = _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a.half[i]);
-    return a;
-}
 static inline simd16 simd16_scale(simd16 a, simd16 n)
 {
     for (int i = 0; i < 2; i++) {
@@ -61,13 +55,6 @@ static inline simd16 simd16_scale(simd16 a, simd16 n)
         a.half[i] = _mm256_mul_ps(a.half[i], power);
     }
     return a;
-}
-static inline simd16 simd16_copy_sign(simd16 magnitude, simd16 sign)
-{
-    for (int i = 0; i < 2; i++)
-        magnitude.half[i] = _mm256_or_ps(
-            magnitude.half[i], _mm256_and_ps(_mm256_set1_ps(-0.0f), sign.half[i]));
-    return magnitude;
 }
 static inline simd16 simd16_select_less(simd16 a, simd16 b, simd16 x, simd16 y)
 {

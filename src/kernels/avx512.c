@@ -51,19 +51,9 @@ static inline simd16 simd16_max(simd16 a, simd16 b)
 {
     return _mm512_max_ps(a, b);
 }
-static inline simd16 simd16_abs(simd16 a)
-{
-    return _mm512_abs_ps(a);
-}
 static inline simd16 simd16_scale(simd16 a, simd16 n)
 {
     return _mm512_scalef_ps(a, n);
-}
-static inline simd16 simd16_copy_sign(simd16 magnitude, simd16 sign)
-{
-    __m512i bit = _mm512_set1_epi32((int)0x80000000u);
-    __m512i signs = _mm512_and_epi32(bit, _mm512_castps_si512(sign));
-    return _mm512_castsi512_ps(_mm512_or_epi32(_mm512_castps_si512(magnitude), signs));
 }
 static inline simd16 simd16_select_less(simd16 a, simd16 b, simd16 x, simd16 y)
 {

@@ -48,10 +48,6 @@ static inline float32x4_t max_or_second(float32x4_t a, float32x4_t b)
 {
     return vbslq_f32(vcgtq_f32(a, b), a, b);
 }
-static inline float32x4_t copy_sign(float32x4_t magnitude, float32x4_t sign)
-{
-    return vbslq_f32(vdupq_n_u32(0x80000000), sign, magnitude);
-}
 static inline float32x4_t scale_by_power(float32x4_t a, float32x4_t n)
 {
     int32x4_t biased = vaddq_s32(vcvtq_s32_f32(n), vdupq_n_s32(127));
@@ -70,7 +66,6 @@ SIMD_EACH(simd16_multiply, vmulq_f32)
 SIMD_EACH(simd16_divide, vdivq_f32)
 SIMD_EACH(simd16_min, min_or_second)
 SIMD_EACH(simd16_max, max_or_second)
-SIMD_EACH(simd16_copy_sign, copy_sign)
 SIMD_EACH(simd16_scale, scale_by_power)
 #undef SIMD_EACH
 
@@ -79,12 +74,6 @@ static inline simd16 simd16_fma(simd16 a, simd16 b, simd16 c)
 #define FMA(i) vfmaq_f32(c.part[i], a.part[i], b.part[i])
     return SIMD16(FMA);
 #undef FMA
-}
-static inline simd16 simd16_abs(simd16 a)
-{
-#define ABS(i) vabsq_f32(a.part[i])
-    return SIMD16(ABS);
-#undef ABS
 }
 static inline simd16 simd16_select_less(simd16 a, simd16 b, simd16 x, simd16 y)
 {

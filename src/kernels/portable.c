@@ -58,7 +58,6 @@ SIMD_EACH(simd16_divide, x / y)
 #ifndef TUTTI_DOUBLE /* which takes exp and tanh from libm */
 SIMD_EACH(simd16_min, x < y ? x : y)
 SIMD_EACH(simd16_max, x > y ? x : y)
-SIMD_EACH(simd16_copy_sign, SIMD_SIGN(x, y))
 #endif
 #undef SIMD_EACH
 static inline simd16 simd16_fma(simd16 a, simd16 b, simd16 c)
@@ -68,12 +67,6 @@ static inline simd16 simd16_fma(simd16 a, simd16 b, simd16 c)
     return c;
 }
 #ifndef TUTTI_DOUBLE
-static inline simd16 simd16_abs(simd16 a)
-{
-    for (int i = 0; i < VECTOR; i++)
-        a.lane[i] = SIMD_FABS(a.lane[i]);
-    return a;
-}
 static inline simd16 simd16_scale(simd16 a, simd16 n)
 {
     for (int i = 0; i < VECTOR; i++)

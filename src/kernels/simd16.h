@@ -8,7 +8,6 @@
  *     simd16_add, _subtract, _multiply, _divide (a, b)
  *     simd16_fma(a, b, c)                    a b + c, rounded once
  *     simd16_min, _max (a, b)                a < b ? a : b, a > b ? a : b (NaN: b)
- *     simd16_abs(a), simd16_copy_sign(magnitude, sign)
  *     simd16_scale(a, n)                     a 2^n, n an integer in [-126, 127]
  *     simd16_select_less(a, b, x, y)         x where a < b, else y (also for NaN)
  *     simd16_mask(mask, a)                   a where mask[lane] is not 0, else 0

@@ -27,9 +27,8 @@ SIMD16_INLINE simd16 simd16_tanh(simd16 x)
 
 SIMD16_INLINE simd16 simd16_sigmoid(simd16 x)
 {
-    for (int i = 0; i < VECTOR; i++)
-        x.lane[i] = 1 / (1 + exp(-x.lane[i]));
-    return x;
+    simd16 e = simd16_exp(simd16_subtract(simd16_set(0), x));
+    return simd16_divide(simd16_set(1), simd16_add(simd16_set(1), e));
 }
 #else
 /* Limits x to [-bound, bound]; NaN stays NaN (simd16_min and _max return their second
