@@ -52,7 +52,7 @@ static void facts_of_a_model(void **state)
     options.model.cell = CELL_LSTM;
     struct layout_facts facts = layout_facts_of(&options, &node, 3);
     assert_int_equal(facts.recurrent_bytes, 4 * 512 * 512 * 4);
-    assert_int_equal(facts.few_rows, 16);
+    assert_int_equal(facts.few_rows, 8);
     assert_int_equal(facts.cores, 16);
     assert_int_equal(facts.domain_divisor, 8);
     assert_int_equal(facts.nodes, 3);
@@ -60,7 +60,7 @@ static void facts_of_a_model(void **state)
     options.train.precision = PRECISION_BFLOAT16;
     facts = layout_facts_of(&options, &node, 3);
     assert_int_equal(facts.recurrent_bytes, 3 * 512 * 512 * 2);
-    assert_int_equal(facts.few_rows, strcmp(kernels_bf16()->name, "amx") == 0 ? 32 : 16);
+    assert_int_equal(facts.few_rows, strcmp(kernels_bf16()->name, "amx") == 0 ? 16 : 8);
     node = (struct topology){0}; /* the cores are unknown */
     facts = layout_facts_of(&options, &node, 1);
     assert_int_equal(facts.cores, 1);
@@ -86,8 +86,8 @@ static void threads_share_weights_of_few_rows(void **state)
     (void)state;
     const struct topology intel = machine(1, 16, 2 * MB);
     expect_layout(facts_for(intel, 1, 512, 64, 16), 8, 2);   /* 4 rows of a rank */
-    expect_layout(facts_for(intel, 1, 512, 256, 16), 8, 2);  /* 16 */
-    expect_layout(facts_for(intel, 1, 512, 272, 16), 16, 1); /* 17: compute-bound */
+    expect_layout(facts_for(intel, 1, 512, 128, 16), 8, 2);  /* 8 */
+    expect_layout(facts_for(intel, 1, 512, 144, 16), 16, 1); /* 9: compute-bound */
     expect_layout(facts_for(intel, 1, 256, 64, 16), 16, 1);  /* 1 MB: cached at once */
     expect_layout(facts_for(intel, 1, 1024, 64, 16), 2, 8);  /* 16 MB: 2 MB each */
     expect_layout(facts_for(intel, 1, 2048, 64, 16), 16, 1); /* 64 MB: never cached */

@@ -31,7 +31,8 @@
  * depend on it. A process forked after that must not sample on several threads, as
  * OpenMP's threads are not forked with it.
  *
- * No function prints, exits, starts MPI or installs a signal handler.
+ * No function prints, exits, starts MPI or installs a signal handler; but if the system
+ * refuses OpenMP a thread, OpenMP ends the process.
  *
  * The same checkpoint, settings, primer and seed give the same notes and the same file,
  * byte for byte, on one machine. Piece i does not depend on the number of pieces.

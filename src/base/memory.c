@@ -11,6 +11,8 @@ enum { LINE = 64, HUGE = 1 << 21 };
  * of the aligned block. */
 void *memory_zeroed(size_t size)
 {
+    if (size > SIZE_MAX / 2)
+        return NULL;
     size_t unit = size >= HUGE ? HUGE : LINE;
     size_t whole = (size + unit) / unit * unit; /* never 0 */
     char *allocated = calloc(1, whole + unit);

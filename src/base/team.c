@@ -53,6 +53,7 @@ TSAN_UNSEEN void team_run(int threads, void (*body)(void *context), void *contex
         run_alone(body, context);
         return;
     }
+    int dynamic = omp_get_dynamic();
     omp_set_dynamic(false);
     TSAN_RELEASE(region_start);
 #pragma omp parallel num_threads(threads)
@@ -62,6 +63,7 @@ TSAN_UNSEEN void team_run(int threads, void (*body)(void *context), void *contex
         TSAN_RELEASE(region_end);
     }
     TSAN_ACQUIRE(region_end);
+    omp_set_dynamic(dynamic);
 }
 
 int team_thread(void)
@@ -157,9 +159,10 @@ static void bind_to_place(void)
 
 static void start_thread(void *context)
 {
-    bind_to_place();
     if (team_thread() == 0)
         *(int *)context = team_size();
+    else
+        bind_to_place();
 }
 
 enum status team_check(int threads)

@@ -29,7 +29,7 @@ static enum status add_generation(struct bench *bench, int pieces)
                                     .microbatches = 1,
                                     .rows = pieces,
                                     .steps = 1,
-                                    .backend = bench->backend};
+                                    .backend = &matmul_float32};
     enum status status = generation.inputs ? model_create(&plan, &generation.model)
                                            : status_fail(STATUS_FAILED, "out of memory");
     status = comm_agree(bench->comm, status);

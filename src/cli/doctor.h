@@ -154,6 +154,9 @@ enum status doctor_probe_network(struct doctor *doctor);
 int doctor_threads(const struct doctor *doctor);
 /* The launch, in the words of mpirun and srun, of the layout that suits the model and
  * rank 0's node. Returns text. Rank 0 only. */
+/* Hardware threads of a core: srun's --cpus-per-task counts these, mpirun's PE cores. */
+int doctor_cpus_per_core(const struct doctor *doctor);
+
 const char *doctor_recommended_launch(const struct doctor *doctor,
                                       char text[DOCTOR_TEXT_SIZE]);
 

@@ -62,7 +62,7 @@ static const char *binding_launch(const struct doctor *doctor, char *text, size_
     bool open_mpi = doctor_has_open_mpi(&doctor->reports[0]);
     snprintf(text, size, "mpirun %s%d%s, srun --cpus-per-task=%d --cpu-bind=cores",
              open_mpi ? "--map-by slot:PE=" : "-bind-to core:", threads,
-             open_mpi ? " --bind-to core" : "", threads);
+             open_mpi ? " --bind-to core" : "", threads * doctor_cpus_per_core(doctor));
     return text;
 }
 
@@ -134,11 +134,10 @@ static int check_places(struct doctor *doctor, bool *affected)
 static void add_oversubscribed(struct doctor *doctor, const bool *affected, int ranks,
                                int cores, const char *others)
 {
-    char list[DOCTOR_TEXT_SIZE / 2];
+    char list[DOCTOR_TEXT_SIZE / 2], launch[DOCTOR_TEXT_SIZE / 2];
     doctor_rank_list(doctor, affected, list, sizeof list);
     doctor_add(doctor, DOCTOR_WARNING, "binding",
-               others[0] ? "mpirun --bind-to core gives each rank its own; srun "
-                           "--cpu-bind=cores"
+               others[0] ? binding_launch(doctor, launch, sizeof launch)
                          : "fewer ranks on the host: mpirun -n, srun --ntasks-per-node; "
                            "or --set train.threads=1",
                "%s share %d %s: %d threads%s", list, cores, cores == 1 ? "core" : "cores",
@@ -198,12 +197,13 @@ static void check_cores_per_task(struct doctor *doctor, bool *affected)
     if (count == 0)
         return;
     const struct rank_report *first = &doctor->reports[0];
+    const int unit = doctor_cpus_per_core(doctor), cores = (requested + unit - 1) / unit;
     char remedy[DOCTOR_TEXT_SIZE];
     if (doctor_is_set(first, VARIABLE_HYDRA_RANKS))
-        snprintf(remedy, sizeof remedy, "mpirun -bind-to core:%d", requested);
+        snprintf(remedy, sizeof remedy, "mpirun -bind-to core:%d", cores);
     else if (doctor_launched_by_mpirun(first))
         snprintf(remedy, sizeof remedy, "mpirun --map-by slot:PE=%d --bind-to core",
-                 requested);
+                 cores);
     else
         snprintf(remedy, sizeof remedy,
                  "export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK in the job script, or "

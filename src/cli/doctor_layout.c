@@ -33,8 +33,7 @@ static struct layout_facts facts_of(const struct doctor *doctor,
     return layout_facts_of(&doctor->options, &node, count_hosts(doctor));
 }
 
-/* Hardware threads of a core that the launcher counts, as --cpus-per-task does. */
-static int cpus_per_core(const struct doctor *doctor)
+int doctor_cpus_per_core(const struct doctor *doctor)
 {
     const struct topology *topology = &doctor->reports[0].topology;
     return topology->cores > 0 ? topology->cpus / topology->cores : 1;
@@ -57,7 +56,7 @@ const char *doctor_recommended_launch(const struct doctor *doctor,
     snprintf(text + used, DOCTOR_TEXT_SIZE - (size_t)used,
              ", or srun --ntasks-per-node=%d --cpus-per-task=%d --cpu-bind=cores; with "
              "train.threads=%d",
-             best.ranks, best.threads * cpus_per_core(doctor), best.threads);
+             best.ranks, best.threads * doctor_cpus_per_core(doctor), best.threads);
     return text;
 }
 

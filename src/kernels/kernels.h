@@ -58,12 +58,12 @@ enum { KB16 = 32, MR16 = 32 };
  * or odd half of panel[(l / 2) * NR + j], for i < rows <= MR16 and j < width <= NR; beta
  * is 0 with `overwrite`, else 1. `nontemporal` as in a microtile; `width` is then a
  * multiple of VECTOR. `contiguous` (only with `overwrite`): the rows of y form an array
- * [MR16][NR], which may be overwritten entirely. */
+ * of NR columns, in which rows up to the next multiple of 16 may be overwritten. */
 struct microtile_bf16 {
     int rows, width, blocks;
     bool overwrite, nontemporal, contiguous;
     const struct bf16_pair *panel; /* [blocks * KB16 / 2][NR], 64-byte aligned */
-    const bfloat16 *x;             /* [MR16][ldx] regardless of `rows`; 64-byte aligned */
+    const bfloat16 *x;             /* [rows, rounded up to 16][ldx]; 64-byte aligned */
     size_t ldx;                    /* a multiple of KB16 */
     real *y[MR16];
     /* Memory needed next: every block prefetches the next `prefetch_lines` cache lines,

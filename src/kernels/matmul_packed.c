@@ -332,7 +332,7 @@ static struct matmul_workspace thread_workspace(const struct matmul_workspace *t
 /* The calling thread's parts of dW. */
 static void write_dw_parts(const struct matmul_gradient *g)
 {
-    int height = dw_part_height(g->n, team_size());
+    int height = dw_part_height(g->n, g->workspace->threads);
     int microbatches = g->batch.microbatches;
     int blocks = g->workspace->dy_block_count;
     for (int first = team_thread() * height; first < g->n; first += team_size() * height)

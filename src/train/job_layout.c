@@ -55,6 +55,7 @@ static struct job_layout describe(const struct rank_cores *ranks, int count,
     }
     job.fewest_cores = ranks[job.rank].count;
     topology_read("", &cores, &node);
+    job.cpus_per_core = node.cores > 0 ? node.cpus / node.cores : 1;
     topology_apply_limit(&node, topology_cpu_limit(""));
     job.facts = layout_facts_of(options, &node, nodes);
     return job;
@@ -83,7 +84,7 @@ void job_layout_log(const struct job_layout *job)
                  "--map-by slot:PE=%d --bind-to core, MPICH: -bind-to core:%d; srun "
                  "--cpus-per-task=%d), or use mpirun --bind-to none, or fewer threads",
                  job->rank, threads, job->fewest_cores, job->fewest_cores == 1 ? "" : "s",
-                 threads, threads, threads, threads);
+                 threads, threads, threads, threads * job->cpus_per_core);
     else if (rank_layout_remark(&job->facts, job->layout, text)[0])
         log_info("layout           %s", text);
 }

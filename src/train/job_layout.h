@@ -9,6 +9,7 @@
 struct job_layout {
     struct layout_facts facts;
     struct rank_layout layout; /* the ranks of rank 0's node */
+    int cpus_per_core;         /* hardware threads, which srun counts */
     int fewest_cores, rank; /* the rank that may use the fewest cores, and their number */
 };
 

@@ -7,7 +7,7 @@
 #include "kernels/kernels.h"
 #include "nn/cell.h"
 
-static int least(int a, int b)
+static int min(int a, int b)
 {
     return a < b ? a : b;
 }
@@ -20,7 +20,7 @@ static int ceil_div(int a, int b)
 /* bfloat16 halves the bytes, and AMX quarters the time of the multiply-adds. */
 static int few_rows(bool bfloat16_weights)
 {
-    const int rows = 16;
+    const int rows = 8;
     return bfloat16_weights && strcmp(kernels_bf16()->name, "amx") == 0 ? 2 * rows : rows;
 }
 
@@ -57,7 +57,7 @@ bool rank_layout_is_cached(const struct layout_facts *facts, int threads)
 /* As many ranks as the cores and the microbatches allow. */
 static struct rank_layout layout_with(const struct layout_facts *facts, int threads)
 {
-    int ranks = least(facts->cores / threads, facts->microbatches / facts->nodes);
+    int ranks = min(facts->cores / threads, facts->microbatches / facts->nodes);
     return (struct rank_layout){ranks > 0 ? ranks : 1, threads};
 }
 

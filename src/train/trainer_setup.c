@@ -55,15 +55,22 @@ static enum status open_local(struct trainer *trainer)
     struct options *options = &trainer->options;
     struct persistence *persistence = &trainer->persistence;
     enum status status = check_request(trainer->comm, options);
+    if (status == STATUS_OK && options->train.matmul == MATMUL_OPENBLAS)
+        status = model_matmul_backend(options, &trainer->backend); /* can it be loaded? */
     if (status == STATUS_OK)
         status = training_data_open(&trainer->data, trainer->comm, options);
     if (status == STATUS_OK)
         status = persist_open(persistence, trainer->comm, options, start_of(trainer));
-    if (status == STATUS_OK)
-        status = stop_policy_open(&trainer->stop_policy, persistence,
-                                  options->run.time_limit_minutes,
-                                  validation_windows(trainer));
     return status;
+}
+
+/* Starts a thread that runs squeue with this process's environment, so after everything
+ * that changes the environment (loading OpenBLAS). */
+static enum status open_stop_policy(struct trainer *trainer)
+{
+    return stop_policy_open(&trainer->stop_policy, &trainer->persistence,
+                            trainer->options.run.time_limit_minutes,
+                            validation_windows(trainer));
 }
 
 /* ---- the matmul backend ---- */
@@ -77,7 +84,15 @@ struct host_numerics {
 static enum status compare_numerics(const struct host_numerics *ranks, int count)
 {
     for (int r = 1; r < count; r++)
-        if (strcmp(ranks[r].numerics, ranks[0].numerics) != 0)
+        if (strcmp(ranks[r].numerics, ranks[0].numerics) == 0)
+            continue;
+        else if (strcmp(ranks[r].core, ranks[0].core) == 0)
+            return status_fail(STATUS_FAILED,
+                               "different versions of tutti: numerics %s on %s, rank 0; "
+                               "%s on %s, rank %d",
+                               ranks[0].numerics, ranks[0].host, ranks[r].numerics,
+                               ranks[r].host, r);
+        else
             return status_fail(
                 STATUS_FAILED,
                 "OpenBLAS uses different kernels on different ranks (%s on %s, rank 0; "
@@ -294,6 +309,8 @@ enum status trainer_open(struct trainer *trainer)
     enum status status = comm_agree(comm, open_local(trainer));
     if (status == STATUS_OK)
         status = resume(trainer, &resumed);
+    if (status == STATUS_OK)
+        status = comm_agree(comm, open_stop_policy(trainer));
     if (status == STATUS_OK)
         status = comm_agree(comm, open_state(trainer, &resumed));
     if (status == STATUS_OK)
