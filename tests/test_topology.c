@@ -186,6 +186,17 @@ static void nothing_known(void **state)
     expect_topology(read_set(set_of(1, 2)), (struct topology){1, 1, 0, 1, 1, 1});
 }
 
+static void online_processors(void **state)
+{
+    (void)state;
+    cpu_set_t cpus, expected = set_of(0, 4);
+    put("0-3,8-11", "/sys/devices/system/cpu/online");
+    topology_online(root, &cpus);
+    for (size_t i = 8; i < 12; i++)
+        CPU_SET(i, &expected);
+    assert_true(CPU_EQUAL(&cpus, &expected));
+}
+
 static void this_machine(void **state)
 {
     (void)state;
@@ -261,6 +272,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(different_caches, make_root, remove_root),
         cmocka_unit_test_setup_teardown(nothing_known, make_root, remove_root),
         cmocka_unit_test_setup_teardown(limits, make_root, remove_root),
+        cmocka_unit_test_setup_teardown(online_processors, make_root, remove_root),
         cmocka_unit_test_setup_teardown(processors, make_root, remove_root),
         cmocka_unit_test(this_machine),
     };

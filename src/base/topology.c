@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 enum { LINE_SIZE = 4096, PATH_SIZE = 512, CACHES_MAX = 16, UNKNOWN = -1 };
 
@@ -46,6 +47,15 @@ static void parse_list(const char *text, cpu_set_t *set)
         for (unsigned long i = first; i <= last && i < CPU_SETSIZE; i++)
             CPU_SET(i, set);
     }
+}
+
+void topology_online(const char *root, cpu_set_t *cpus)
+{
+    char line[LINE_SIZE];
+    parse_list(read_line(line, root, "/sys/devices/system/cpu/online"), cpus);
+    if (CPU_COUNT(cpus) == 0)
+        for (long i = 0; i < sysconf(_SC_NPROCESSORS_ONLN) && i < CPU_SETSIZE; i++)
+            CPU_SET((size_t)i, cpus);
 }
 
 /* The number that begins a list, which is its lowest. UNKNOWN if there is none. */

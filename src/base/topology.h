@@ -25,6 +25,9 @@ struct topology {
     int numa_nodes;     /* that the set touches */
 };
 
+/* The hardware threads of the machine that are online. */
+void topology_online(const char *root, cpu_set_t *cpus);
+
 /* All members are 0 for an empty set. */
 void topology_read(const char *root, const cpu_set_t *cpus, struct topology *out);
 

@@ -146,28 +146,39 @@ static void add_oversubscribed(struct doctor *doctor, const bool *affected, int 
 
 /* Looks for sets of cores with more threads than cores that several ranks share: every
  * rank's own set, and the union over all ranks of the host. Ranks with fewer cores than
- * threads have a finding of their own; `before` counts those. Returns the number of
- * findings, with those before. */
-static int check_host_cores(struct doctor *doctor, int host, int before, bool *affected)
+ * threads have a finding of their own, which explains that of the union, too. Returns the
+ * number of findings. */
+static int check_host_cores(struct doctor *doctor, int host, bool *affected)
 {
-    int found = before;
+    bool is_explained = false;
+    int found = 0;
     cpu_set_t all;
     host_union(doctor, host, &all);
     for (int r = host; r <= doctor->ranks; r++) {
         bool last = r == doctor->ranks;
-        if (!last && (!doctor_same_host(doctor, r, host) || is_repeated_set(doctor, r) ||
-                      has_few_cores(doctor, r)))
+        if (!last && !doctor_same_host(doctor, r, host))
+            continue;
+        is_explained |= !last && has_few_cores(doctor, r);
+        if (!last && (is_repeated_set(doctor, r) || has_few_cores(doctor, r)))
             continue;
         const cpu_set_t *cores = last ? &all : &doctor->reports[r].cores;
         int ranks = mark_subset(doctor, host, cores, affected);
         int available = CPU_COUNT(cores);
-        if (ranks * doctor_threads(doctor) <= available || (last && found > 0))
+        if (ranks * doctor_threads(doctor) <= available || (last && is_explained))
             continue;
         add_oversubscribed(doctor, affected, ranks, available,
                            cores_of_host_remain(doctor, host, available));
+        is_explained = true;
         found++;
     }
     return found;
+}
+
+/* The cores of the ranks of a host that its CPU quota allows. */
+static int available_cores(const struct doctor *doctor, int host, int cores)
+{
+    int quota = (int)doctor->reports[host].cpu_quota;
+    return quota > 0 && quota < cores ? quota : cores;
 }
 
 /* Checks the CPU quota of the control group, which the binding does not show. */
@@ -240,10 +251,10 @@ void doctor_check_cores(struct doctor *doctor)
         cpu_set_t all;
         host_union(doctor, host, &all);
         int ranks = mark_subset(doctor, host, &all, affected);
-        found = check_host_cores(doctor, host, found, affected);
+        found += check_host_cores(doctor, host, affected);
         found += check_cpu_quota(doctor, host, ranks);
         used += ranks * doctor_threads(doctor);
-        cores += CPU_COUNT(&all);
+        cores += available_cores(doctor, host, CPU_COUNT(&all));
     }
     if (affected)
         found += check_places(doctor, affected);

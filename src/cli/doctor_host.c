@@ -1,5 +1,6 @@
 /* doctor_host: properties of a rank's process and host, and the limits they impose. */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,9 +37,7 @@ const char *const doctor_variables[VARIABLES] = {
 static int count_host_cores(void)
 {
     cpu_set_t cpus, cores;
-    CPU_ZERO(&cpus);
-    for (long i = 0; i < sysconf(_SC_NPROCESSORS_ONLN) && i < CPU_SETSIZE; i++)
-        CPU_SET((size_t)i, &cpus);
+    topology_online("", &cpus);
     topology_cores("", &cpus, &cores);
     return CPU_COUNT(&cores);
 }
@@ -52,7 +51,7 @@ static void collect_cores(struct rank_report *report)
     sched_getaffinity(0, sizeof report->first_thread, &report->first_thread);
     report->host_cores = count_host_cores();
     int limit = topology_cpu_limit("");
-    report->cpu_quota = limit < CPU_COUNT(&report->cores) ? limit : 0;
+    report->cpu_quota = limit < INT_MAX ? limit : 0;
 }
 
 static uint64_t soft_limit(__rlimit_resource_t resource)
