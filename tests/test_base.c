@@ -46,18 +46,23 @@ static size_t resident_bytes(void)
 static void memory_is_used_when_written(void **state)
 {
     (void)state;
+#ifdef __SANITIZE_THREAD__
+    const bool is_measured = false; /* its allocator writes zeros */
+#else
+    const bool is_measured = true;
+#endif
     const size_t large = (size_t)64 << 20, sizes[] = {0, 1, 100, 3 << 20, large};
     for (size_t i = 0; i < 2 * sizeof sizes / sizeof *sizes; i++) {
         size_t size = sizes[i / 2], before = resident_bytes();
         char *memory = memory_zeroed(size); /* the second time it may be reused */
         assert_non_null(memory);
         assert_int_equal((uintptr_t)memory % 64, 0);
-        if (size == large)
+        if (size == large && is_measured)
             assert_true(resident_bytes() < before + size / 8);
         for (size_t j = 0; j < size; j += 99)
             assert_int_equal(memory[j], 0);
         memset(memory, 1, size);
-        if (size == large)
+        if (size == large && is_measured)
             assert_true(resident_bytes() > before + size / 2);
         memory_free(memory);
     }

@@ -28,7 +28,7 @@ echo $'\xc3\xa9 \xe2\x82\xac \xc2\xa0\ta' | LC_ALL=C awk -f unsafe.awk || fail "
 # its exit code.
 prints_safely() {
     code=0
-    timeout 120 "$@" >out 2>err </dev/null || code=$?
+    timeout 600 "$@" >out 2>err </dev/null || code=$?
     case $code in
     124 | 134 | 139) fail "$(printf '%q ' "$@"): exit code $code: $(cat -v err)" ;;
     esac
