@@ -392,6 +392,21 @@ static void segments_on_team(void *context)
                MATMUL_ACCUMULATE, call->function == MATMUL_REVERSED);
 }
 
+/* Plans and allocates weights and their scratch, for `threads` threads. */
+static void plan_weights(const struct matmul_backend *backend,
+                         const struct matmul_layout *layout,
+                         struct matmul_scratch *scratch, struct arena *arena,
+                         struct matmul_weights *weights)
+{
+    for (int pass = 0; pass < 2; pass++) {
+        matmul_weights_plan(backend, layout, scratch, arena, weights);
+        matmul_scratch_plan(scratch, layout->threads, arena);
+        if (pass == 0)
+            assert_true(arena_allocate(arena));
+    }
+    assert_int_equal(arena->used, arena->size);
+}
+
 /* y += x W^T with that many segments and threads: the bits of a batched matmul. */
 static void check_segments(const struct matmul_backend *backend, const struct matrices *m,
                            int segments)
@@ -404,13 +419,7 @@ static void check_segments(const struct matmul_backend *backend, const struct ma
     struct matmul_weights weights;
     struct matmul_scratch scratch = {0};
     struct arena arena = {0};
-    for (int pass = 0; pass < 2; pass++) {
-        matmul_weights_plan(backend, &layout, &scratch, &arena, &weights);
-        matmul_scratch_plan(&scratch, threads, &arena);
-        if (pass == 0)
-            assert_true(arena_allocate(&arena));
-    }
-    assert_int_equal(arena.used, arena.size);
+    plan_weights(backend, &layout, &scratch, &arena, &weights);
     size_t n = (size_t)m->shape.n, k = (size_t)m->shape.k;
     for (size_t i = 0; i < m->rows; i++) {
         from[i] = m->x + i * k;
@@ -508,12 +517,7 @@ static void check_transposed_segment(const struct matrices *m,
     struct matmul_weights weights;
     struct matmul_scratch scratch = {0};
     struct arena arena = {0};
-    for (int pass = 0; pass < 2; pass++) {
-        matmul_weights_plan(backend, &layout, &scratch, &arena, &weights);
-        matmul_scratch_plan(&scratch, threads, &arena);
-        if (pass == 0)
-            assert_true(arena_allocate(&arena));
-    }
+    plan_weights(backend, &layout, &scratch, &arena, &weights);
     for (size_t i = 0; i < m->rows; i++) {
         from[i] = m->y + i * n;
         to[i] = m->got + i * k;

@@ -1,5 +1,5 @@
 /* rank_layout: recommended ranks and threads for made-up machines and models, compared
- * with values by hand and with properties over many machines; the remarks. */
+ * with expected ones, and their properties on many machines; the remarks. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -56,7 +56,7 @@ static enum status open_local(struct trainer *trainer)
     struct persistence *persistence = &trainer->persistence;
     enum status status = check_request(trainer->comm, options);
     if (status == STATUS_OK && options->train.matmul == MATMUL_OPENBLAS)
-        status = model_matmul_backend(options, &trainer->backend); /* can it be loaded? */
+        status = model_matmul_backend(options, &trainer->backend); /* fails early */
     if (status == STATUS_OK)
         status = training_data_open(&trainer->data, trainer->comm, options);
     if (status == STATUS_OK)
@@ -83,24 +83,23 @@ struct host_numerics {
 
 static enum status compare_numerics(const struct host_numerics *ranks, int count)
 {
-    for (int r = 1; r < count; r++)
+    for (int r = 1; r < count; r++) {
         if (strcmp(ranks[r].numerics, ranks[0].numerics) == 0)
             continue;
-        else if (strcmp(ranks[r].core, ranks[0].core) == 0)
+        if (strcmp(ranks[r].core, ranks[0].core) == 0)
             return status_fail(STATUS_FAILED,
                                "different versions of tutti: numerics %s on %s, rank 0; "
                                "%s on %s, rank %d",
                                ranks[0].numerics, ranks[0].host, ranks[r].numerics,
                                ranks[r].host, r);
-        else
-            return status_fail(
-                STATUS_FAILED,
-                "OpenBLAS uses different kernels on different ranks (%s on %s, rank 0; "
-                "%s on %s, rank %d), so the result would depend on which rank computes "
-                "what: set OPENBLAS_CORETYPE=%s on all hosts, or "
-                "train.allow_mixed_cores = yes",
-                ranks[0].core, ranks[0].host, ranks[r].core, ranks[r].host, r,
-                ranks[0].core);
+        return status_fail(
+            STATUS_FAILED,
+            "OpenBLAS uses different kernels on different ranks (%s on %s, rank 0; "
+            "%s on %s, rank %d), so the result would depend on which rank computes "
+            "what: set OPENBLAS_CORETYPE=%s on all hosts, or "
+            "train.allow_mixed_cores = yes",
+            ranks[0].core, ranks[0].host, ranks[r].core, ranks[r].host, r, ranks[0].core);
+    }
     return STATUS_OK;
 }
 
