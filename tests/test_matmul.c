@@ -36,9 +36,10 @@ struct matrices { /* random matrices of one shape */
     struct matmul_scratch *scratch; /* owned; the weights borrow it */
 };
 
+/* 64-byte aligned. */
 static float *random_elements(size_t count, uint64_t id)
 {
-    float *values = calloc(count, sizeof *values);
+    float *values = aligned_alloc(64, (count * sizeof *values + 63) / 64 * 64);
     assert_non_null(values);
     for (size_t i = 0; i < count; i++)
         values[i] = (float)(2 * rng_uniform(11, RNG_TEST, id, i, 0) - 1);
@@ -542,6 +543,8 @@ static void transposed_segments_are_shared_out(void **state)
         enum matmul_output output = outputs[q / 2 % 3];
         struct matrices m =
             matrices_create((struct shape){1, 19, 37, widths[q / 6]}, backend);
+        if (m.shape.k % VECTOR != 0 && output == MATMUL_NONTEMPORAL)
+            output = MATMUL_OVERWRITE; /* nontemporal rows are aligned */
         memcpy(m.expected, m.x, m.rows * (size_t)m.shape.k * sizeof *m.x);
         matmul_batched(&m.backward, rows_of(&m), m.y, m.expected,
                        output == MATMUL_ACCUMULATE ? output : MATMUL_OVERWRITE);

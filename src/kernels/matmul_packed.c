@@ -23,13 +23,23 @@ enum {
 
 /* ---- weights ---- */
 
+/* The width of the first of the panels that cover `count` outputs. The microkernel is
+ * slow with a single vector, so two panels of two vectors end a row, not three and one. */
+static int panel_width(int count)
+{
+    bool is_uneven = count > NR && count <= NR + VECTOR;
+    return min(is_uneven ? 2 * VECTOR : NR, count);
+}
+
 /* Cuts outputs [first, end) into panels and returns their number. `list` NULL: counts. */
 static int cut_panels(int first, int end, struct matmul_panel *list)
 {
     int count = 0;
-    for (; first < end; first += NR, count++)
+    for (int width; first < end; first += width, count++) {
+        width = panel_width(end - first);
         if (list)
-            list[count] = (struct matmul_panel){first, min(NR, end - first)};
+            list[count] = (struct matmul_panel){first, width};
+    }
     return count;
 }
 
