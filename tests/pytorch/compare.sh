@@ -9,9 +9,10 @@
 # (default: all; about 20 minutes on two otherwise idle cores):
 #   agreement                     loss, gradient and evaluation from the same weights
 #   train:ROWS:PRECISION:CORES    a training step with ROWS rows per core. One core: one rank
-#                                 against one thread. Two cores: two ranks against two
-#                                 processes (DistributedDataParallel over gloo) or against one
-#                                 process with two threads and all the rows
+#                                 against one thread. Two cores: two ranks, or one rank
+#                                 with two threads, against two processes
+#                                 (DistributedDataParallel over gloo) or against one process
+#                                 with two threads and all the rows
 #   generate:ROWS                 generation of ROWS pieces at once, one core
 # PyTorch is tuned over several settings and the fastest one is compared: its LSTM from
 # oneDNN or its own ("native"), torch.compile ("compiled"), single-step cells ("cells").
@@ -22,7 +23,8 @@
 # install torch numpy h5py); without them it exits with 77.
 #   COMPARE_PYTHON          the Python to use (python3)
 #   COMPARE_ROUNDS          measurements of each program, an odd number (3)
-#   COMPARE_MICROBATCHES    tutti's microbatches per rank (4); fewer are faster with few rows
+#   COMPARE_MICROBATCHES    tutti's microbatches per core (4); fewer are faster with few rows
+#   COMPARE_THREADS         tutti's threads per rank (1) where there are several cores
 #   COMPARE_FOLDER          keeps data sets and the chosen settings for the next run (default:
 #                           a temporary folder). "tune:train:.." or "tune:generate:.." only
 #                           chooses PyTorch's settings
@@ -45,6 +47,7 @@ python=${COMPARE_PYTHON:-python3}
 [[ $python != */* ]] || python=$(realpath -s "$python") # keeps a venv's link
 rounds=${COMPARE_ROUNDS:-3}
 microbatches=${COMPARE_MICROBATCHES:-4}
+threads=${COMPARE_THREADS:-1}
 if ! "$python" -c 'import torch, numpy, h5py' 2>/dev/null; then
     echo "compare: skipped: $python has no PyTorch, NumPy or h5py (see COMPARE_PYTHON)" >&2
     exit 77
@@ -88,16 +91,17 @@ make_generator() {
 
 # ---- one measurement each: tokens per second ----
 
-# train RANKS ROWS PRECISION RUN [--set ...]
+# train CORES ROWS PRECISION RUN [--set ...]
 train() {
-    local ranks=$1 rows=$2 precision=$3 run=$4 launch=() set=()
+    local cores=$1 rows=$2 precision=$3 run=$4 launch=() set=() of_rank=$threads
     shift 4
-    ((ranks == 1)) || launch=("$mpirun" -n "$ranks")
+    ((of_rank <= cores)) || of_rank=1
+    ((cores == of_rank)) || launch=("$mpirun" -n $((cores / of_rank)))
     [ "$precision" = float32 ] || set=(--set "train.precision=$precision")
     "${launch[@]}" "$tutti" train "$here/../../configs/nottingham.conf" \
         --set data.dataset=data.tutti --set model.hidden=512 --set model.embedding=256 \
-        --set train.batch=$((ranks * rows)) --set train.microbatches=$((microbatches * ranks)) \
-        --set train.max_steps=12 --set run.samples=0 --set "run.dir=$run" "${set[@]}" "$@"
+        --set train.batch=$((cores * rows)) --set train.microbatches=$((microbatches * cores)) \
+        --set train.threads="$of_rank" --set train.max_steps=12 --set run.samples=0 --set "run.dir=$run" "${set[@]}" "$@"
 }
 
 ours_train() { # ROWS PRECISION CORES
@@ -227,7 +231,7 @@ print_header() {
     processor=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
     echo "machine   $processor, $(nproc) cores"
     version=$("$tutti" --version | sed -n '1s/^tutti //p')
-    echo "tutti     $version, $microbatches microbatches per rank"
+    echo "tutti     $version, $microbatches microbatches per core, $threads threads per rank"
     "$python" - <<'PYTHON'
 import platform, torch
 has = lambda name: getattr(getattr(torch.backends, name, None), "is_available", bool)()
