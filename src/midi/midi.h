@@ -17,6 +17,13 @@
  *   29 (30 drop-frame: 30000/1001 frames per second) or 30; tempo events don't apply. If
  *   several tempo events have the same tick, the last one applies.
  *
+ *   Metre. The time signatures of all tracks form one list, as the tempo events do; in
+ *   format 2 each pattern begins in 4/4. A time signature of less than 2 bytes, with
+ *   numerator 0, or with a denominator above 64, is ignored. See struct notes.
+ *
+ *   Track names. The first name of a track that is not empty, up to its first zero byte
+ *   and at most 127 bytes, whatever the encoding of its text.
+ *
  *   Notes. Paired within a track by (port, channel, pitch): a note-off, or a note-on with
  *   velocity 0, ends the oldest note still sounding there; a note-off without a note is
  *   ignored. Notes that are never released end with their track. A note may last 0 ticks.
