@@ -229,15 +229,26 @@ const char *midi_outcome_name(enum midi_outcome outcome);
  * Returns text. */
 const char *midi_repair_text(midi_repairs repairs, char *text, size_t size);
 
-/* Writes notes as a format 1 file at `ticks_per_beat` (1..32767) and one tempo (1..2^24-1
- * microseconds per quarter note). A note's ticks come from its seconds, start and end
- * each rounded to nearest. The first track has the tempo, followed by one track for each
- * (channel, program), in that order, all on one port. Percussion on a channel other than
- * 9, and melody on channel 9, are written with the GM2 reset and banks. A zero-length
- * note gets one tick; overlapping notes of equal pitch and channel are cut at the next
- * onset, and of those that start at the same tick only the longest is written. The path
- * is an output (see file.h). STATUS_FAILED, with the path, for a value out of range, more
- * than 2^28-1 ticks, or a failed write. */
+/* Writes notes as a format 1 file at `ticks_per_beat` (1..32767).
+ *
+ * Time. Without tempo changes and time signatures, the piece has one tempo (1..2^24-1
+ * microseconds per quarter note), and a note's ticks come from its seconds. Otherwise all
+ * ticks come from those of the notes, converted from their ticks per beat; `tempo` applies
+ * if there are no tempo changes. Start and end are each rounded to nearest.
+ *
+ * Tracks. The first track has tempo, time signatures and the name of track 0. It is
+ * followed by one track for each (port, channel, program, percussion), in that order. A
+ * track has the name of the track from which its first note came, except track 0; without
+ * one, and if the piece has several instruments, the name of its instrument (see
+ * instruments.h). Percussion on a channel other than 9, and melody on channel 9, are
+ * written with the GM2 reset and banks.
+ *
+ * Notes. A zero-length note gets one tick; overlapping notes of equal pitch, channel and
+ * port are cut at the next onset, and of those that start at the same tick only the
+ * longest is written.
+ *
+ * The path is an output (see file.h). STATUS_FAILED, with the path, for a value out of
+ * range, more than 2^28-1 ticks or 65535 tracks, or a failed write. */
 enum status midi_write(const char *path, const struct notes *notes, int ticks_per_beat,
                        int tempo);
 
