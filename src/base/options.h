@@ -86,6 +86,7 @@ struct options {
         int64_t plateau_patience; /* plateau: epochs to wait for an improvement */
         int64_t
             early_stop_patience; /* epochs to wait for an improvement; 0: never stops */
+        double label_smoothing;  /* of the gradient's targets; 0: off */
         double clip_norm;        /* global gradient norm; 0: off */
         uint64_t seed;
         int reduce;             /* enum option_reduce */

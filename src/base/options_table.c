@@ -132,6 +132,8 @@ const struct option_row option_rows[] = {
      .help = "plateau: epochs without improvement before a reduction"},
     {AT(train, early_stop_patience), INTEGER(0, 1000000), .unit = "epochs", .default_value = "0",
      MAY_CHANGE, .help = "epochs without improvement before training stops; 0: never"},
+    {AT(train, label_smoothing), NUMBER(0, 1), .high_open = true, .default_value = "0",
+     .help = "probability that training targets spread over all tokens; losses are reported without"},
     {AT(train, clip_norm), NUMBER(0, 1e9), .default_value = "1",
      .help = "maximum global norm of the gradient, by scaling; 0: no clipping"},
     {AT(train, seed), SEED, .default_value = "1",
