@@ -123,4 +123,16 @@ static inline double naive_log_probability(int n, const double *logits, int targ
     return logits[target] - log(total);
 }
 
+/* Cross-entropy with the smoothed distribution of the target. */
+static inline double naive_smoothed_loss(int n, const double *logits, int target,
+                                         double smoothing)
+{
+    double loss = 0;
+    for (int i = 0; i < n; i++) {
+        double q = (i == target ? 1 - smoothing : 0) + smoothing / n;
+        loss -= q * naive_log_probability(n, logits, i);
+    }
+    return loss;
+}
+
 #endif

@@ -12,13 +12,20 @@
 
 enum { WINDOWS = 3 };
 
-static struct model *create_model(const struct model_shape *shape, int microbatches)
+static struct model *create_smoothed(const struct model_shape *shape, int microbatches,
+                                     double smoothing)
 {
     struct model *model = NULL;
-    const struct model_plan plan = plan_of(shape, microbatches);
+    struct model_plan plan = plan_of(shape, microbatches);
+    plan.label_smoothing = smoothing;
     assert_int_equal(model_create(&plan, &model), STATUS_OK);
     weights_fill(model, 1);
     return model;
+}
+
+static struct model *create_model(const struct model_shape *shape, int microbatches)
+{
+    return create_smoothed(shape, microbatches, 0);
 }
 
 static double *weights_in_double(struct model *model)
@@ -31,10 +38,11 @@ static double *weights_in_double(struct model *model)
 }
 
 /* Loss of microbatch s in the last of `windows` windows, computed by the naive model
- * from zero states; `logits` (may be NULL) receives the logits of the last window,
+ * from zero states with smoothed labels; `logits` (may be NULL) receives the logits of the last window,
  * [T][B][V]. */
 static double naive_loss(const struct model_shape *shape, const struct params *params,
-                         const double *block, int s, int windows, double *logits)
+                         const double *block, int s, int windows, double smoothing,
+                         double *logits)
 {
     static struct naive_state states[ROWS];
     double loss = 0, row[VOCABULARY];
@@ -51,7 +59,7 @@ static double naive_loss(const struct model_shape *shape, const struct params *p
             if (logits)
                 memcpy(logits + i * VOCABULARY, row, sizeof row);
             if (target >= 0)
-                loss -= naive_log_probability(VOCABULARY, row, target);
+                loss += naive_smoothed_loss(VOCABULARY, row, target, smoothing);
         }
     }
     return loss;
@@ -80,7 +88,7 @@ static void logits_and_loss_agree_with_the_naive_model(void **state)
         model_forward(model, window.input_of, NULL, NULL, NULL);
         for (int s = 0; s < MICROBATCHES; s++) {
             double logits[STEPS * ROWS * VOCABULARY];
-            naive_loss(&cases[c], model_params(model), block, s, WINDOWS, logits);
+            naive_loss(&cases[c], model_params(model), block, s, WINDOWS, 0, logits);
             for (int i = 0; i < STEPS * ROWS * VOCABULARY; i++)
                 assert_true(fabs((double)model_logits(model, s)[i] - logits[i]) < 2e-5);
         }
@@ -88,7 +96,7 @@ static void logits_and_loss_agree_with_the_naive_model(void **state)
         forward_windows(model, WINDOWS, losses);
         for (int s = 0; s < MICROBATCHES; s++) {
             double expected =
-                naive_loss(&cases[c], model_params(model), block, s, WINDOWS, NULL);
+                naive_loss(&cases[c], model_params(model), block, s, WINDOWS, 0, NULL);
             int64_t targets = 0;
             double sum = 0;
             window_fill(&window, WINDOWS - 1);
@@ -107,12 +115,11 @@ static void logits_and_loss_agree_with_the_naive_model(void **state)
 }
 
 /* The float gradient against central differences of the naive loss in double. */
-static void gradients_agree_with_the_naive_model(void **state)
+static void check_gradients(double smoothing)
 {
-    (void)state;
     const double step = 1e-5;
     for (int c = 0; c < CASES; c++) {
-        struct model *model = create_model(&cases[c], MICROBATCHES);
+        struct model *model = create_smoothed(&cases[c], MICROBATCHES, smoothing);
         size_t total = model_params(model)->total;
         double *block = weights_in_double(model), error = 0, size = 0;
         real *gradients = calloc(MICROBATCHES * total, sizeof *gradients);
@@ -126,24 +133,46 @@ static void gradients_agree_with_the_naive_model(void **state)
             for (size_t i = 0; i < total; i++) {
                 double weight = block[i];
                 block[i] = weight + step;
-                double above =
-                    naive_loss(&cases[c], model_params(model), block, s, 1, NULL);
+                double above = naive_loss(&cases[c], model_params(model), block, s, 1,
+                                          smoothing, NULL);
                 block[i] = weight - step;
-                double below =
-                    naive_loss(&cases[c], model_params(model), block, s, 1, NULL);
+                double below = naive_loss(&cases[c], model_params(model), block, s, 1,
+                                          smoothing, NULL);
                 block[i] = weight;
                 double expected = (above - below) / (2 * step);
                 error += pow((double)gradient[i] - expected, 2);
                 size += pow(expected, 2);
             }
         }
-        print_message("case %d: relative error of the gradient %.1e\n", c,
-                      sqrt(error / size));
+        print_message(
+            "case %d, label smoothing %g: relative error of the gradient %.1e\n", c,
+            smoothing, sqrt(error / size));
         assert_true(sqrt(error / size) < 4e-6);
         free(gradients);
         free(block);
         model_free(model);
     }
+}
+
+static void gradients_agree_with_the_naive_model(void **state)
+{
+    (void)state;
+    check_gradients(0);
+    check_gradients(0.15);
+}
+
+/* Losses are reported without label smoothing. */
+static void label_smoothing_leaves_the_losses_as_they_are(void **state)
+{
+    (void)state;
+    struct model *plain = create_model(&cases[0], MICROBATCHES);
+    struct model *smoothed = create_smoothed(&cases[0], MICROBATCHES, 0.3);
+    struct microbatch_loss expected[MICROBATCHES], found[MICROBATCHES];
+    forward_windows(plain, WINDOWS, expected);
+    forward_windows(smoothed, WINDOWS, found);
+    assert_memory_equal(found, expected, sizeof expected);
+    model_free(plain);
+    model_free(smoothed);
 }
 
 /* Microbatch 1 gives equal bits in a model of two microbatches and alone in another
@@ -462,6 +491,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(logits_and_loss_agree_with_the_naive_model),
         cmocka_unit_test(gradients_agree_with_the_naive_model),
+        cmocka_unit_test(label_smoothing_leaves_the_losses_as_they_are),
         cmocka_unit_test(a_microbatch_is_independent_of_the_others),
         cmocka_unit_test(bits_are_independent_of_the_threads),
         cmocka_unit_test(many_rows_equal_single_rows),

@@ -71,6 +71,7 @@
     X(train.weight_decay, 1)                                                             \
     X(train.final_lr_ratio, 1)                                                           \
     X(train.plateau_factor, 1)                                                           \
+    X(train.label_smoothing, 1)                                                          \
     X(train.clip_norm, 1e9)                                                              \
     X(run.checkpoint_minutes, 1e6)                                                       \
     X(run.time_limit_minutes, 1e9)                                                       \
@@ -632,6 +633,7 @@ static void ignores_settings_that_may_change(void **state)
                                         "train.final_lr_ratio",
                                         "train.plateau_factor",
                                         "train.plateau_patience",
+                                        "train.label_smoothing",
                                         "train.clip_norm",
                                         "train.seed",
                                         "train.reduce",

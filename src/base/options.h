@@ -32,7 +32,13 @@ enum option_activation {
     ACTIVATIONS
 };
 enum option_optimizer { OPTIMIZER_ADAM, OPTIMIZER_ADAMW, OPTIMIZER_SGD, OPTIMIZERS };
-enum option_schedule { SCHEDULE_CONSTANT, SCHEDULE_COSINE, SCHEDULE_PLATEAU, SCHEDULES };
+enum option_schedule {
+    SCHEDULE_CONSTANT,
+    SCHEDULE_COSINE,
+    SCHEDULE_PLATEAU,
+    SCHEDULE_ONE_CYCLE,
+    SCHEDULES
+};
 enum option_reduce { REDUCE_EXACT, REDUCE_FLOAT, REDUCES };
 enum option_matmul { MATMUL_AUTO, MATMUL_PACKED, MATMUL_OPENBLAS, MATMULS };
 enum option_precision { PRECISION_FLOAT32, PRECISION_BFLOAT16, PRECISIONS };
@@ -75,11 +81,12 @@ struct options {
         double weight_decay;          /* AdamW: decoupled */
         int schedule;                 /* enum option_schedule */
         int64_t warmup_steps;
-        double final_lr_ratio;    /* cosine: ends at learning_rate times this */
+        double final_lr_ratio;    /* cosine, one_cycle: end at learning_rate times this */
         double plateau_factor;    /* plateau: multiplies the learning rate */
         int64_t plateau_patience; /* plateau: epochs to wait for an improvement */
         int64_t
             early_stop_patience; /* epochs to wait for an improvement; 0: never stops */
+        double label_smoothing;  /* of the gradient's targets; 0: off */
         double clip_norm;        /* global gradient norm; 0: off */
         uint64_t seed;
         int reduce;             /* enum option_reduce */

@@ -33,10 +33,11 @@ static const char *const activation_words[ACTIVATIONS + 1] = {[ACTIVATION_LINEAR
                                                               [ACTIVATION_TANH] = "tanh"};
 static const char *const optimizer_words[OPTIMIZERS + 1] = {
     [OPTIMIZER_ADAM] = "adam", [OPTIMIZER_ADAMW] = "adamw", [OPTIMIZER_SGD] = "sgd"};
-static const char *const schedule_words[SCHEDULES + 1] = {[SCHEDULE_CONSTANT] =
-                                                              "constant",
-                                                          [SCHEDULE_COSINE] = "cosine",
-                                                          [SCHEDULE_PLATEAU] = "plateau"};
+static const char *const schedule_words[SCHEDULES + 1] = {
+    [SCHEDULE_CONSTANT] = "constant",
+    [SCHEDULE_COSINE] = "cosine",
+    [SCHEDULE_PLATEAU] = "plateau",
+    [SCHEDULE_ONE_CYCLE] = "one_cycle"};
 static const char *const reduce_words[REDUCES + 1] = {
     [REDUCE_EXACT] = "exact", [REDUCE_FLOAT] = "float"};
 static const char *const matmul_words[MATMULS + 1] = {
@@ -120,17 +121,19 @@ const struct option_row option_rows[] = {
     {AT(train, weight_decay), NUMBER(0, 1), .default_value = "0.01",
      .help = "adamw: decoupled weight decay; 0: none"},
     {AT(train, schedule), WORD(schedule_words), .default_value = "cosine",
-     .help = "learning-rate schedule after warm-up"},
+     .help = "learning-rate schedule after warm-up; one_cycle: with a warm-up of its own"},
     {AT(train, warmup_steps), INTEGER(0, 1000000000), .unit = "steps", .default_value = "100",
-     .help = "steps of linear warm-up of the learning rate from 0; 0: no warm-up"},
+     .help = "steps of linear warm-up of the learning rate from 0; 0: no warm-up; not with one_cycle"},
     {AT(train, final_lr_ratio), NUMBER(0, 1), .default_value = "0.05",
-     .help = "cosine: final learning rate, as a fraction of learning_rate"},
+     .help = "cosine, one_cycle: final learning rate, as a fraction of learning_rate"},
     {AT(train, plateau_factor), NUMBER(0, 1), .low_open = true, .high_open = true,
      .default_value = "0.5", .help = "plateau: factor by which the learning rate is reduced"},
     {AT(train, plateau_patience), INTEGER(1, 1000000), .unit = "epochs", .default_value = "2",
      .help = "plateau: epochs without improvement before a reduction"},
     {AT(train, early_stop_patience), INTEGER(0, 1000000), .unit = "epochs", .default_value = "0",
      MAY_CHANGE, .help = "epochs without improvement before training stops; 0: never"},
+    {AT(train, label_smoothing), NUMBER(0, 1), .high_open = true, .default_value = "0",
+     .help = "probability that training targets spread over all tokens; losses are reported without"},
     {AT(train, clip_norm), NUMBER(0, 1e9), .default_value = "1",
      .help = "maximum global norm of the gradient, by scaling; 0: no clipping"},
     {AT(train, seed), SEED, .default_value = "1",
@@ -144,7 +147,7 @@ const struct option_row option_rows[] = {
     {AT(train, bucket), INTEGER(1, INT32_MAX), .unit = "elements", .default_value = "262144",
      MAY_CHANGE, .help = "gradient elements per allreduce; does not affect the result"},
     {AT(train, max_steps), INTEGER(0, INT64_MAX), .unit = "steps", .default_value = "0",
-     MAY_CHANGE, .help = "maximum number of steps; the cosine schedule ends there; 0: no limit"},
+     MAY_CHANGE, .help = "maximum number of steps; cosine and one_cycle schedules end there; 0: no limit"},
     {AT(train, threads), INTEGER(0, 1024), .default_value = "0", MAY_CHANGE,
      .help = "threads per rank; 0: OMP_NUM_THREADS, or else Slurm's --cpus-per-task, or else 1"},
     {AT(train, allow_mixed_cores), BOOLEAN, .default_value = "no", MAY_CHANGE,

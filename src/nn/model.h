@@ -46,6 +46,7 @@ struct model_plan {
      * must not be called. */
     bool training;
     const struct matmul_backend *backend;
+    double label_smoothing; /* of model_backward's gradient, in [0, 1) */
     /* Threads of the team (base/team.h) that computes the model; 0 is 1. No bit depends
      * on it. */
     int threads;
@@ -76,7 +77,8 @@ struct dropout {
 };
 
 struct microbatch_loss {
-    double loss;     /* sum of -log p over counted targets, nats, in a fixed order */
+    double loss;     /* sum of -log p over counted targets, nats, in a fixed order;
+                        without label smoothing */
     int64_t targets; /* counted targets */
     int64_t correct; /* those whose token had the highest probability */
 };
@@ -115,7 +117,9 @@ struct backward_callbacks {
 };
 
 /* Back-propagates the sum (not the mean) of the counted losses of the last model_forward,
- * which must have been given targets. The bits of a microbatch's gradient do not depend
+ * which must have been given targets. With label smoothing s, the loss of a target is
+ * (1 - s) times its -log p, plus s times the mean of -log p over the vocabulary (Szegedy
+ * et al., "Rethinking the Inception Architecture", 2016, section 7). The bits of a microbatch's gradient do not depend
  * on the other microbatches. */
 void model_backward(struct model *model, const struct backward_callbacks *callbacks);
 

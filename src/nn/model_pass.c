@@ -188,8 +188,8 @@ static void backward_output(struct model *model, const struct gradient_sink *sin
 /* ---- loss ---- */
 
 /* Softmax and cross-entropy of the calling thread's rows of microbatch s; in training
- * their logits are overwritten with the gradient of the loss, 0 where a target is not
- * counted. */
+ * their logits are overwritten with the gradient of the loss with smoothed labels, 0
+ * where a target is not counted. */
 static void softmax_rows(struct model *model, int s, const int32_t *targets)
 {
     int v = model->shape.vocabulary;
@@ -201,9 +201,11 @@ static void softmax_rows(struct model *model, int s, const int32_t *targets)
         if (targets[i] < 0)
             memset(logits, 0, (size_t)v * sizeof *logits);
         model->log_probability[first + i] =
-            targets[i] < 0 ? 0
-                           : kernels()->softmax_cross_entropy(
-                                 v, logits, targets[i], model->plan.training, &argmax);
+            targets[i] < 0
+                ? 0
+                : kernels()->softmax_cross_entropy(v, logits, targets[i],
+                                                   model->plan.training,
+                                                   model->plan.label_smoothing, &argmax);
         model->correct[first + i] = argmax == targets[i];
     }
 }

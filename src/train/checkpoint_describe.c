@@ -116,16 +116,33 @@ static void describe_matmul(const struct sink *sink, const struct options *optio
 
 /* ---- the optimizer ---- */
 
+/* The loss of a token, whose gradient the optimizer gets. */
+static void describe_loss(const struct checkpoint *checkpoint, char *text, size_t size)
+{
+    char smoothing[TEXT_NUMBER];
+    double value = checkpoint->options.train.label_smoothing;
+    text_number(value, smoothing, sizeof smoothing);
+    if (value > 0)
+        snprintf(text, size,
+                 "-(1 - %s) log p(token) - %s / %d * (the sum of log p over all %d "
+                 "tokens)",
+                 smoothing, smoothing, checkpoint->shape.vocabulary,
+                 checkpoint->shape.vocabulary);
+    else
+        snprintf(text, size, "-log p(token)");
+}
+
 static void describe_optimizer(const struct sink *sink,
                                const struct checkpoint *checkpoint)
 {
-    char gradient[SENTENCE], clip[TEXT_NUMBER];
+    char gradient[SENTENCE], loss[SENTENCE / 2], clip[TEXT_NUMBER];
+    describe_loss(checkpoint, loss, sizeof loss);
     text_number(checkpoint->options.train.clip_norm, clip, sizeof clip);
     int used =
         snprintf(gradient, sizeof gradient,
-                 "g = the gradient of -log p(token), the mean over the tokens of a "
-                 "batch, back through windows of %lld tokens",
-                 (long long)checkpoint->options.train.sequence_length);
+                 "g = the gradient of %s, the mean over the tokens of a batch, back "
+                 "through windows of %lld tokens",
+                 loss, (long long)checkpoint->options.train.sequence_length);
     if (checkpoint->options.train.clip_norm > 0)
         snprintf(gradient + used, sizeof gradient - (size_t)used,
                  "; where its norm over all weights is above %s, it is multiplied by "
@@ -164,7 +181,8 @@ static void describe_state(const struct sink *sink, const struct model_shape *sh
     emit(sink, "/state", "rows_of_batch",
          "row r of microbatch s is row s * (rows of a microbatch) + r of the batch");
     emit(sink, "/history", "units",
-         "losses in nats per token, END counted as a token; accuracies as parts of 1; "
+         "losses in nats per token, END counted as a token, without label "
+         "smoothing; accuracies as parts of 1; "
          "valid_ columns are of the whole validation split");
 }
 

@@ -40,6 +40,7 @@ enum status step_open(struct step_engine *engine, struct comm *comm,
                                     .steps = engine->batch.steps,
                                     .training = true,
                                     .backend = backend,
+                                    .label_smoothing = options->train.label_smoothing,
                                     .threads = engine->threads};
     enum status status = model_create(&plan, &engine->model);
     if (status != STATUS_OK)
