@@ -24,6 +24,13 @@ static const struct model_shape cases[] = {
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
+/* Every kind of dropout. */
+static const struct dropout dropouts[] = {
+    {.rate = 0.4, .seed = 5, .step = 17, .first_row = 100},
+    {.rate = 0.4, .mask = DROPOUT_MASK_SEQUENCE, .seed = 5, .step = 17, .first_row = 100},
+};
+enum { DROPOUTS = sizeof dropouts / sizeof *dropouts };
+
 static int case_threads = 1; /* of the models that are created */
 
 /* Plan of a training model for one of the cases. */

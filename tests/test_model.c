@@ -30,15 +30,52 @@ static double *weights_in_double(struct model *model)
     return block;
 }
 
+/* ---- dropout, drawn a second time ---- */
+
+/* The factor of a unit of `width`, from its own random bits. */
+static double naive_factor(const struct dropout *dropout, uint64_t site, int row, int t,
+                           int width, int unit)
+{
+    enum { UNITS = 16 }; /* of a block */
+    double rate = nearbyint(dropout->rate * 65536) / 65536;
+    uint64_t blocks = (uint64_t)((width + UNITS - 1) / UNITS);
+    uint64_t position = dropout->mask == DROPOUT_MASK_TOKEN ? (uint64_t)t : 0;
+    struct rng_block block =
+        rng_block(dropout->seed, RNG_DROPOUT, (uint64_t)dropout->step,
+                  site << 32 | (uint64_t)(dropout->first_row + row),
+                  position * blocks + (uint64_t)(unit / UNITS));
+    uint16_t draws[UNITS];
+    memcpy(draws, block.word, sizeof draws); /* little-endian */
+    return draws[unit % UNITS] / 65536.0 < rate ? 0 : 1 / (1 - rate);
+}
+
+static void fill_naive_dropout(const struct model_shape *shape,
+                               const struct dropout *dropout, int row, int t,
+                               struct naive_dropout *naive)
+{
+    int last = shape->layers - 1,
+        output_width = shape->dense ? shape->dense : shape->hidden;
+    for (int site = 0; site <= last; site++) {
+        int width = site < last ? shape->hidden : output_width;
+        for (int j = 0; j < width; j++)
+            naive->output[site][j] =
+                naive_factor(dropout, (uint64_t)site, row, t, width, j);
+    }
+}
+
+/* ---- values ---- */
+
 /* Loss of microbatch s in the last of `windows` windows, computed by the naive model
- * from zero states; `logits` (may be NULL) receives the logits of the last window,
- * [T][B][V]. */
-static double naive_loss(const struct model_shape *shape, const struct params *params,
-                         const double *block, int s, int windows, double *logits)
+ * from zero states, without model->dropout but with `dropout` (may be NULL); `logits`
+ * (may be NULL) receives the logits of the last window, [T][B][V]. */
+static double naive_loss(struct naive_model model, const struct dropout *dropout, int s,
+                         int windows, double *logits)
 {
     static struct naive_state states[ROWS];
+    static struct naive_dropout factors;
     double loss = 0, row[VOCABULARY];
     memset(states, 0, sizeof states);
+    model.dropout = dropout ? &factors : NULL;
     for (int w = 0; w < windows; w++) {
         struct window window;
         window_fill(&window, (uint64_t)w);
@@ -46,8 +83,10 @@ static double naive_loss(const struct model_shape *shape, const struct params *p
         for (int i = 0; i < STEPS * ROWS; i++) {
             token input = window.inputs[s][i];
             int target = window.targets[s][i];
-            naive_step(shape, params, block, input, input == END_TOKEN, &states[i % ROWS],
-                       row);
+            if (dropout)
+                fill_naive_dropout(model.shape, dropout, s * ROWS + i % ROWS, i / ROWS,
+                                   &factors);
+            naive_step(&model, input, input == END_TOKEN, &states[i % ROWS], row);
             if (logits)
                 memcpy(logits + i * VOCABULARY, row, sizeof row);
             if (target >= 0)
@@ -57,13 +96,34 @@ static double naive_loss(const struct model_shape *shape, const struct params *p
     return loss;
 }
 
-static void forward_windows(struct model *model, int windows,
-                            struct microbatch_loss *losses)
+static void forward_windows(struct model *model, const struct dropout *dropout,
+                            int windows, struct microbatch_loss *losses)
 {
     for (int w = 0; w < windows; w++) {
         struct window window;
         window_fill(&window, (uint64_t)w);
-        model_forward(model, window.input_of, window.target_of, NULL, losses);
+        model_forward(model, window.input_of, window.target_of, dropout, losses);
+    }
+}
+
+static void losses_with_dropout_agree_with_the_naive_model(void **state)
+{
+    (void)state;
+    for (int c = 0; c < CASES; c++) {
+        struct model *model = create_model(&cases[c], MICROBATCHES);
+        double *block = weights_in_double(model);
+        const struct naive_model naive = {&cases[c], model_params(model), block, NULL};
+        for (int d = 0; d < DROPOUTS; d++) {
+            struct microbatch_loss losses[MICROBATCHES];
+            model_clear_states(model);
+            forward_windows(model, &dropouts[d], WINDOWS, losses);
+            for (int s = 0; s < MICROBATCHES; s++) {
+                double expected = naive_loss(naive, &dropouts[d], s, WINDOWS, NULL);
+                assert_true(fabs(losses[s].loss - expected) < 1e-5 * expected);
+            }
+        }
+        free(block);
+        model_free(model);
     }
 }
 
@@ -73,22 +133,22 @@ static void logits_and_loss_agree_with_the_naive_model(void **state)
     for (int c = 0; c < CASES; c++) {
         struct model *model = create_model(&cases[c], MICROBATCHES);
         double *block = weights_in_double(model);
+        const struct naive_model naive = {&cases[c], model_params(model), block, NULL};
         struct microbatch_loss losses[MICROBATCHES];
         struct window window;
-        forward_windows(model, WINDOWS - 1, losses);
+        forward_windows(model, NULL, WINDOWS - 1, losses);
         window_fill(&window, WINDOWS - 1);
         model_forward(model, window.input_of, NULL, NULL, NULL);
         for (int s = 0; s < MICROBATCHES; s++) {
             double logits[STEPS * ROWS * VOCABULARY];
-            naive_loss(&cases[c], model_params(model), block, s, WINDOWS, logits);
+            naive_loss(naive, NULL, s, WINDOWS, logits);
             for (int i = 0; i < STEPS * ROWS * VOCABULARY; i++)
                 assert_true(fabs((double)model_logits(model, s)[i] - logits[i]) < 2e-5);
         }
         model_clear_states(model);
-        forward_windows(model, WINDOWS, losses);
+        forward_windows(model, NULL, WINDOWS, losses);
         for (int s = 0; s < MICROBATCHES; s++) {
-            double expected =
-                naive_loss(&cases[c], model_params(model), block, s, WINDOWS, NULL);
+            double expected = naive_loss(naive, NULL, s, WINDOWS, NULL);
             int64_t targets = 0;
             double sum = 0;
             window_fill(&window, WINDOWS - 1);
@@ -115,6 +175,7 @@ static void gradients_agree_with_the_naive_model(void **state)
         struct model *model = create_model(&cases[c], MICROBATCHES);
         size_t total = model_params(model)->total;
         double *block = weights_in_double(model), error = 0, size = 0;
+        const struct naive_model naive = {&cases[c], model_params(model), block, NULL};
         real *gradients = calloc(MICROBATCHES * total, sizeof *gradients);
         struct microbatch_loss losses[MICROBATCHES];
         struct window window;
@@ -126,11 +187,9 @@ static void gradients_agree_with_the_naive_model(void **state)
             for (size_t i = 0; i < total; i++) {
                 double weight = block[i];
                 block[i] = weight + step;
-                double above =
-                    naive_loss(&cases[c], model_params(model), block, s, 1, NULL);
+                double above = naive_loss(naive, NULL, s, 1, NULL);
                 block[i] = weight - step;
-                double below =
-                    naive_loss(&cases[c], model_params(model), block, s, 1, NULL);
+                double below = naive_loss(naive, NULL, s, 1, NULL);
                 block[i] = weight;
                 double expected = (above - below) / (2 * step);
                 error += pow((double)gradient[i] - expected, 2);
@@ -146,44 +205,48 @@ static void gradients_agree_with_the_naive_model(void **state)
     }
 }
 
+static void compare_microbatches(const struct model_shape *shape,
+                                 const struct dropout *dropout)
+{
+    struct model *both = create_model(shape, MICROBATCHES), *one = create_model(shape, 1);
+    size_t total = model_params(both)->total;
+    real *first = calloc(MICROBATCHES * total, sizeof *first),
+         *second = calloc(total, sizeof *second);
+    struct microbatch_loss losses[MICROBATCHES], alone;
+    struct dropout shifted = *dropout;
+    shifted.first_row += ROWS;
+    for (int w = 0; w < WINDOWS; w++) {
+        struct window window;
+        window_fill(&window, (uint64_t)w);
+        model_forward(both, window.input_of, window.target_of, dropout, losses);
+        model_forward(one, &window.input_of[1], &window.target_of[1], &shifted, &alone);
+        backward_into(both, MICROBATCHES, first);
+        backward_into(one, 1, second);
+        assert_memory_equal(&losses[1], &alone, sizeof alone);
+        assert_memory_equal(first + total, second, total * sizeof *first);
+    }
+    free(first);
+    free(second);
+    model_free(both);
+    model_free(one);
+}
+
 /* Microbatch 1 gives equal bits in a model of two microbatches and alone in another
  * model. */
 static void a_microbatch_is_independent_of_the_others(void **state)
 {
     (void)state;
-    for (int c = 0; c < CASES; c++) {
-        struct model *both = create_model(&cases[c], MICROBATCHES),
-                     *one = create_model(&cases[c], 1);
-        size_t total = model_params(both)->total;
-        real *first = calloc(MICROBATCHES * total, sizeof *first),
-             *second = calloc(total, sizeof *second);
-        struct microbatch_loss losses[MICROBATCHES], alone;
-        struct dropout dropout = {0.4, 5, 17, 100}, shifted = {0.4, 5, 17, 100 + ROWS};
-        for (int w = 0; w < WINDOWS; w++) {
-            struct window window;
-            window_fill(&window, (uint64_t)w);
-            model_forward(both, window.input_of, window.target_of, &dropout, losses);
-            model_forward(one, &window.input_of[1], &window.target_of[1], &shifted,
-                          &alone);
-            backward_into(both, MICROBATCHES, first);
-            backward_into(one, 1, second);
-            assert_memory_equal(&losses[1], &alone, sizeof alone);
-            assert_memory_equal(first + total, second, total * sizeof *first);
-        }
-        free(first);
-        free(second);
-        model_free(both);
-        model_free(one);
-    }
+    for (int c = 0; c < CASES; c++)
+        for (int d = 0; d < DROPOUTS; d++)
+            compare_microbatches(&cases[c], &dropouts[d]);
 }
 
 /* Losses and gradients of a window, with dropout. */
-static real *results_of(const struct model_shape *shape,
+static real *results_of(const struct model_shape *shape, const struct dropout *dropout,
                         const struct matmul_backend *backend, int threads, size_t *count)
 {
     struct window window;
     struct microbatch_loss losses[MICROBATCHES];
-    struct dropout dropout = {0.4, 5, 17, 100};
     struct model_plan plan = plan_of(shape, MICROBATCHES);
     struct model *model = NULL;
     plan.backend = backend;
@@ -192,9 +255,9 @@ static real *results_of(const struct model_shape *shape,
     weights_fill(model, 1);
     size_t total = model_params(model)->total;
     real *results = calloc(MICROBATCHES * (total + 3), sizeof *results);
-    forward_windows(model, WINDOWS, losses);
+    forward_windows(model, NULL, WINDOWS, losses);
     window_fill(&window, WINDOWS);
-    model_forward(model, window.input_of, window.target_of, &dropout, losses);
+    model_forward(model, window.input_of, window.target_of, dropout, losses);
     backward_into(model, MICROBATCHES, results);
     for (size_t s = 0; s < MICROBATCHES; s++) {
         real *at = results + MICROBATCHES * total + 3 * s;
@@ -207,12 +270,13 @@ static real *results_of(const struct model_shape *shape,
 }
 
 static void compare_threads(const struct model_shape *shape,
+                            const struct dropout *dropout,
                             const struct matmul_backend *backend)
 {
     size_t count, again;
-    real *expected = results_of(shape, backend, 1, &count);
+    real *expected = results_of(shape, dropout, backend, 1, &count);
     for (int threads = 2; threads <= 5; threads++) {
-        real *found = results_of(shape, backend, threads, &again);
+        real *found = results_of(shape, dropout, backend, threads, &again);
         assert_int_equal(again, count);
         assert_memory_equal(found, expected, count * sizeof *found);
         free(found);
@@ -229,12 +293,14 @@ static void bits_are_independent_of_the_threads(void **state)
         {CELL_GRU, 1, 70, 33, 50, ACTIVATION_TANH, VOCABULARY}};
     const struct matmul_backend *openblas;
     assert_int_equal(matmul_backend_select(BACKEND_OPENBLAS, &openblas), STATUS_OK);
-    for (int c = 0; c < CASES; c++)
-        compare_threads(&cases[c], &matmul_float32);
-    for (size_t c = 0; c < sizeof wide / sizeof *wide; c++) {
-        compare_threads(&wide[c], &matmul_float32);
-        compare_threads(&wide[c], &matmul_bfloat16);
-        compare_threads(&wide[c], openblas);
+    for (int d = 0; d < DROPOUTS; d++) {
+        for (int c = 0; c < CASES; c++)
+            compare_threads(&cases[c], &dropouts[d], &matmul_float32);
+        for (size_t c = 0; c < sizeof wide / sizeof *wide; c++) {
+            compare_threads(&wide[c], &dropouts[d], &matmul_float32);
+            compare_threads(&wide[c], &dropouts[d], &matmul_bfloat16);
+            compare_threads(&wide[c], &dropouts[d], openblas);
+        }
     }
 }
 
@@ -355,7 +421,7 @@ static void states_can_be_saved_and_restored(void **state)
         struct microbatch_loss before[MICROBATCHES], after[MICROBATCHES],
             other[MICROBATCHES];
         struct window window;
-        forward_windows(model, 1, before);
+        forward_windows(model, NULL, 1, before);
         model_get_state(model, 1, saved);
         window_fill(&window, 1);
         model_forward(model, window.input_of, window.target_of, NULL, before);
@@ -389,7 +455,7 @@ static void dropout_preserves_the_mean(void **state)
     double plain = (double)model_logits(model, 0)[0], mean = 0, square = 0;
     enum { DRAWS = 2000 };
     for (int i = 0; i < DRAWS; i++) {
-        struct dropout dropout = {0.25, 1, i, 0};
+        struct dropout dropout = {.rate = 0.25, .seed = 1, .step = i, .first_row = 0};
         model_clear_states(model);
         model_forward(model, window.input_of, NULL, &dropout, NULL);
         double value = (double)model_logits(model, 0)[0];
@@ -411,7 +477,7 @@ static double loss_of(const struct matmul_backend *backend, bool training)
     plan.training = training;
     assert_int_equal(model_create(&plan, &model), STATUS_OK);
     weights_fill(model, 1);
-    forward_windows(model, 1, losses);
+    forward_windows(model, NULL, 1, losses);
     model_free(model);
     return losses[0].loss;
 }
@@ -461,6 +527,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(logits_and_loss_agree_with_the_naive_model),
+        cmocka_unit_test(losses_with_dropout_agree_with_the_naive_model),
         cmocka_unit_test(gradients_agree_with_the_naive_model),
         cmocka_unit_test(a_microbatch_is_independent_of_the_others),
         cmocka_unit_test(bits_are_independent_of_the_threads),
@@ -474,6 +541,7 @@ int main(void)
     /* The others need no team: one gives the bits of one thread. */
     const struct CMUnitTest on_teams[] = {
         cmocka_unit_test(logits_and_loss_agree_with_the_naive_model),
+        cmocka_unit_test(losses_with_dropout_agree_with_the_naive_model),
         cmocka_unit_test(a_microbatch_is_independent_of_the_others),
         cmocka_unit_test(many_rows_equal_single_rows),
         cmocka_unit_test(states_can_be_saved_and_restored),

@@ -21,6 +21,7 @@
     X(data.encoding, ENCODINGS)                                                          \
     X(data.pedal, PEDALS)                                                                \
     X(model.cell, CELLS)                                                                 \
+    X(model.dropout_mask, DROPOUT_MASKS)                                                 \
     X(model.activation, ACTIVATIONS)                                                     \
     X(train.optimizer, OPTIMIZERS)                                                       \
     X(train.schedule, SCHEDULES)                                                         \
@@ -615,6 +616,7 @@ static void ignores_settings_that_may_change(void **state)
                                         "model.hidden",
                                         "model.embedding",
                                         "model.dropout",
+                                        "model.dropout_mask",
                                         "model.dense",
                                         "model.activation",
                                         "train.batch",

@@ -31,6 +31,7 @@ enum option_activation {
     ACTIVATION_TANH,
     ACTIVATIONS
 };
+enum option_dropout_mask { DROPOUT_MASK_TOKEN, DROPOUT_MASK_SEQUENCE, DROPOUT_MASKS };
 enum option_optimizer { OPTIMIZER_ADAM, OPTIMIZER_ADAMW, OPTIMIZER_SGD, OPTIMIZERS };
 enum option_schedule { SCHEDULE_CONSTANT, SCHEDULE_COSINE, SCHEDULE_PLATEAU, SCHEDULES };
 enum option_reduce { REDUCE_EXACT, REDUCE_FLOAT, REDUCES };
@@ -60,8 +61,9 @@ struct options {
         int64_t hidden;
         int64_t embedding;
         double dropout;
-        int64_t dense;  /* 0: none */
-        int activation; /* of the dense layer: enum option_activation */
+        int dropout_mask; /* enum option_dropout_mask */
+        int64_t dense;    /* 0: none */
+        int activation;   /* of the dense layer: enum option_activation */
     } model;
     struct {
         int64_t epochs;

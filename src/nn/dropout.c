@@ -1,6 +1,7 @@
 /* dropout: inverted dropout (Srivastava et al., 2014): kept units are scaled by 1 / (1 -
  * rate) in training, so that evaluation needs no scaling. Masks come from counter-based
- * random numbers, so a unit's mask depends only on its coordinates.
+ * random numbers, so a unit's mask depends only on its coordinates; a mask of a sequence
+ * is that of time step 0.
  *
  * One Philox block decides sixteen units: each of its four words gives four 16-bit draws.
  */
@@ -49,10 +50,11 @@ void dropout_draw(const struct dropout *dropout, int site, struct batch_shape ba
 {
     struct team_share share = team_share(batch_rows(batch), 1);
     size_t rows = (size_t)batch.rows, steps = (size_t)batch.steps;
+    bool of_sequence = dropout->mask == DROPOUT_MASK_SEQUENCE;
     for (size_t i = share.first; i < share.end; i++) {
         size_t s = i / (steps * rows), t = i / rows % steps, b = i % rows;
-        draw_row(dropout, site, dropout->first_row + (int64_t)(s * rows + b), (int)t,
-                 width, mask + i * (size_t)width);
+        draw_row(dropout, site, dropout->first_row + (int64_t)(s * rows + b),
+                 of_sequence ? 0 : (int)t, width, mask + i * (size_t)width);
     }
 }
 

@@ -65,11 +65,13 @@ const struct params *model_params(const struct model *model);
 real *model_weights(struct model *model);
 void model_weights_changed(struct model *model);
 
-/* Inverted dropout: kept units are scaled by 1 / (1 - rate); a new mask for each time
- * step. A unit's mask depends only on (seed, step, layer, first_row + microbatch * rows +
- * row, t, unit). */
+/* Inverted dropout: kept units are scaled by 1 / (1 - rate). A unit's mask depends only
+ * on (seed, step, layer, first_row + microbatch * rows + row, t, unit). With
+ * DROPOUT_MASK_SEQUENCE it does not depend on the time step t: a row has one mask for the
+ * whole window (Gal and Ghahramani, 2016), also where a piece ends and another begins. */
 struct dropout {
     double rate; /* in [0, 1), used as a multiple of 2^-16 below 1; 0: the identity */
+    int mask;    /* enum option_dropout_mask */
     uint64_t seed;
     int64_t step;
     int64_t first_row; /* global row of the model's row 0 */

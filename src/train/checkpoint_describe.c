@@ -57,6 +57,14 @@ static void describe_layers(const struct sink *sink, const struct model_shape *s
                       : "logits = weight h + bias; p(next token) = softmax(logits)");
 }
 
+static const char *dropout_mask_text(int mask)
+{
+    return mask == DROPOUT_MASK_SEQUENCE ? "another mask for each row and step of "
+                                           "training, the same for all tokens "
+                                           "of the row's window"
+                                         : "another mask for each row and token";
+}
+
 static void describe_dropout(const struct sink *sink, const struct checkpoint *checkpoint)
 {
     const struct model_shape *shape = &checkpoint->shape;
@@ -71,10 +79,10 @@ static void describe_dropout(const struct sink *sink, const struct checkpoint *c
     snprintf(
         text, sizeof text,
         "in training only, rate %s, inverted: units are kept with probability "
-        "1 - rate and multiplied by 1 / (1 - rate); on the output of %s, another mask "
-        "for each row and token; the h that is carried to the next token is not "
-        "dropped",
-        text_number(checkpoint->options.model.dropout, rate, sizeof rate), where);
+        "1 - rate and multiplied by 1 / (1 - rate); on the output of %s, %s; the h that "
+        "is carried to the next token is not dropped",
+        text_number(checkpoint->options.model.dropout, rate, sizeof rate), where,
+        dropout_mask_text(checkpoint->options.model.dropout_mask));
     emit(sink, "/model", "dropout", text);
 }
 

@@ -79,6 +79,7 @@ static void forward(struct step_engine *engine, struct window *window)
     const struct options *options = engine->options;
     phase_enter(PHASE_FORWARD);
     struct dropout dropout = {.rate = options->model.dropout,
+                              .mask = options->model.dropout_mask,
                               .seed = options->train.seed,
                               .step = engine->step - 1,
                               .first_row =

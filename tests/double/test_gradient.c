@@ -48,37 +48,40 @@ static void check_tensor(struct model *model, const struct param *param,
         fail_msg("%s: relative error %.2e", param->name, sqrt(error / size));
 }
 
+static void check_gradient(const struct model_shape *shape, const struct dropout *dropout)
+{
+    struct model *model = NULL;
+    const struct model_plan plan = plan_of(shape, MICROBATCHES);
+    assert_int_equal(model_create(&plan, &model), STATUS_OK);
+    weights_fill(model, 1);
+    const struct params *params = model_params(model);
+    real *gradients = calloc(MICROBATCHES * params->total, sizeof *gradients);
+    real *states = calloc(MICROBATCHES * model_state_size(model), sizeof *states);
+    struct microbatch_loss losses[MICROBATCHES];
+    struct window window;
+    window_fill(&window, 0);
+    model_forward(model, window.input_of, window.target_of, dropout, losses);
+    for (int s = 0; s < MICROBATCHES; s++)
+        model_get_state(model, s, states + (size_t)s * model_state_size(model));
+    window_fill(&window, 1);
+    for (int s = 0; s < MICROBATCHES; s++) {
+        loss_of(model, states, &window, dropout, s);
+        backward_into(model, MICROBATCHES, gradients);
+        const real *gradient = gradients + (size_t)s * params->total;
+        for (size_t i = 0; i < params->count; i++)
+            check_tensor(model, &params->list[i], gradient, states, &window, dropout, s);
+    }
+    free(states);
+    free(gradients);
+    model_free(model);
+}
+
 static void every_tensor_agrees_with_finite_differences(void **state)
 {
     (void)state;
-    for (int c = 0; c < CASES; c++) {
-        struct model *model = NULL;
-        const struct model_plan plan = plan_of(&cases[c], MICROBATCHES);
-        assert_int_equal(model_create(&plan, &model), STATUS_OK);
-        weights_fill(model, 1);
-        const struct params *params = model_params(model);
-        real *gradients = calloc(MICROBATCHES * params->total, sizeof *gradients);
-        real *states = calloc(MICROBATCHES * model_state_size(model), sizeof *states);
-        struct dropout dropout = {0.3, 11, 4, 0};
-        struct microbatch_loss losses[MICROBATCHES];
-        struct window window;
-        window_fill(&window, 0);
-        model_forward(model, window.input_of, window.target_of, &dropout, losses);
-        for (int s = 0; s < MICROBATCHES; s++)
-            model_get_state(model, s, states + (size_t)s * model_state_size(model));
-        window_fill(&window, 1);
-        for (int s = 0; s < MICROBATCHES; s++) {
-            loss_of(model, states, &window, &dropout, s);
-            backward_into(model, MICROBATCHES, gradients);
-            const real *gradient = gradients + (size_t)s * params->total;
-            for (size_t i = 0; i < params->count; i++)
-                check_tensor(model, &params->list[i], gradient, states, &window, &dropout,
-                             s);
-        }
-        free(states);
-        free(gradients);
-        model_free(model);
-    }
+    for (int c = 0; c < CASES; c++)
+        for (int d = 0; d < DROPOUTS; d++)
+            check_gradient(&cases[c], &dropouts[d]);
 }
 
 int main(void)
