@@ -28,6 +28,8 @@ enum { CASES = sizeof cases / sizeof *cases };
 static const struct dropout dropouts[] = {
     {.rate = 0.4, .seed = 5, .step = 17, .first_row = 100},
     {.rate = 0.4, .mask = DROPOUT_MASK_SEQUENCE, .seed = 5, .step = 17, .first_row = 100},
+    {.input_rate = 0.3, .seed = 5, .step = 17, .first_row = 100},
+    {.rate = 0.4, .input_rate = 0.3, .mask = DROPOUT_MASK_SEQUENCE, .seed = 5},
 };
 enum { DROPOUTS = sizeof dropouts / sizeof *dropouts };
 
@@ -43,6 +45,7 @@ static inline struct model_plan plan_of(const struct model_shape *shape, int mic
                                .steps = STEPS,
                                .training = true,
                                .backend = &matmul_float32,
+                               .dropout_input = true,
                                .threads = case_threads};
 }
 

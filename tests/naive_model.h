@@ -17,6 +17,7 @@ struct naive_state {
 
 /* Factors of one row at one time step: 0 for dropped units, the scale for the others. */
 struct naive_dropout {
+    double input[NAIVE_WIDTH_MAX];                    /* of the embedded token */
     double output[NAIVE_LAYERS_MAX][NAIVE_WIDTH_MAX]; /* of each layer's output; the last
                                                        * of the output layer's input */
 };
@@ -136,6 +137,7 @@ static inline void naive_step(const struct naive_model *model, token input, int 
            naive_tensor(model->params, model->block, "embedding", -1, "weight") +
                input * e,
            (size_t)e * sizeof *x);
+    naive_drop(dropout ? dropout->input : NULL, e, x);
     for (int layer = 0; layer <= last; layer++) {
         (shape->cell == CELL_LSTM ? naive_lstm : naive_gru)(
             model->params, model->block, layer, layer ? h : e, h, x, state);

@@ -77,11 +77,14 @@ train pianoroll 1 data.dataset=roll.tutti data.encoding=pianoroll
 check_hash pianoroll fd6fcd4dc2c5d050
 train float 1 train.reduce=float
 check_hash "float sum, one rank" 042426d1f969c548
-train sequence 1 model.dropout_mask=sequence
+train sequence 2 model.dropout_mask=sequence
 check_hash "dropout masks of sequences" d16a0d998004f179
-train sequence3 3 model.dropout_mask=sequence train.max_steps=17
-train sequence3 2 --resume model.dropout_mask=sequence
-check_hash "dropout masks of sequences, stopped on 3 ranks, resumed on 2" d16a0d998004f179
+regularised=(model.dropout_mask=sequence model.dropout_input=0.1)
+train regularised 1 "${regularised[@]}"
+check_hash "all dropout" 7967fc47ce16f450
+train regularised3 3 "${regularised[@]}" train.max_steps=17
+train regularised3 2 "${regularised[@]}" --resume
+check_hash "all dropout, stopped on 3 ranks, resumed on 2" 7967fc47ce16f450
 openblas=""
 for ranks in 1 2; do
     train openblas$ranks $ranks train.matmul=openblas

@@ -64,6 +64,7 @@
     X(data.split[1], 1)                                                                  \
     X(data.split[2], 1)                                                                  \
     X(model.dropout, 1)                                                                  \
+    X(model.dropout_input, 1)                                                            \
     X(train.learning_rate, 10)                                                           \
     X(train.beta1, 1)                                                                    \
     X(train.beta2, 1)                                                                    \
@@ -616,6 +617,7 @@ static void ignores_settings_that_may_change(void **state)
                                         "model.hidden",
                                         "model.embedding",
                                         "model.dropout",
+                                        "model.dropout_input",
                                         "model.dropout_mask",
                                         "model.dense",
                                         "model.activation",

@@ -15,7 +15,8 @@
  * append to them. */
 enum rng_purpose {
     RNG_INITIALISE = 1, /* a = tensor index, b = element */
-    RNG_DROPOUT = 2,    /* a = step, b = layer << 32 | global row, c = block of units */
+    RNG_DROPOUT = 2,    /* a = step, b = layer << 32 | global row, c = block of units;
+                         * layer 2^16 is the embedding */
     RNG_SHUFFLE = 3,    /* a = microbatch epoch, b = microbatch, c = draw */
     RNG_SAMPLE = 4,     /* a = piece, b = position */
     RNG_COMPOSE = 5,    /* a = piece, b = draw */

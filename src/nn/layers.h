@@ -74,8 +74,10 @@ void activation_forward(int kind, real *y, size_t count);
 /* dy[count] := dy * f', computed from the activated y (before dropout). */
 void activation_backward(int kind, const real *y, real *dy, size_t count);
 
+enum { DROPOUT_SITE_INPUT = 1 << 16 }; /* of the embedded tokens */
+
 /* Draws mask[S][T][B][width]: 1 for kept units, 0 for dropped units. `site` counts the
- * model's dropout layers from the bottom. */
+ * model's dropout layers from the bottom, or is DROPOUT_SITE_INPUT. */
 void dropout_draw(const struct dropout *dropout, int site, struct batch_shape batch,
                   int width, uint8_t *mask);
 

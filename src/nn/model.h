@@ -46,6 +46,7 @@ struct model_plan {
      * must not be called. */
     bool training;
     const struct matmul_backend *backend;
+    bool dropout_input; /* for training with dropout->input_rate > 0 */
     /* Threads of the team (base/team.h) that computes the model; 0 is 1. No bit depends
      * on it. */
     int threads;
@@ -70,8 +71,10 @@ void model_weights_changed(struct model *model);
  * DROPOUT_MASK_SEQUENCE it does not depend on the time step t: a row has one mask for the
  * whole window (Gal and Ghahramani, 2016), also where a piece ends and another begins. */
 struct dropout {
-    double rate; /* in [0, 1), used as a multiple of 2^-16 below 1; 0: the identity */
-    int mask;    /* enum option_dropout_mask */
+    /* In [0, 1), used as multiples of 2^-16 below 1; 0: the identity. */
+    double rate;       /* of each layer's output */
+    double input_rate; /* of the embedded tokens; needs plan->dropout_input */
+    int mask;          /* enum option_dropout_mask */
     uint64_t seed;
     int64_t step;
     int64_t first_row; /* global row of the model's row 0 */

@@ -42,6 +42,14 @@ static void report_block(void *context, int microbatch,
 
 /* ---- embedding ---- */
 
+/* Of the embedded tokens in forward, of their gradient in backward. */
+static void drop_input(struct model *model)
+{
+    int e = model->shape.embedding;
+    dropout_apply(&model->input_dropout, model->batch, e, model->input_mask,
+                  model->embedded);
+}
+
 static void forward_embedding(struct model *model)
 {
     int e = model->shape.embedding, rows = microbatch_rows(model->batch);
@@ -50,6 +58,12 @@ static void forward_embedding(struct model *model)
     for (int s = 0; s < model->batch.microbatches; s++)
         embedding_forward(weight, model->inputs[s], rows, e,
                           model->embedded + microbatch_start(model, s, e));
+    if (model->input_dropout.rate > 0) {
+        team_barrier(); /* rows are shared out differently here */
+        dropout_draw(&model->input_dropout, DROPOUT_SITE_INPUT, model->batch, e,
+                     model->input_mask);
+        drop_input(model);
+    }
 }
 
 static void backward_embedding(struct model *model, const struct gradient_sink *sink)
@@ -65,6 +79,10 @@ static void backward_embedding(struct model *model, const struct gradient_sink *
                                              model->d_embedding_weight + columns.first,
                                          .ld_values = (size_t)e};
     team_barrier(); /* the gradient is complete */
+    if (model->input_dropout.rate > 0) {
+        drop_input(model);
+        team_barrier();
+    }
     for (int s = 0; s < model->batch.microbatches; s++) {
         embedding_backward(model->embedded + microbatch_start(model, s, e),
                            model->inputs[s], rows, e, v, model->d_embedding_weight);
@@ -268,6 +286,8 @@ void model_forward(struct model *model, const token *const *inputs,
     struct forward_pass pass = {model, targets};
     model->inputs = inputs;
     model->dropout = dropout ? *dropout : (struct dropout){0};
+    model->input_dropout = model->dropout;
+    model->input_dropout.rate = model->plan.training ? model->dropout.input_rate : 0;
     set_recurrent_inputs(model);
     team_run(model->plan.threads, forward_on_team, &pass);
     for (int s = 0; targets && s < model->batch.microbatches; s++)

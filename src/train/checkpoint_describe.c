@@ -65,6 +65,18 @@ static const char *dropout_mask_text(int mask)
                                          : "another mask for each row and token";
 }
 
+/* The rates of the other kinds, which have attributes only where they are used. */
+static void describe_rate(const struct sink *sink, const char *attribute, double rate,
+                          const char *meaning)
+{
+    char text[SENTENCE], number[TEXT_NUMBER];
+    text_number(rate, number, sizeof number);
+    snprintf(text, sizeof text, "in training only, rate %s, inverted: %s", number,
+             meaning);
+    if (rate > 0)
+        emit(sink, "/model", attribute, text);
+}
+
 static void describe_dropout(const struct sink *sink, const struct checkpoint *checkpoint)
 {
     const struct model_shape *shape = &checkpoint->shape;
@@ -84,6 +96,8 @@ static void describe_dropout(const struct sink *sink, const struct checkpoint *c
         text_number(checkpoint->options.model.dropout, rate, sizeof rate), where,
         dropout_mask_text(checkpoint->options.model.dropout_mask));
     emit(sink, "/model", "dropout", text);
+    describe_rate(sink, "dropout_input", checkpoint->options.model.dropout_input,
+                  "on the embedded tokens, with masks as those of dropout");
 }
 
 static void describe_model(const struct sink *sink, const struct checkpoint *checkpoint)

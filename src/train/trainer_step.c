@@ -40,6 +40,7 @@ enum status step_open(struct step_engine *engine, struct comm *comm,
                                     .steps = engine->batch.steps,
                                     .training = true,
                                     .backend = backend,
+                                    .dropout_input = options->model.dropout_input > 0,
                                     .threads = engine->threads};
     enum status status = model_create(&plan, &engine->model);
     if (status != STATUS_OK)
@@ -79,6 +80,7 @@ static void forward(struct step_engine *engine, struct window *window)
     const struct options *options = engine->options;
     phase_enter(PHASE_FORWARD);
     struct dropout dropout = {.rate = options->model.dropout,
+                              .input_rate = options->model.dropout_input,
                               .mask = options->model.dropout_mask,
                               .seed = options->train.seed,
                               .step = engine->step - 1,
