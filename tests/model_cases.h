@@ -29,7 +29,12 @@ static const struct dropout dropouts[] = {
     {.rate = 0.4, .seed = 5, .step = 17, .first_row = 100},
     {.rate = 0.4, .mask = DROPOUT_MASK_SEQUENCE, .seed = 5, .step = 17, .first_row = 100},
     {.input_rate = 0.3, .seed = 5, .step = 17, .first_row = 100},
-    {.rate = 0.4, .input_rate = 0.3, .mask = DROPOUT_MASK_SEQUENCE, .seed = 5},
+    {.embedding_rate = 0.3, .seed = 5, .step = 17, .first_row = 100},
+    {.rate = 0.4,
+     .input_rate = 0.3,
+     .embedding_rate = 0.2,
+     .mask = DROPOUT_MASK_SEQUENCE,
+     .seed = 5},
 };
 enum { DROPOUTS = sizeof dropouts / sizeof *dropouts };
 

@@ -32,39 +32,46 @@ static double *weights_in_double(struct model *model)
 
 /* ---- dropout, drawn a second time ---- */
 
-/* The factor of a unit of `width`, from its own random bits. */
-static double naive_factor(const struct dropout *dropout, uint64_t site, int row, int t,
-                           int width, int unit)
+/* The factor of an element at a rate, from its own random bits of block `first` + element /
+ * 16. */
+static double naive_factor(const struct dropout *dropout, double rate,
+                           enum rng_purpose purpose, uint64_t b, uint64_t first,
+                           int element)
 {
     enum { UNITS = 16 }; /* of a block */
-    double rate = nearbyint(dropout->rate * 65536) / 65536;
-    uint64_t blocks = (uint64_t)((width + UNITS - 1) / UNITS);
-    uint64_t position = dropout->mask == DROPOUT_MASK_TOKEN ? (uint64_t)t : 0;
-    struct rng_block block =
-        rng_block(dropout->seed, RNG_DROPOUT, (uint64_t)dropout->step,
-                  site << 32 | (uint64_t)(dropout->first_row + row),
-                  position * blocks + (uint64_t)(unit / UNITS));
+    double used = nearbyint(rate * 65536) / 65536;
+    struct rng_block block = rng_block(dropout->seed, purpose, (uint64_t)dropout->step, b,
+                                       first + (uint64_t)(element / UNITS));
     uint16_t draws[UNITS];
     memcpy(draws, block.word, sizeof draws); /* little-endian */
-    return draws[unit % UNITS] / 65536.0 < rate ? 0 : 1 / (1 - rate);
+    return draws[element % UNITS] / 65536.0 < used ? 0 : 1 / (1 - used);
 }
 
-static void fill_naive_dropout(const struct model_shape *shape,
-                               const struct dropout *dropout, int row, int t,
-                               struct naive_dropout *naive)
+/* The factors of a row's units at a site. */
+static void naive_site(const struct dropout *dropout, double rate, uint64_t site,
+                       const int position[2], int width, double *factors)
 {
-    struct dropout input = *dropout;
-    int last = shape->layers - 1,
-        output_width = shape->dense ? shape->dense : shape->hidden;
-    input.rate = dropout->input_rate;
-    for (int j = 0; j < shape->embedding; j++)
-        naive->input[j] = naive_factor(&input, 1 << 16, row, t, shape->embedding, j);
-    for (int site = 0; site <= last; site++) {
-        int width = site < last ? shape->hidden : output_width;
-        for (int j = 0; j < width; j++)
-            naive->output[site][j] =
-                naive_factor(dropout, (uint64_t)site, row, t, width, j);
-    }
+    int row = position[0], t = dropout->mask == DROPOUT_MASK_TOKEN ? position[1] : 0;
+    uint64_t site_and_row = site << 32 | (uint64_t)(dropout->first_row + row);
+    for (int j = 0; j < width; j++)
+        factors[j] = naive_factor(dropout, rate, RNG_DROPOUT, site_and_row,
+                                  (uint64_t)(t * ((width + 15) / 16)), j);
+}
+
+/* Of a row and time step, position[2], with this input. */
+static void fill_naive_dropout(const struct model_shape *shape,
+                               const struct dropout *dropout, const int position[2],
+                               token input, struct naive_dropout *naive)
+{
+    int e = shape->embedding, h = shape->hidden, last = shape->layers - 1;
+    naive_site(dropout, dropout->input_rate, 1 << 16, position, e, naive->input);
+    double factor = naive_factor(dropout, dropout->embedding_rate, RNG_DROPOUT_EMBEDDING,
+                                 0, 0, input);
+    for (int j = 0; j < e; j++)
+        naive->input[j] *= factor;
+    for (int site = 0; site <= last; site++)
+        naive_site(dropout, dropout->rate, (uint64_t)site, position,
+                   site == last && shape->dense ? shape->dense : h, naive->output[site]);
 }
 
 /* ---- values ---- */
@@ -87,9 +94,9 @@ static double naive_loss(struct naive_model model, const struct dropout *dropout
         for (int i = 0; i < STEPS * ROWS; i++) {
             token input = window.inputs[s][i];
             int target = window.targets[s][i];
+            const int position[] = {s * ROWS + i % ROWS, i / ROWS};
             if (dropout)
-                fill_naive_dropout(model.shape, dropout, s * ROWS + i % ROWS, i / ROWS,
-                                   &factors);
+                fill_naive_dropout(model.shape, dropout, position, input, &factors);
             naive_step(&model, input, input == END_TOKEN, &states[i % ROWS], row);
             if (logits)
                 memcpy(logits + i * VOCABULARY, row, sizeof row);

@@ -65,6 +65,7 @@
     X(data.split[2], 1)                                                                  \
     X(model.dropout, 1)                                                                  \
     X(model.dropout_input, 1)                                                            \
+    X(model.dropout_embedding, 1)                                                        \
     X(train.learning_rate, 10)                                                           \
     X(train.beta1, 1)                                                                    \
     X(train.beta2, 1)                                                                    \
@@ -618,6 +619,7 @@ static void ignores_settings_that_may_change(void **state)
                                         "model.embedding",
                                         "model.dropout",
                                         "model.dropout_input",
+                                        "model.dropout_embedding",
                                         "model.dropout_mask",
                                         "model.dense",
                                         "model.activation",

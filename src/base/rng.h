@@ -21,7 +21,8 @@ enum rng_purpose {
     RNG_SAMPLE = 4,     /* a = piece, b = position */
     RNG_COMPOSE = 5,    /* a = piece, b = draw */
     RNG_SPLIT = 6,      /* a, b = hash of the notes */
-    RNG_TEST = 7        /* tests and benchmarks */
+    RNG_TEST = 7,       /* tests and benchmarks */
+    RNG_DROPOUT_EMBEDDING = 9 /* a = step, c = block of tokens */
 };
 
 struct rng_block {

@@ -69,12 +69,17 @@ void model_weights_changed(struct model *model);
 /* Inverted dropout: kept units are scaled by 1 / (1 - rate). A unit's mask depends only
  * on (seed, step, layer, first_row + microbatch * rows + row, t, unit). With
  * DROPOUT_MASK_SEQUENCE it does not depend on the time step t: a row has one mask for the
- * whole window (Gal and Ghahramani, 2016), also where a piece ends and another begins. */
+ * whole window (Gal and Ghahramani, 2016), also where a piece ends and another begins.
+ *
+ * The embedding drops whole tokens: the vector of a dropped token is 0 in all rows at all
+ * time steps (Gal and Ghahramani, 2016; Merity, Keskar and Socher, 2018). Which tokens
+ * depends only on (seed, step, token). */
 struct dropout {
     /* In [0, 1), used as multiples of 2^-16 below 1; 0: the identity. */
-    double rate;       /* of each layer's output */
-    double input_rate; /* of the embedded tokens; needs plan->dropout_input */
-    int mask;          /* enum option_dropout_mask */
+    double rate;           /* of each layer's output */
+    double input_rate;     /* of the embedded tokens; needs plan->dropout_input */
+    double embedding_rate; /* of the tokens of the embedding */
+    int mask;              /* enum option_dropout_mask */
     uint64_t seed;
     int64_t step;
     int64_t first_row; /* global row of the model's row 0 */

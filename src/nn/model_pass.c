@@ -50,13 +50,27 @@ static void drop_input(struct model *model)
                   model->embedded);
 }
 
+static struct token_dropout token_dropout(const struct model *model)
+{
+    if (model->token_dropout.rate <= 0)
+        return (struct token_dropout){NULL, 1};
+    return (struct token_dropout){model->token_mask,
+                                  dropout_scale(&model->token_dropout)};
+}
+
 static void forward_embedding(struct model *model)
 {
     int e = model->shape.embedding, rows = microbatch_rows(model->batch);
     const real *weight =
         model->weights + params_find(&model->params, "embedding/weight")->offset;
+    const struct token_dropout dropout = token_dropout(model);
+    if (dropout.mask) {
+        dropout_draw_elements(&model->token_dropout, RNG_DROPOUT_EMBEDDING, 0,
+                              (size_t)model->shape.vocabulary, model->token_mask);
+        team_barrier(); /* the mask is complete */
+    }
     for (int s = 0; s < model->batch.microbatches; s++)
-        embedding_forward(weight, model->inputs[s], rows, e,
+        embedding_forward(weight, model->inputs[s], rows, e, dropout,
                           model->embedded + microbatch_start(model, s, e));
     if (model->input_dropout.rate > 0) {
         team_barrier(); /* rows are shared out differently here */
@@ -86,6 +100,7 @@ static void backward_embedding(struct model *model, const struct gradient_sink *
     for (int s = 0; s < model->batch.microbatches; s++) {
         embedding_backward(model->embedded + microbatch_start(model, s, e),
                            model->inputs[s], rows, e, v, model->d_embedding_weight);
+        embedding_drop_gradient(token_dropout(model), e, v, model->d_embedding_weight);
         if (block.width > 0)
             sink->write(sink->context, s, &block);
     }
@@ -279,6 +294,14 @@ static void forward_on_team(void *context)
         softmax_rows(model, s, pass->targets[s]);
 }
 
+/* The dropout of this forward with another rate; 0 if the model is not for training. */
+static struct dropout at_rate(const struct model *model, double rate)
+{
+    struct dropout dropout = model->dropout;
+    dropout.rate = model->plan.training ? rate : 0;
+    return dropout;
+}
+
 void model_forward(struct model *model, const token *const *inputs,
                    const int32_t *const *targets, const struct dropout *dropout,
                    struct microbatch_loss *losses)
@@ -286,8 +309,8 @@ void model_forward(struct model *model, const token *const *inputs,
     struct forward_pass pass = {model, targets};
     model->inputs = inputs;
     model->dropout = dropout ? *dropout : (struct dropout){0};
-    model->input_dropout = model->dropout;
-    model->input_dropout.rate = model->plan.training ? model->dropout.input_rate : 0;
+    model->input_dropout = at_rate(model, model->dropout.input_rate);
+    model->token_dropout = at_rate(model, model->dropout.embedding_rate);
     set_recurrent_inputs(model);
     team_run(model->plan.threads, forward_on_team, &pass);
     for (int s = 0; targets && s < model->batch.microbatches; s++)

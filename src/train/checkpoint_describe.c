@@ -98,6 +98,8 @@ static void describe_dropout(const struct sink *sink, const struct checkpoint *c
     emit(sink, "/model", "dropout", text);
     describe_rate(sink, "dropout_input", checkpoint->options.model.dropout_input,
                   "on the embedded tokens, with masks as those of dropout");
+    describe_rate(sink, "dropout_embedding", checkpoint->options.model.dropout_embedding,
+                  "on whole tokens of the embedding, others for each step of training");
 }
 
 static void describe_model(const struct sink *sink, const struct checkpoint *checkpoint)

@@ -81,6 +81,7 @@ static void forward(struct step_engine *engine, struct window *window)
     phase_enter(PHASE_FORWARD);
     struct dropout dropout = {.rate = options->model.dropout,
                               .input_rate = options->model.dropout_input,
+                              .embedding_rate = options->model.dropout_embedding,
                               .mask = options->model.dropout_mask,
                               .seed = options->train.seed,
                               .step = engine->step - 1,
