@@ -30,9 +30,11 @@ static const struct dropout dropouts[] = {
     {.rate = 0.4, .mask = DROPOUT_MASK_SEQUENCE, .seed = 5, .step = 17, .first_row = 100},
     {.input_rate = 0.3, .seed = 5, .step = 17, .first_row = 100},
     {.embedding_rate = 0.3, .seed = 5, .step = 17, .first_row = 100},
+    {.recurrent_rate = 0.3, .seed = 5, .step = 17, .first_row = 100},
     {.rate = 0.4,
      .input_rate = 0.3,
      .embedding_rate = 0.2,
+     .recurrent_rate = 0.1,
      .mask = DROPOUT_MASK_SEQUENCE,
      .seed = 5},
 };
@@ -51,6 +53,7 @@ static inline struct model_plan plan_of(const struct model_shape *shape, int mic
                                .training = true,
                                .backend = &matmul_float32,
                                .dropout_input = true,
+                               .dropout_recurrent = true,
                                .threads = case_threads};
 }
 

@@ -79,12 +79,13 @@ train float 1 train.reduce=float
 check_hash "float sum, one rank" 042426d1f969c548
 train sequence 2 model.dropout_mask=sequence
 check_hash "dropout masks of sequences" d16a0d998004f179
-regularised=(model.dropout_mask=sequence model.dropout_input=0.1 model.dropout_embedding=0.1)
+regularised=(model.dropout_mask=sequence model.dropout_input=0.1 model.dropout_embedding=0.1
+    model.dropout_recurrent=0.2)
 train regularised 1 "${regularised[@]}"
-check_hash "all dropout" 25bc619636a9177e
+check_hash "all dropout" d727dcbfd12ef887
 train regularised3 3 "${regularised[@]}" train.max_steps=17
 train regularised3 2 "${regularised[@]}" --resume
-check_hash "all dropout, stopped on 3 ranks, resumed on 2" 25bc619636a9177e
+check_hash "all dropout, stopped on 3 ranks, resumed on 2" d727dcbfd12ef887
 openblas=""
 for ranks in 1 2; do
     train openblas$ranks $ranks train.matmul=openblas

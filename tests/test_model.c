@@ -74,6 +74,22 @@ static void fill_naive_dropout(const struct model_shape *shape,
                    site == last && shape->dense ? shape->dense : h, naive->output[site]);
 }
 
+/* weight_hh of all layers := its product with the factors, in block[total]. */
+static void drop_recurrent(const struct model_shape *shape, const struct params *params,
+                           const struct dropout *dropout, double *block)
+{
+    for (int layer = 0; layer < shape->layers; layer++) {
+        char name[PARAM_NAME];
+        snprintf(name, sizeof name, "%s%d/weight_hh",
+                 shape->cell == CELL_LSTM ? "lstm" : "gru", layer);
+        const struct param *weight_hh = params_find(params, name);
+        for (size_t i = 0; i < weight_hh->count; i++)
+            block[weight_hh->offset + i] *=
+                naive_factor(dropout, dropout->recurrent_rate, RNG_DROPOUT_RECURRENT,
+                             (uint64_t)layer, 0, (int)i);
+    }
+}
+
 /* ---- values ---- */
 
 /* Loss of microbatch s in the last of `windows` windows, computed by the naive model
@@ -122,18 +138,20 @@ static void losses_with_dropout_agree_with_the_naive_model(void **state)
     (void)state;
     for (int c = 0; c < CASES; c++) {
         struct model *model = create_model(&cases[c], MICROBATCHES);
-        double *block = weights_in_double(model);
-        const struct naive_model naive = {&cases[c], model_params(model), block, NULL};
         for (int d = 0; d < DROPOUTS; d++) {
             struct microbatch_loss losses[MICROBATCHES];
+            double *dropped = weights_in_double(model);
+            const struct naive_model naive = {&cases[c], model_params(model), dropped,
+                                              NULL};
+            drop_recurrent(&cases[c], naive.params, &dropouts[d], dropped);
             model_clear_states(model);
             forward_windows(model, &dropouts[d], WINDOWS, losses);
             for (int s = 0; s < MICROBATCHES; s++) {
                 double expected = naive_loss(naive, &dropouts[d], s, WINDOWS, NULL);
                 assert_true(fabs(losses[s].loss - expected) < 1e-5 * expected);
             }
+            free(dropped);
         }
-        free(block);
         model_free(model);
     }
 }
@@ -213,6 +231,51 @@ static void gradients_agree_with_the_naive_model(void **state)
         free(gradients);
         free(block);
         model_free(model);
+    }
+}
+
+static double loss_with(struct model *model, const struct dropout *dropout)
+{
+    struct microbatch_loss losses[MICROBATCHES];
+    model_clear_states(model);
+    forward_windows(model, dropout, 1, losses);
+    return losses[0].loss;
+}
+
+/* Dropped weights have the bits of a model that was given them, on every backend, and are
+ * whole again without dropout. */
+static void compare_dropped_weights(const struct model_shape *shape,
+                                    const struct matmul_backend *backend)
+{
+    const struct dropout dropout = {.recurrent_rate = 0.5, .seed = 5, .step = 2};
+    struct model_plan plan = plan_of(shape, MICROBATCHES);
+    struct model *model = NULL;
+    plan.backend = backend;
+    assert_int_equal(model_create(&plan, &model), STATUS_OK);
+    weights_fill(model, 1);
+    double whole = loss_with(model, NULL), dropped = loss_with(model, &dropout);
+    assert_true(dropped != whole);
+    assert_true(loss_with(model, NULL) == whole);
+    assert_true(loss_with(model, &dropout) == dropped);
+    double *block = weights_in_double(model);
+    drop_recurrent(shape, model_params(model), &dropout, block); /* factors 0 and 2 */
+    for (size_t i = 0; i < model_params(model)->total; i++)
+        model_weights(model)[i] = (real)block[i];
+    model_weights_changed(model);
+    assert_true(loss_with(model, NULL) == dropped);
+    free(block);
+    model_free(model);
+}
+
+static void weights_are_dropped_and_restored(void **state)
+{
+    (void)state;
+    const struct matmul_backend *openblas;
+    assert_int_equal(matmul_backend_select(BACKEND_OPENBLAS, &openblas), STATUS_OK);
+    for (int c = 0; c < CASES; c++) {
+        compare_dropped_weights(&cases[c], &matmul_float32);
+        compare_dropped_weights(&cases[c], &matmul_bfloat16);
+        compare_dropped_weights(&cases[c], openblas);
     }
 }
 
@@ -540,6 +603,7 @@ int main(void)
         cmocka_unit_test(logits_and_loss_agree_with_the_naive_model),
         cmocka_unit_test(losses_with_dropout_agree_with_the_naive_model),
         cmocka_unit_test(gradients_agree_with_the_naive_model),
+        cmocka_unit_test(weights_are_dropped_and_restored),
         cmocka_unit_test(a_microbatch_is_independent_of_the_others),
         cmocka_unit_test(bits_are_independent_of_the_threads),
         cmocka_unit_test(many_rows_equal_single_rows),

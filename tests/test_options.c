@@ -66,6 +66,7 @@
     X(model.dropout, 1)                                                                  \
     X(model.dropout_input, 1)                                                            \
     X(model.dropout_embedding, 1)                                                        \
+    X(model.dropout_recurrent, 1)                                                        \
     X(train.learning_rate, 10)                                                           \
     X(train.beta1, 1)                                                                    \
     X(train.beta2, 1)                                                                    \
@@ -620,6 +621,7 @@ static void ignores_settings_that_may_change(void **state)
                                         "model.dropout",
                                         "model.dropout_input",
                                         "model.dropout_embedding",
+                                        "model.dropout_recurrent",
                                         "model.dropout_mask",
                                         "model.dense",
                                         "model.activation",

@@ -61,7 +61,7 @@ struct options {
         int64_t hidden;
         int64_t embedding;
         double dropout;
-        double dropout_input, dropout_embedding;
+        double dropout_input, dropout_embedding, dropout_recurrent;
         int dropout_mask; /* enum option_dropout_mask */
         int64_t dense;    /* 0: none */
         int activation;   /* of the dense layer: enum option_activation */

@@ -98,6 +98,8 @@ const struct option_row option_rows[] = {
      .help = "dropout rate of the embedded tokens, before the first layer; 0: no dropout"},
     {AT(model, dropout_embedding), NUMBER(0, 1), .high_open = true, .default_value = "0",
      .help = "dropout rate of whole tokens of the embedding, for one step; 0: no dropout"},
+    {AT(model, dropout_recurrent), NUMBER(0, 1), .high_open = true, .default_value = "0",
+     .help = "dropout rate of hidden-to-hidden weights, for one step; 0: no dropout"},
     {AT(model, dropout_mask), WORD(dropout_mask_words), .default_value = "token",
      .help = "dropout masks: a new one for each token, or one for each sequence of a step"},
     {AT(model, dense), INTEGER(0, 16384), .unit = "units", .default_value = "0",

@@ -46,7 +46,8 @@ struct model_plan {
      * must not be called. */
     bool training;
     const struct matmul_backend *backend;
-    bool dropout_input; /* for training with dropout->input_rate > 0 */
+    /* For training with dropout->input_rate and recurrent_rate > 0. */
+    bool dropout_input, dropout_recurrent;
     /* Threads of the team (base/team.h) that computes the model; 0 is 1. No bit depends
      * on it. */
     int threads;
@@ -73,12 +74,17 @@ void model_weights_changed(struct model *model);
  *
  * The embedding drops whole tokens: the vector of a dropped token is 0 in all rows at all
  * time steps (Gal and Ghahramani, 2016; Merity, Keskar and Socher, 2018). Which tokens
- * depends only on (seed, step, token). */
+ * depends only on (seed, step, token).
+ *
+ * Of the hidden-to-hidden matrices, elements are dropped (DropConnect: Wan et al., 2013;
+ * Merity, Keskar and Socher, 2018), the same ones in all rows at all time steps. Which
+ * ones depends only on (seed, step, layer, element). */
 struct dropout {
     /* In [0, 1), used as multiples of 2^-16 below 1; 0: the identity. */
     double rate;           /* of each layer's output */
     double input_rate;     /* of the embedded tokens; needs plan->dropout_input */
     double embedding_rate; /* of the tokens of the embedding */
+    double recurrent_rate; /* of weight_hh's elements; needs plan->dropout_recurrent */
     int mask;              /* enum option_dropout_mask */
     uint64_t seed;
     int64_t step;

@@ -14,6 +14,14 @@ static size_t microbatch_start(const struct model *model, int s, int width)
     return row_index(model->batch, s, 0, 0) * (size_t)width;
 }
 
+/* The dropout of this forward with another rate; 0 if the model is not for training. */
+static struct dropout at_rate(const struct model *model, double rate)
+{
+    struct dropout dropout = model->dropout;
+    dropout.rate = model->plan.training ? rate : 0;
+    return dropout;
+}
+
 /* ---- reporting gradients ---- */
 
 /* After a barrier: all threads have written their elements. */
@@ -117,10 +125,12 @@ static void set_recurrent_inputs(struct model *model)
 {
     int last = model->shape.layers - 1;
     const real *x = model->embedded;
+    const struct dropout of_weights = at_rate(model, model->dropout.recurrent_rate);
     for (int layer = 0; layer <= last; layer++) {
         bool has_dropout = model->plan.training && (layer < last || !model->shape.dense);
         recurrent_set_input(&model->recurrent[layer], x,
                             has_dropout ? &model->dropout : NULL, model->mask[layer]);
+        recurrent_set_weight_dropout(&model->recurrent[layer], &of_weights);
         x = model->recurrent[layer].h;
     }
 }
@@ -292,14 +302,6 @@ static void forward_on_team(void *context)
     team_barrier();
     for (int s = 0; pass->targets && s < model->batch.microbatches; s++)
         softmax_rows(model, s, pass->targets[s]);
-}
-
-/* The dropout of this forward with another rate; 0 if the model is not for training. */
-static struct dropout at_rate(const struct model *model, double rate)
-{
-    struct dropout dropout = model->dropout;
-    dropout.rate = model->plan.training ? rate : 0;
-    return dropout;
 }
 
 void model_forward(struct model *model, const token *const *inputs,

@@ -100,6 +100,8 @@ static void describe_dropout(const struct sink *sink, const struct checkpoint *c
                   "on the embedded tokens, with masks as those of dropout");
     describe_rate(sink, "dropout_embedding", checkpoint->options.model.dropout_embedding,
                   "on whole tokens of the embedding, others for each step of training");
+    describe_rate(sink, "dropout_recurrent", checkpoint->options.model.dropout_recurrent,
+                  "on the elements of weight_hh, others for each step of training");
 }
 
 static void describe_model(const struct sink *sink, const struct checkpoint *checkpoint)

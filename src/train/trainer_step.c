@@ -41,6 +41,8 @@ enum status step_open(struct step_engine *engine, struct comm *comm,
                                     .training = true,
                                     .backend = backend,
                                     .dropout_input = options->model.dropout_input > 0,
+                                    .dropout_recurrent =
+                                        options->model.dropout_recurrent > 0,
                                     .threads = engine->threads};
     enum status status = model_create(&plan, &engine->model);
     if (status != STATUS_OK)
@@ -82,6 +84,7 @@ static void forward(struct step_engine *engine, struct window *window)
     struct dropout dropout = {.rate = options->model.dropout,
                               .input_rate = options->model.dropout_input,
                               .embedding_rate = options->model.dropout_embedding,
+                              .recurrent_rate = options->model.dropout_recurrent,
                               .mask = options->model.dropout_mask,
                               .seed = options->train.seed,
                               .step = engine->step - 1,
@@ -93,7 +96,7 @@ static void forward(struct step_engine *engine, struct window *window)
 
 static void inject_nan(struct step_engine *engine, const struct gradient_block *block)
 {
-    const float nan = NAN;
+    float nan = NAN;
     const struct gradient_block injected = {
         .first = block->first, .rows = 1, .width = 1, .values = &nan};
     if (inject_triggered(FAULT_NAN, engine->step))
