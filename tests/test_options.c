@@ -21,6 +21,7 @@
     X(data.encoding, ENCODINGS)                                                          \
     X(data.pedal, PEDALS)                                                                \
     X(model.cell, CELLS)                                                                 \
+    X(model.dropout_mask, DROPOUT_MASKS)                                                 \
     X(model.activation, ACTIVATIONS)                                                     \
     X(train.optimizer, OPTIMIZERS)                                                       \
     X(train.schedule, SCHEDULES)                                                         \
@@ -63,6 +64,9 @@
     X(data.split[1], 1)                                                                  \
     X(data.split[2], 1)                                                                  \
     X(model.dropout, 1)                                                                  \
+    X(model.dropout_input, 1)                                                            \
+    X(model.dropout_embedding, 1)                                                        \
+    X(model.dropout_recurrent, 1)                                                        \
     X(train.learning_rate, 10)                                                           \
     X(train.beta1, 1)                                                                    \
     X(train.beta2, 1)                                                                    \
@@ -616,6 +620,10 @@ static void ignores_settings_that_may_change(void **state)
                                         "model.hidden",
                                         "model.embedding",
                                         "model.dropout",
+                                        "model.dropout_input",
+                                        "model.dropout_embedding",
+                                        "model.dropout_recurrent",
+                                        "model.dropout_mask",
                                         "model.dense",
                                         "model.activation",
                                         "train.batch",

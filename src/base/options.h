@@ -31,6 +31,7 @@ enum option_activation {
     ACTIVATION_TANH,
     ACTIVATIONS
 };
+enum option_dropout_mask { DROPOUT_MASK_TOKEN, DROPOUT_MASK_SEQUENCE, DROPOUT_MASKS };
 enum option_optimizer { OPTIMIZER_ADAM, OPTIMIZER_ADAMW, OPTIMIZER_SGD, OPTIMIZERS };
 enum option_schedule {
     SCHEDULE_CONSTANT,
@@ -66,8 +67,10 @@ struct options {
         int64_t hidden;
         int64_t embedding;
         double dropout;
-        int64_t dense;  /* 0: none */
-        int activation; /* of the dense layer: enum option_activation */
+        double dropout_input, dropout_embedding, dropout_recurrent;
+        int dropout_mask; /* enum option_dropout_mask */
+        int64_t dense;    /* 0: none */
+        int activation;   /* of the dense layer: enum option_activation */
     } model;
     struct {
         int64_t epochs;

@@ -31,6 +31,8 @@ static const char *const activation_words[ACTIVATIONS + 1] = {[ACTIVATION_LINEAR
                                                                   "linear",
                                                               [ACTIVATION_RELU] = "relu",
                                                               [ACTIVATION_TANH] = "tanh"};
+static const char *const dropout_mask_words[DROPOUT_MASKS + 1] = {
+    [DROPOUT_MASK_TOKEN] = "token", [DROPOUT_MASK_SEQUENCE] = "sequence"};
 static const char *const optimizer_words[OPTIMIZERS + 1] = {
     [OPTIMIZER_ADAM] = "adam", [OPTIMIZER_ADAMW] = "adamw", [OPTIMIZER_SGD] = "sgd"};
 static const char *const schedule_words[SCHEDULES + 1] = {
@@ -93,6 +95,14 @@ const struct option_row option_rows[] = {
      .help = "dimension of the token embedding"},
     {AT(model, dropout), NUMBER(0, 1), .high_open = true, .default_value = "0.3",
      .help = "dropout rate after each layer, rounded to 1/65536; 0: no dropout"},
+    {AT(model, dropout_input), NUMBER(0, 1), .high_open = true, .default_value = "0",
+     .help = "dropout rate of the embedded tokens, before the first layer; 0: no dropout"},
+    {AT(model, dropout_embedding), NUMBER(0, 1), .high_open = true, .default_value = "0",
+     .help = "dropout rate of whole tokens of the embedding, for one step; 0: no dropout"},
+    {AT(model, dropout_recurrent), NUMBER(0, 1), .high_open = true, .default_value = "0",
+     .help = "dropout rate of hidden-to-hidden weights, for one step; 0: no dropout"},
+    {AT(model, dropout_mask), WORD(dropout_mask_words), .default_value = "token",
+     .help = "dropout masks: a new one for each token, or one for each sequence of a step"},
     {AT(model, dense), INTEGER(0, 16384), .unit = "units", .default_value = "0",
      .help = "units of the dense layer before the output layer; 0: no dense layer"},
     {AT(model, activation), WORD(activation_words), .default_value = "relu",

@@ -47,6 +47,8 @@ struct model_plan {
     bool training;
     const struct matmul_backend *backend;
     double label_smoothing; /* of model_backward's gradient, in [0, 1) */
+    /* For training with dropout->input_rate and recurrent_rate > 0. */
+    bool dropout_input, dropout_recurrent;
     /* Threads of the team (base/team.h) that computes the model; 0 is 1. No bit depends
      * on it. */
     int threads;
@@ -66,11 +68,25 @@ const struct params *model_params(const struct model *model);
 real *model_weights(struct model *model);
 void model_weights_changed(struct model *model);
 
-/* Inverted dropout: kept units are scaled by 1 / (1 - rate); a new mask for each time
- * step. A unit's mask depends only on (seed, step, layer, first_row + microbatch * rows +
- * row, t, unit). */
+/* Inverted dropout: kept units are scaled by 1 / (1 - rate). A unit's mask depends only
+ * on (seed, step, layer, first_row + microbatch * rows + row, t, unit). With
+ * DROPOUT_MASK_SEQUENCE it does not depend on the time step t: a row has one mask for the
+ * whole window (Gal and Ghahramani, 2016), also where a piece ends and another begins.
+ *
+ * The embedding drops whole tokens: the vector of a dropped token is 0 in all rows at all
+ * time steps (Gal and Ghahramani, 2016; Merity, Keskar and Socher, 2018). Which tokens
+ * depends only on (seed, step, token).
+ *
+ * Of the hidden-to-hidden matrices, elements are dropped (DropConnect: Wan et al., 2013;
+ * Merity, Keskar and Socher, 2018), the same ones in all rows at all time steps. Which
+ * ones depends only on (seed, step, layer, element). */
 struct dropout {
-    double rate; /* in [0, 1), used as a multiple of 2^-16 below 1; 0: the identity */
+    /* In [0, 1), used as multiples of 2^-16 below 1; 0: the identity. */
+    double rate;           /* of each layer's output */
+    double input_rate;     /* of the embedded tokens; needs plan->dropout_input */
+    double embedding_rate; /* of the tokens of the embedding */
+    double recurrent_rate; /* of weight_hh's elements; needs plan->dropout_recurrent */
+    int mask;              /* enum option_dropout_mask */
     uint64_t seed;
     int64_t step;
     int64_t first_row; /* global row of the model's row 0 */

@@ -57,6 +57,26 @@ static void describe_layers(const struct sink *sink, const struct model_shape *s
                       : "logits = weight h + bias; p(next token) = softmax(logits)");
 }
 
+static const char *dropout_mask_text(int mask)
+{
+    return mask == DROPOUT_MASK_SEQUENCE ? "another mask for each row and step of "
+                                           "training, the same for all tokens "
+                                           "of the row's window"
+                                         : "another mask for each row and token";
+}
+
+/* The rates of the other kinds, which have attributes only where they are used. */
+static void describe_rate(const struct sink *sink, const char *attribute, double rate,
+                          const char *meaning)
+{
+    char text[SENTENCE], number[TEXT_NUMBER];
+    text_number(rate, number, sizeof number);
+    snprintf(text, sizeof text, "in training only, rate %s, inverted: %s", number,
+             meaning);
+    if (rate > 0)
+        emit(sink, "/model", attribute, text);
+}
+
 static void describe_dropout(const struct sink *sink, const struct checkpoint *checkpoint)
 {
     const struct model_shape *shape = &checkpoint->shape;
@@ -71,11 +91,17 @@ static void describe_dropout(const struct sink *sink, const struct checkpoint *c
     snprintf(
         text, sizeof text,
         "in training only, rate %s, inverted: units are kept with probability "
-        "1 - rate and multiplied by 1 / (1 - rate); on the output of %s, another mask "
-        "for each row and token; the h that is carried to the next token is not "
-        "dropped",
-        text_number(checkpoint->options.model.dropout, rate, sizeof rate), where);
+        "1 - rate and multiplied by 1 / (1 - rate); on the output of %s, %s; the h that "
+        "is carried to the next token is not dropped",
+        text_number(checkpoint->options.model.dropout, rate, sizeof rate), where,
+        dropout_mask_text(checkpoint->options.model.dropout_mask));
     emit(sink, "/model", "dropout", text);
+    describe_rate(sink, "dropout_input", checkpoint->options.model.dropout_input,
+                  "on the embedded tokens, with masks as those of dropout");
+    describe_rate(sink, "dropout_embedding", checkpoint->options.model.dropout_embedding,
+                  "on whole tokens of the embedding, others for each step of training");
+    describe_rate(sink, "dropout_recurrent", checkpoint->options.model.dropout_recurrent,
+                  "on the elements of weight_hh, others for each step of training");
 }
 
 static void describe_model(const struct sink *sink, const struct checkpoint *checkpoint)

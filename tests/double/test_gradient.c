@@ -16,7 +16,7 @@
 struct second_window {
     const struct window *window;
     const real *states;
-    struct dropout dropout;
+    const struct dropout *dropout;
     double smoothing; /* of the labels */
 };
 
@@ -27,7 +27,7 @@ static double plain_loss(struct model *model, const struct second_window *second
     for (int i = 0; i < MICROBATCHES; i++)
         model_set_state(model, i, second->states + (size_t)i * model_state_size(model));
     model_weights_changed(model);
-    model_forward(model, window->input_of, window->target_of, &second->dropout, losses);
+    model_forward(model, window->input_of, window->target_of, second->dropout, losses);
     return losses[s].loss;
 }
 
@@ -69,7 +69,8 @@ static void check_tensor(struct model *model, const struct param *param,
         fail_msg("%s: relative error %.2e", param->name, sqrt(error / size));
 }
 
-static void check_case(const struct model_shape *shape, double smoothing)
+static void check_gradient(const struct model_shape *shape, const struct dropout *dropout,
+                           double smoothing)
 {
     struct model *model = NULL;
     struct model_plan plan = plan_of(shape, MICROBATCHES);
@@ -80,10 +81,10 @@ static void check_case(const struct model_shape *shape, double smoothing)
     real *gradients = calloc(MICROBATCHES * params->total, sizeof *gradients);
     real *states = calloc(MICROBATCHES * model_state_size(model), sizeof *states);
     struct window window;
-    const struct second_window second = {&window, states, {0.3, 11, 4, 0}, smoothing};
+    const struct second_window second = {&window, states, dropout, smoothing};
     struct microbatch_loss losses[MICROBATCHES];
     window_fill(&window, 0);
-    model_forward(model, window.input_of, window.target_of, &second.dropout, losses);
+    model_forward(model, window.input_of, window.target_of, dropout, losses);
     for (int s = 0; s < MICROBATCHES; s++)
         model_get_state(model, s, states + (size_t)s * model_state_size(model));
     window_fill(&window, 1);
@@ -103,14 +104,15 @@ static void every_tensor_agrees_with_finite_differences(void **state)
 {
     (void)state;
     for (int c = 0; c < CASES; c++)
-        check_case(&cases[c], 0);
+        for (int d = 0; d < DROPOUTS; d++)
+            check_gradient(&cases[c], &dropouts[d], 0);
 }
 
 static void smoothed_labels_agree_with_finite_differences(void **state)
 {
     (void)state;
-    check_case(&cases[0], 0.1);
-    check_case(&cases[7], 0.5);
+    check_gradient(&cases[0], &dropouts[0], 0.1);
+    check_gradient(&cases[7], &dropouts[1], 0.5);
 }
 
 int main(void)
