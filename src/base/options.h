@@ -82,6 +82,8 @@ struct options {
             early_stop_patience; /* epochs to wait for an improvement; 0: never stops */
         double clip_norm;        /* global gradient norm; 0: off */
         uint64_t seed;
+        int64_t transpose[2];   /* semitones: lowest <= 0, highest >= 0; 0 0: off */
+        int64_t velocity_shift; /* velocity bins, up or down; 0: off */
         int reduce;             /* enum option_reduce */
         int matmul;             /* enum option_matmul */
         int precision;          /* enum option_precision */

@@ -20,7 +20,9 @@ enum rng_purpose {
     RNG_SAMPLE = 4,     /* a = piece, b = position */
     RNG_COMPOSE = 5,    /* a = piece, b = draw */
     RNG_SPLIT = 6,      /* a, b = hash of the notes */
-    RNG_TEST = 7        /* tests and benchmarks */
+    RNG_TEST = 7,       /* tests and benchmarks */
+    /* a = microbatch epoch, b = microbatch, c = position in the queue * 4 + property */
+    RNG_AUGMENTATION = 8
 };
 
 struct rng_block {

@@ -22,6 +22,11 @@ struct view {
     const token *tokens;
 };
 
+struct row_variation {
+    bool known; /* else drawn before the next input is read */
+    struct variation value;
+};
+
 struct stream {
     struct stream_source source;
     token end;
@@ -33,6 +38,8 @@ struct stream {
     size_t *row_piece;      /* [rows]: the piece that the row reads */
     struct view *view;      /* [rows] */
     token *buffer;          /* [rows][VIEW_TOKENS], if there is a cache */
+    struct augmentation augmentation;
+    struct row_variation *variation; /* [rows]: of the pieces that they read */
     /* of the single pass: */
     size_t pass_next;   /* next piece to start */
     size_t *pass_piece; /* [rows]; NO_PIECE: none */
@@ -69,10 +76,12 @@ static enum status allocate(struct stream *stream)
     stream->row_piece = calloc(rows, sizeof *stream->row_piece);
     stream->view = calloc(rows, sizeof *stream->view);
     stream->buffer = calloc(views, sizeof *stream->buffer);
+    stream->variation = calloc(rows, sizeof *stream->variation);
     stream->pass_piece = calloc(rows, sizeof *stream->pass_piece);
     stream->pass_offset = calloc(rows, sizeof *stream->pass_offset);
     if (!stream->queue || !stream->row || !stream->row_piece || !stream->view ||
-        !stream->buffer || !stream->pass_piece || !stream->pass_offset)
+        !stream->buffer || !stream->variation || !stream->pass_piece ||
+        !stream->pass_offset)
         return status_fail(STATUS_FAILED,
                            "no memory for the stream of microbatch %d (%zu pieces)",
                            stream->microbatch, pieces);
@@ -132,6 +141,11 @@ enum status stream_from_shard(struct shard *shard, token end, int microbatch, in
     return stream_create(&source, end, microbatch, rows, seed, out);
 }
 
+void stream_augment(struct stream *stream, const struct augmentation *augmentation)
+{
+    stream->augmentation = *augmentation;
+}
+
 void stream_close(struct stream *stream)
 {
     if (!stream)
@@ -142,6 +156,7 @@ void stream_close(struct stream *stream)
     free(stream->row_piece);
     free(stream->view);
     free(stream->buffer);
+    free(stream->variation);
     free(stream->pass_piece);
     free(stream->pass_offset);
     free(stream);
@@ -167,8 +182,8 @@ uint64_t stream_table_bytes(uint64_t pieces, int rows, bool cached)
     const struct stream *stream = NULL;
     size_t each_piece = sizeof *stream->source.pieces + sizeof *stream->queue;
     size_t each_row = sizeof *stream->row + sizeof *stream->row_piece +
-                      sizeof *stream->view + sizeof *stream->pass_piece +
-                      sizeof *stream->pass_offset +
+                      sizeof *stream->view + sizeof *stream->variation +
+                      sizeof *stream->pass_piece + sizeof *stream->pass_offset +
                       (cached ? VIEW_TOKENS * sizeof *stream->buffer : 0);
     return sizeof *stream + pieces * each_piece + (uint64_t)rows * each_row;
 }
@@ -259,6 +274,37 @@ static void start_next_piece(struct stream *stream, int r)
     }
     stream->row[r] = (struct stream_row){.epoch = cursor->epoch, .piece = cursor->next};
     stream->row_piece[r] = stream->queue[cursor->next++];
+    stream->variation[r].known = false;
+}
+
+/* Draws the variation of the row's piece, within the bounds that its tokens allow. */
+static enum status draw_variation(struct stream *stream, int r)
+{
+    const struct stream_row *row = &stream->row[r];
+    size_t piece = stream->row_piece[r];
+    uint64_t count = stream->source.pieces[piece].count;
+    struct variation_bounds bounds = variation_bounds_of(&stream->augmentation);
+    for (uint64_t offset = 0; offset < count; offset++) {
+        token input;
+        int32_t target;
+        enum status status = read_input(stream, r, piece, offset, &input, &target);
+        if (status != STATUS_OK)
+            return status;
+        variation_bounds_narrow(&bounds, stream->augmentation.encoding, (token)target);
+    }
+    stream->variation[r] = (struct row_variation){
+        true, variation_draw(&bounds, stream->seed, (uint64_t)row->epoch,
+                             (uint64_t)stream->microbatch, (uint64_t)row->piece)};
+    return STATUS_OK;
+}
+
+/* Replaces the tokens just read by those of the row's variation. */
+static void vary(const struct stream *stream, int r, token *input, int32_t *target)
+{
+    const struct variation *variation = &stream->variation[r].value;
+    const struct encoding *encoding = stream->augmentation.encoding;
+    *input = variation_apply(variation, encoding, *input);
+    *target = variation_apply(variation, encoding, (token)*target);
 }
 
 static enum status read_row(struct stream *stream, int r, token *input, int32_t *target)
@@ -267,8 +313,16 @@ static enum status read_row(struct stream *stream, int r, token *input, int32_t 
     if (row->piece < 0 ||
         (uint64_t)row->offset > stream->source.pieces[stream->row_piece[r]].count)
         start_next_piece(stream, r);
-    return read_input(stream, r, stream->row_piece[r], (uint64_t)row->offset++, input,
-                      target);
+    bool varied = augmentation_is_on(&stream->augmentation);
+    enum status status = STATUS_OK;
+    if (varied && !stream->variation[r].known)
+        status = draw_variation(stream, r);
+    if (status == STATUS_OK)
+        status = read_input(stream, r, stream->row_piece[r], (uint64_t)row->offset++,
+                            input, target);
+    if (status == STATUS_OK && varied)
+        vary(stream, r, input, target);
+    return status;
 }
 
 enum status stream_next(struct stream *stream, int steps, token *inputs, int32_t *targets)
@@ -344,6 +398,7 @@ static bool restore_row(struct stream *stream, int r, const struct stream_row *r
 {
     int64_t pieces = (int64_t)stream->source.piece_count;
     stream->row[r] = *row;
+    stream->variation[r].known = false;
     if (row->piece < 0)
         return true; /* none yet */
     const struct stream_cursor *cursor = &stream->cursor;

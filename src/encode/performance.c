@@ -346,6 +346,26 @@ static bool performance_token_sounds(const struct encoding *self, token value)
     return value < NOTE_OFF;
 }
 
+static token performance_transpose(const struct encoding *self, token value,
+                                   int semitones)
+{
+    (void)self;
+    if (value >= TIME_SHIFT)
+        return value;
+    int pitch = value % PITCHES + semitones;
+    return pitch < 0 || pitch >= PITCHES ? END : (token)(value + semitones);
+}
+
+static token performance_shift_velocity(const struct encoding *self, token value,
+                                        int bins)
+{
+    (void)self;
+    if (value < VELOCITY || value >= END)
+        return value;
+    int bin = value - VELOCITY + bins;
+    return bin < 0 || bin >= VELOCITY_BINS ? END : (token)(VELOCITY + bin);
+}
+
 /* ---- grammar ---- */
 
 static void performance_grammar_start(const struct encoding *self,
@@ -426,6 +446,8 @@ const struct encoding encoding_performance = {
     .token_name = performance_token_name,
     .token_seconds = performance_token_seconds,
     .token_sounds = performance_token_sounds,
+    .transpose = performance_transpose,
+    .shift_velocity = performance_shift_velocity,
     .grammar_start = performance_grammar_start,
     .grammar_allowed = performance_grammar_allowed,
     .grammar_accept = performance_grammar_accept,

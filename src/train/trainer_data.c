@@ -30,6 +30,19 @@ static enum status check_splits(const struct training_data *data,
                        stops_early ? "early_stop_patience" : "schedule = plateau");
 }
 
+static enum status check_augmentation(const struct training_data *data,
+                                      const struct options *options)
+{
+    const struct encoding *encoding = data->dataset->encoding;
+    if (options->train.velocity_shift == 0 || encoding->shift_velocity)
+        return STATUS_OK;
+    return status_fail(STATUS_MISUSE,
+                       "train.velocity_shift = %lld, but the encoding of %s, %s, has no "
+                       "velocities: set train.velocity_shift = 0",
+                       (long long)options->train.velocity_shift, data->dataset->path,
+                       encoding->name);
+}
+
 /* Opens the dataset and verifies this rank's part: all of it, or only the pieces' tables
  * if tokens stay on disk and are verified when they are read. */
 static enum status open_dataset(struct training_data *data, const struct comm *comm,
@@ -42,6 +55,8 @@ static enum status open_dataset(struct training_data *data, const struct comm *c
             comm_rank(comm), comm_size(comm));
     if (status == STATUS_OK)
         status = adopt_dataset_settings(data->dataset, options);
+    if (status == STATUS_OK)
+        status = check_augmentation(data, options);
     return status == STATUS_OK ? check_splits(data, options) : status;
 }
 
@@ -84,6 +99,10 @@ static enum status open_streams(struct training_data *data, const struct options
         .count = data->batch.own.count,
         .rows = data->batch.rows,
         .seed = options->train.seed,
+        .augmentation = {.encoding = data->dataset->encoding,
+                         .transpose_low = (int)options->train.transpose[0],
+                         .transpose_high = (int)options->train.transpose[1],
+                         .velocity_shift = (int)options->train.velocity_shift},
         .memory = data->plan.training,
     };
     return streams_open(&request, &data->streams);

@@ -1,0 +1,375 @@
+/* augmentation: the streams' variations of pieces are decoded and compared, note by note,
+ * with the original pieces moved by an interval that the test derives from the notes. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pieces.h"
+#include "base/rng.h"
+#include "data/stream.h"
+
+enum {
+    PIECES = 6,
+    EPOCHS = 400,
+    SEED = 5,
+    MICROBATCH = 2,
+    LOW = -5,
+    HIGH = 6,
+    BINS = 2,
+    OFFSETS = HIGH - LOW + 1,
+    SHIFTS = 2 * BINS + 1
+};
+
+/* ---- pieces ---- */
+
+/* Notes at the encoding's limits, near them, or far from them. */
+static const struct {
+    int low, high, softest, loudest;
+} ranges[PIECES] = {{60, 72, 40, 80},   {0, 127, 1, 127},  {2, 60, 3, 60},
+                    {50, 125, 50, 124}, {21, 108, 60, 64}, {23, 105, 6, 122}};
+
+struct original {
+    struct tokens tokens;
+    struct notes notes; /* decoded from the tokens */
+};
+
+static void check(enum status status)
+{
+    if (status != STATUS_OK)
+        fail_msg("unexpected failure: %s", status_message());
+}
+
+/* Both pitch limits and both velocity limits occur. */
+static struct original make_original(const struct encoding *encoding, size_t index)
+{
+    struct original original = {.tokens = {0}};
+    struct dice dice = {.seed = SEED, .piece = index};
+    struct notes notes = {0};
+    random_piece(&dice, 40, ranges[index].low, ranges[index].high, &notes);
+    int softest = ranges[index].softest, loudest = ranges[index].loudest;
+    for (size_t i = 0; i < notes.count; i++) {
+        notes.items[i].percussion = false;
+        notes.items[i].velocity =
+            (uint8_t)(softest +
+                      (int)dice_below(&dice, (uint64_t)(loudest - softest + 1)));
+    }
+    notes.items[0].pitch = (uint8_t)ranges[index].low;
+    notes.items[1].pitch = (uint8_t)ranges[index].high;
+    notes.items[0].velocity = (uint8_t)softest;
+    notes.items[1].velocity = (uint8_t)loudest;
+    check(encoding->encode(encoding, &notes, &original.tokens));
+    check(encoding->decode(encoding, original.tokens.items, original.tokens.count,
+                           &original.notes));
+    notes_free(&notes);
+    return original;
+}
+
+static void make_originals(const struct encoding *encoding, struct original *originals)
+{
+    for (size_t p = 0; p < PIECES; p++)
+        originals[p] = make_original(encoding, p);
+}
+
+static void free_originals(struct original *originals)
+{
+    for (size_t p = 0; p < PIECES; p++) {
+        tokens_free(&originals[p].tokens);
+        notes_free(&originals[p].notes);
+    }
+}
+
+static struct stream *make_stream(const struct encoding *encoding,
+                                  const struct original *originals, int microbatch,
+                                  int rows)
+{
+    struct shard shard = {.pieces = calloc(PIECES, sizeof *shard.pieces)};
+    struct tokens all = {0};
+    for (size_t p = 0; p < PIECES; p++) {
+        shard.pieces[shard.piece_count++] = (struct piece){
+            .token_first = all.count, .token_count = originals[p].tokens.count};
+        for (size_t i = 0; i < originals[p].tokens.count; i++)
+            check(tokens_append(&all, originals[p].tokens.items[i]));
+    }
+    shard.tokens = all.items;
+    shard.token_count = all.count;
+    struct stream *stream = NULL;
+    check(stream_from_shard(&shard, encoding->end, microbatch, rows, SEED, &stream));
+    const struct augmentation augmentation = {.encoding = encoding,
+                                              .transpose_low = LOW,
+                                              .transpose_high = HIGH,
+                                              .velocity_shift =
+                                                  encoding->shift_velocity ? BINS : 0};
+    stream_augment(stream, &augmentation);
+    return stream;
+}
+
+/* ---- what a piece allows ---- */
+
+static int max_int(int a, int b)
+{
+    return a > b ? a : b;
+}
+
+static int min_int(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+/* The smallest and largest interval of a piece, from its notes. */
+static void find_limits(const struct encoding *encoding, const struct notes *notes,
+                        struct variation *low, struct variation *high)
+{
+    bool keys = strcmp(encoding->name, "pianoroll") == 0;
+    int lowest = 127, highest = 0, softest = 127, loudest = 0;
+    for (size_t i = 0; i < notes->count; i++) {
+        lowest = min_int(lowest, notes->items[i].pitch);
+        highest = max_int(highest, notes->items[i].pitch);
+        softest = min_int(softest, notes->items[i].velocity);
+        loudest = max_int(loudest, notes->items[i].velocity);
+    }
+    low->semitones = max_int(LOW, (keys ? 21 : 0) - lowest);
+    high->semitones = min_int(HIGH, (keys ? 108 : 127) - highest);
+    low->velocity_bins = keys ? 0 : max_int(-BINS, -((softest - 1) / 4));
+    high->velocity_bins = keys ? 0 : min_int(BINS, (128 - loudest - 1) / 4);
+}
+
+/* ---- comparing ---- */
+
+static void check_grammar(const struct encoding *encoding, const token *tokens,
+                          size_t count)
+{
+    struct grammar grammar;
+    bool *allowed = calloc(encoding->vocabulary, sizeof *allowed);
+    encoding->grammar_start(encoding, &grammar);
+    for (size_t i = 0; i <= count; i++) {
+        token value = i < count ? tokens[i] : encoding->end;
+        encoding->grammar_allowed(encoding, &grammar, allowed);
+        assert_true(allowed[value]);
+        encoding->grammar_accept(encoding, &grammar, value);
+    }
+    free(allowed);
+}
+
+/* Requires that all notes are those of the original, moved by one interval. */
+static struct variation find_variation(const struct encoding *encoding,
+                                       const struct notes *original, const token *tokens,
+                                       size_t count)
+{
+    struct notes notes = {0};
+    check(encoding->decode(encoding, tokens, count, &notes));
+    assert_int_equal(notes.count, original->count);
+    struct variation found = {notes.items[0].pitch - original->items[0].pitch,
+                              (notes.items[0].velocity - original->items[0].velocity) /
+                                  4};
+    for (size_t i = 0; i < notes.count; i++) {
+        struct note expected = original->items[i];
+        expected.pitch = (uint8_t)(expected.pitch + found.semitones);
+        expected.velocity = (uint8_t)(expected.velocity + 4 * found.velocity_bins);
+        assert_int_equal(notes.items[i].pitch, expected.pitch);
+        assert_int_equal(notes.items[i].velocity, expected.velocity);
+        assert_true(notes.items[i].start == expected.start);
+        assert_true(notes.items[i].duration == expected.duration);
+    }
+    notes_free(&notes);
+    return found;
+}
+
+struct tally { /* of the variations of one piece */
+    int semitones[OFFSETS], bins[SHIFTS];
+};
+
+static void count_variation(struct tally *tally, struct variation found)
+{
+    assert_in_range(found.semitones - LOW, 0, OFFSETS - 1);
+    assert_in_range(found.velocity_bins + BINS, 0, SHIFTS - 1);
+    tally->semitones[found.semitones - LOW]++;
+    tally->bins[found.velocity_bins + BINS]++;
+}
+
+/* Each value from low to high occurs about equally often, all others never. */
+static void check_uniform(const int *counts, int first, int count, int low, int high)
+{
+    int expected = EPOCHS / (high - low + 1);
+    for (int i = 0; i < count; i++) {
+        bool allowed = first + i >= low && first + i <= high;
+        assert_in_range(counts[i], allowed ? expected / 2 : 0,
+                        allowed ? expected * 2 : 0);
+    }
+}
+
+static void check_tallies(const struct encoding *encoding,
+                          const struct original *originals, const struct tally *tallies)
+{
+    for (size_t p = 0; p < PIECES; p++) {
+        struct variation low, high;
+        find_limits(encoding, &originals[p].notes, &low, &high);
+        check_uniform(tallies[p].semitones, LOW, OFFSETS, low.semitones, high.semitones);
+        check_uniform(tallies[p].bins, -BINS, SHIFTS, low.velocity_bins,
+                      high.velocity_bins);
+    }
+}
+
+/* Reads the next piece of a stream of one row, whose length is known. */
+static void read_piece(struct stream *stream, size_t count, token *tokens)
+{
+    int32_t target;
+    token input;
+    for (size_t i = 0; i <= count; i++) {
+        check(stream_next(stream, 1, &input, &target));
+        assert_int_equal(input, i == 0 ? stream_end(stream) : tokens[i - 1]);
+        if (i < count)
+            tokens[i] = (token)target;
+        else
+            assert_int_equal(target, stream_end(stream));
+    }
+}
+
+static void check_encoding(const char *name)
+{
+    struct encoding *encoding;
+    struct original originals[PIECES];
+    struct tally tallies[PIECES] = {{.bins = {0}}};
+    token tokens[8192];
+    check(encoding_create(name, "1/4", &encoding));
+    make_originals(encoding, originals);
+    struct stream *stream = make_stream(encoding, originals, MICROBATCH, 1);
+    for (uint64_t epoch = 0; epoch < EPOCHS; epoch++) {
+        uint32_t queue[PIECES] = {0, 1, 2, 3, 4, 5};
+        rng_shuffle(queue, PIECES, SEED, RNG_SHUFFLE, epoch, MICROBATCH);
+        for (size_t i = 0; i < PIECES; i++) {
+            const struct original *original = &originals[queue[i]];
+            size_t count = original->tokens.count;
+            assert_true(count <= sizeof tokens / sizeof *tokens);
+            read_piece(stream, count, tokens);
+            check_grammar(encoding, tokens, count);
+            count_variation(&tallies[queue[i]],
+                            find_variation(encoding, &original->notes, tokens, count));
+        }
+    }
+    check_tallies(encoding, originals, tallies);
+    stream_close(stream);
+    free_originals(originals);
+    encoding_free(encoding);
+}
+
+/* ---- tests ---- */
+
+static void performances_are_moved_as_a_whole(void **state)
+{
+    (void)state;
+    check_encoding("performance");
+}
+
+static void pianorolls_are_moved_as_a_whole(void **state)
+{
+    (void)state;
+    check_encoding("pianoroll");
+}
+
+enum { ROWS = 3, WINDOW = 50, WINDOWS = 200, WINDOW_TOKENS = ROWS * WINDOW };
+
+struct columns {
+    token inputs[WINDOW_TOKENS];
+    int32_t targets[WINDOW_TOKENS];
+};
+
+/* A stream resumed in the middle of its pieces, by another stream, continues exactly. */
+static void a_restored_stream_continues_exactly(void **state)
+{
+    (void)state;
+    struct encoding *encoding;
+    struct original originals[PIECES];
+    check(encoding_create("performance", "", &encoding));
+    make_originals(encoding, originals);
+    struct stream *whole = make_stream(encoding, originals, MICROBATCH, ROWS);
+    struct stream *resumed = make_stream(encoding, originals, MICROBATCH, ROWS);
+    for (int w = 0; w < WINDOWS; w++) {
+        struct columns expected = {.inputs = {0}}, found = {.inputs = {0}};
+        struct stream_row rows[ROWS];
+        struct stream_cursor cursor;
+        stream_save(resumed, rows, &cursor);
+        if (w % 3 == 0) { /* at times in a new stream, at times in one that moved on */
+            stream_close(resumed);
+            resumed = make_stream(encoding, originals, MICROBATCH, ROWS);
+        } else {
+            check(stream_next(resumed, WINDOW, found.inputs, found.targets));
+        }
+        check(stream_restore(resumed, rows, &cursor));
+        check(stream_next(resumed, WINDOW, found.inputs, found.targets));
+        check(stream_next(whole, WINDOW, expected.inputs, expected.targets));
+        assert_memory_equal(&found, &expected, sizeof found);
+    }
+    stream_close(whole);
+    stream_close(resumed);
+    free_originals(originals);
+    encoding_free(encoding);
+}
+
+/* Of the first piece in the first queue of a microbatch, found by its length. */
+static struct variation first_variation(const struct encoding *encoding,
+                                        const struct original *originals, int microbatch)
+{
+    uint32_t queue[PIECES] = {0, 1, 2, 3, 4, 5};
+    token tokens[8192];
+    rng_shuffle(queue, PIECES, SEED, RNG_SHUFFLE, 0, (uint64_t)microbatch);
+    const struct original *original = &originals[queue[0]];
+    struct stream *stream = make_stream(encoding, originals, microbatch, 1);
+    read_piece(stream, original->tokens.count, tokens);
+    stream_close(stream);
+    return find_variation(encoding, &original->notes, tokens, original->tokens.count);
+}
+
+static void microbatches_draw_independently(void **state)
+{
+    (void)state;
+    struct encoding *encoding;
+    struct original originals[PIECES];
+    int seen[OFFSETS] = {0}, distinct = 0;
+    check(encoding_create("performance", "", &encoding));
+    make_originals(encoding, originals);
+    for (int m = 0; m < 100; m++)
+        seen[first_variation(encoding, originals, m).semitones - LOW]++;
+    for (int i = 0; i < OFFSETS; i++)
+        distinct += seen[i] > 0;
+    assert_int_equal(distinct, OFFSETS);
+    free_originals(originals);
+    encoding_free(encoding);
+}
+
+static void the_single_pass_reads_the_originals(void **state)
+{
+    (void)state;
+    struct encoding *encoding;
+    struct original originals[PIECES];
+    check(encoding_create("performance", "", &encoding));
+    make_originals(encoding, originals);
+    struct stream *stream = make_stream(encoding, originals, MICROBATCH, 1);
+    check(stream_next(stream, 7, (token[7]){0}, (int32_t[7]){0}));
+    for (size_t p = 0; p < PIECES; p++)
+        for (size_t i = 0; i <= originals[p].tokens.count; i++) {
+            token input;
+            int32_t target;
+            int64_t counted;
+            check(stream_pass_next(stream, 1, &input, &target, &counted));
+            assert_int_equal(input, i ? originals[p].tokens.items[i - 1] : encoding->end);
+        }
+    stream_close(stream);
+    free_originals(originals);
+    encoding_free(encoding);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(performances_are_moved_as_a_whole),
+        cmocka_unit_test(pianorolls_are_moved_as_a_whole),
+        cmocka_unit_test(a_restored_stream_continues_exactly),
+        cmocka_unit_test(microbatches_draw_independently),
+        cmocka_unit_test(the_single_pass_reads_the_originals),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
