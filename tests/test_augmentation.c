@@ -344,6 +344,20 @@ static void microbatches_draw_independently(void **state)
     encoding_free(encoding);
 }
 
+static void check_pass(struct stream *stream, const struct original *originals)
+{
+    for (size_t p = 0; p < PIECES; p++)
+        for (size_t i = 0; i <= originals[p].tokens.count; i++) {
+            token input;
+            int32_t target;
+            int64_t counted;
+            check(stream_pass_next(stream, 1, &input, &target, &counted));
+            assert_int_equal(input,
+                             i ? originals[p].tokens.items[i - 1] : stream_end(stream));
+        }
+}
+
+/* Also after the endless rows have begun pieces in several variations. */
 static void the_single_pass_reads_the_originals(void **state)
 {
     (void)state;
@@ -352,15 +366,12 @@ static void the_single_pass_reads_the_originals(void **state)
     check(encoding_create("performance", "", &encoding));
     make_originals(encoding, originals);
     struct stream *stream = make_stream(encoding, originals, MICROBATCH, 1);
-    check(stream_next(stream, 7, (token[7]){0}, (int32_t[7]){0}));
-    for (size_t p = 0; p < PIECES; p++)
-        for (size_t i = 0; i <= originals[p].tokens.count; i++) {
-            token input;
-            int32_t target;
-            int64_t counted;
-            check(stream_pass_next(stream, 1, &input, &target, &counted));
-            assert_int_equal(input, i ? originals[p].tokens.items[i - 1] : encoding->end);
-        }
+    for (int pass = 0; pass < 5; pass++) {
+        check(stream_next(stream, WINDOW_TOKENS, (token[WINDOW_TOKENS]){0},
+                          (int32_t[WINDOW_TOKENS]){0}));
+        check_pass(stream, originals);
+        stream_rewind(stream);
+    }
     stream_close(stream);
     free_originals(originals);
     encoding_free(encoding);
