@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <math.h>
+
 #include "pieces.h"
 #include "base/rng.h"
 #include "data/stream.h"
@@ -20,6 +22,8 @@ enum {
     LOW = -5,
     HIGH = 6,
     BINS = 2,
+    TEMPOS = 5,
+    TOKENS_MAX = 8192,
     OFFSETS = HIGH - LOW + 1,
     SHIFTS = 2 * BINS + 1
 };
@@ -98,11 +102,12 @@ static struct stream *make_stream(const struct encoding *encoding,
     shard.token_count = all.count;
     struct stream *stream = NULL;
     check(stream_from_shard(&shard, encoding->end, microbatch, rows, SEED, &stream));
-    const struct augmentation augmentation = {.encoding = encoding,
-                                              .transpose_low = LOW,
-                                              .transpose_high = HIGH,
-                                              .velocity_shift =
-                                                  encoding->shift_velocity ? BINS : 0};
+    const struct augmentation augmentation = {
+        .encoding = encoding,
+        .transpose_low = LOW,
+        .transpose_high = HIGH,
+        .velocity_shift = encoding->shift_velocity ? BINS : 0,
+        .time_stretch = encoding->longest_shift ? 0.1 : 0};
     stream_augment(stream, &augmentation);
     return stream;
 }
@@ -154,6 +159,68 @@ static void check_grammar(const struct encoding *encoding, const token *tokens,
     free(allowed);
 }
 
+static const double factors[TEMPOS] = {0.9, 0.95, 1, 1.05, 1.1};
+
+static size_t start_step(const struct note *note)
+{
+    return (size_t)lround(100 * note->start);
+}
+
+static size_t end_step(const struct note *note)
+{
+    return (size_t)lround(100 * (note->start + note->duration));
+}
+
+/* stretched[t]: the step to which starts and ends of notes in step t move: the nearest to
+ * factor * t, but after those of earlier steps. Others are 0. */
+static size_t *stretch_steps(const struct notes *notes, double factor)
+{
+    size_t last = 0, earlier = 0;
+    for (size_t i = 0; i < notes->count; i++)
+        last = end_step(&notes->items[i]) > last ? end_step(&notes->items[i]) : last;
+    size_t *stretched = calloc(last + 1, sizeof *stretched);
+    for (size_t i = 0; i < notes->count; i++)
+        stretched[start_step(&notes->items[i])] = stretched[end_step(&notes->items[i])] =
+            1;
+    for (size_t t = 1; t <= last; t++) {
+        if (!stretched[t])
+            continue;
+        size_t nearest = (size_t)floor(factor * (double)t + 0.5);
+        earlier = stretched[t] = nearest > earlier ? nearest : earlier + 1;
+    }
+    stretched[0] = 0;
+    return stretched;
+}
+
+static bool is_stretched(const struct notes *found, const struct notes *original,
+                         double factor)
+{
+    bool same = true;
+    size_t *stretched = stretch_steps(original, factor);
+    for (size_t i = 0; i < found->count; i++) {
+        const struct note *note = &found->items[i], *from = &original->items[i];
+        same = same && start_step(note) == stretched[start_step(from)] &&
+               end_step(note) == stretched[end_step(from)];
+    }
+    free(stretched);
+    return same;
+}
+
+/* The only tempo with which the times of all notes are those of the original. */
+static int find_tempo(const struct encoding *encoding, const struct notes *found,
+                      const struct notes *original)
+{
+    int tempo = 0, matches = 0;
+    for (int i = 0; i < TEMPOS; i++)
+        if ((encoding->longest_shift || factors[i] == 1) &&
+            is_stretched(found, original, factors[i])) {
+            tempo = i - TEMPOS / 2;
+            matches++;
+        }
+    assert_int_equal(matches, 1);
+    return tempo;
+}
+
 /* Requires that all notes are those of the original, moved by one interval. */
 static struct variation find_variation(const struct encoding *encoding,
                                        const struct notes *original, const token *tokens,
@@ -162,24 +229,22 @@ static struct variation find_variation(const struct encoding *encoding,
     struct notes notes = {0};
     check(encoding->decode(encoding, tokens, count, &notes));
     assert_int_equal(notes.count, original->count);
-    struct variation found = {notes.items[0].pitch - original->items[0].pitch,
-                              (notes.items[0].velocity - original->items[0].velocity) /
-                                  4};
+    struct variation found = {
+        .semitones = notes.items[0].pitch - original->items[0].pitch,
+        .velocity_bins = (notes.items[0].velocity - original->items[0].velocity) / 4,
+        .tempo = find_tempo(encoding, &notes, original)};
     for (size_t i = 0; i < notes.count; i++) {
-        struct note expected = original->items[i];
-        expected.pitch = (uint8_t)(expected.pitch + found.semitones);
-        expected.velocity = (uint8_t)(expected.velocity + 4 * found.velocity_bins);
-        assert_int_equal(notes.items[i].pitch, expected.pitch);
-        assert_int_equal(notes.items[i].velocity, expected.velocity);
-        assert_true(notes.items[i].start == expected.start);
-        assert_true(notes.items[i].duration == expected.duration);
+        const struct note *from = &original->items[i];
+        assert_int_equal(notes.items[i].pitch, from->pitch + found.semitones);
+        assert_int_equal(notes.items[i].velocity,
+                         from->velocity + 4 * found.velocity_bins);
     }
     notes_free(&notes);
     return found;
 }
 
 struct tally { /* of the variations of one piece */
-    int semitones[OFFSETS], bins[SHIFTS];
+    int semitones[OFFSETS], bins[SHIFTS], tempos[TEMPOS];
 };
 
 static void count_variation(struct tally *tally, struct variation found)
@@ -188,6 +253,7 @@ static void count_variation(struct tally *tally, struct variation found)
     assert_in_range(found.velocity_bins + BINS, 0, SHIFTS - 1);
     tally->semitones[found.semitones - LOW]++;
     tally->bins[found.velocity_bins + BINS]++;
+    tally->tempos[found.tempo + TEMPOS / 2]++;
 }
 
 /* Each value from low to high occurs about equally often, all others never. */
@@ -204,27 +270,29 @@ static void check_uniform(const int *counts, int first, int count, int low, int 
 static void check_tallies(const struct encoding *encoding,
                           const struct original *originals, const struct tally *tallies)
 {
+    int tempo = encoding->longest_shift ? TEMPOS / 2 : 0;
     for (size_t p = 0; p < PIECES; p++) {
         struct variation low, high;
         find_limits(encoding, &originals[p].notes, &low, &high);
         check_uniform(tallies[p].semitones, LOW, OFFSETS, low.semitones, high.semitones);
         check_uniform(tallies[p].bins, -BINS, SHIFTS, low.velocity_bins,
                       high.velocity_bins);
+        check_uniform(tallies[p].tempos, -(TEMPOS / 2), TEMPOS, -tempo, tempo);
     }
 }
 
-/* Reads the next piece of a stream of one row, whose length is known. */
-static void read_piece(struct stream *stream, size_t count, token *tokens)
+/* Reads the next piece of a stream of one row. Returns its number of tokens. */
+static size_t read_piece(struct stream *stream, token tokens[TOKENS_MAX])
 {
-    int32_t target;
-    token input;
-    for (size_t i = 0; i <= count; i++) {
+    for (size_t i = 0;; i++) {
+        int32_t target;
+        token input;
         check(stream_next(stream, 1, &input, &target));
         assert_int_equal(input, i == 0 ? stream_end(stream) : tokens[i - 1]);
-        if (i < count)
-            tokens[i] = (token)target;
-        else
-            assert_int_equal(target, stream_end(stream));
+        if (target == stream_end(stream))
+            return i;
+        assert_true(i < TOKENS_MAX);
+        tokens[i] = (token)target;
     }
 }
 
@@ -233,7 +301,7 @@ static void check_encoding(const char *name)
     struct encoding *encoding;
     struct original originals[PIECES];
     struct tally tallies[PIECES] = {{.bins = {0}}};
-    token tokens[8192];
+    token tokens[TOKENS_MAX];
     check(encoding_create(name, "1/4", &encoding));
     make_originals(encoding, originals);
     struct stream *stream = make_stream(encoding, originals, MICROBATCH, 1);
@@ -244,9 +312,7 @@ static void check_encoding(const char *name)
         rng_shuffle(queue, PIECES, SEED, RNG_SHUFFLE, epoch, MICROBATCH);
         for (size_t i = 0; i < PIECES; i++) {
             const struct original *original = &originals[queue[i]];
-            size_t count = original->tokens.count;
-            assert_true(count <= sizeof tokens / sizeof *tokens);
-            read_piece(stream, count, tokens);
+            size_t count = read_piece(stream, tokens);
             check_grammar(encoding, tokens, count);
             found[queue[i]] = find_variation(encoding, &original->notes, tokens, count);
             count_variation(&tallies[queue[i]], found[queue[i]]);
@@ -313,18 +379,18 @@ static void a_restored_stream_continues_exactly(void **state)
     encoding_free(encoding);
 }
 
-/* Of the first piece in the first queue of a microbatch, found by its length. */
+/* Of the first piece in the first queue of a microbatch. */
 static struct variation first_variation(const struct encoding *encoding,
                                         const struct original *originals, int microbatch)
 {
     uint32_t queue[PIECES] = {0, 1, 2, 3, 4, 5};
-    token tokens[8192];
+    token tokens[TOKENS_MAX];
     rng_shuffle(queue, PIECES, SEED, RNG_SHUFFLE, 0, (uint64_t)microbatch);
     const struct original *original = &originals[queue[0]];
     struct stream *stream = make_stream(encoding, originals, microbatch, 1);
-    read_piece(stream, original->tokens.count, tokens);
+    size_t count = read_piece(stream, tokens);
     stream_close(stream);
-    return find_variation(encoding, &original->notes, tokens, original->tokens.count);
+    return find_variation(encoding, &original->notes, tokens, count);
 }
 
 static void microbatches_draw_independently(void **state)
@@ -340,6 +406,30 @@ static void microbatches_draw_independently(void **state)
     for (int i = 0; i < OFFSETS; i++)
         distinct += seen[i] > 0;
     assert_int_equal(distinct, OFFSETS);
+    free_originals(originals);
+    encoding_free(encoding);
+}
+
+static void offsets_beyond_a_piece_are_refused(void **state)
+{
+    (void)state;
+    struct encoding *encoding;
+    struct original originals[PIECES];
+    token tokens[TOKENS_MAX], input;
+    int32_t target;
+    check(encoding_create("performance", "", &encoding));
+    make_originals(encoding, originals);
+    struct stream *stream = make_stream(encoding, originals, MICROBATCH, 1);
+    const struct stream_cursor cursor = {.next = 1};
+    struct stream_row row = {.offset = (int64_t)read_piece(stream, tokens) + 1};
+    check(stream_restore(stream, &row, &cursor));
+    check(stream_next(stream, 1, &input, &target));
+    assert_int_equal(input, encoding->end);
+    row.offset++;
+    check(stream_restore(stream, &row, &cursor));
+    assert_int_equal(stream_next(stream, 1, &input, &target), STATUS_FAILED);
+    assert_non_null(strstr(status_message(), "doesn't fit its 6 pieces"));
+    stream_close(stream);
     free_originals(originals);
     encoding_free(encoding);
 }
@@ -384,6 +474,7 @@ int main(void)
         cmocka_unit_test(pianorolls_are_moved_as_a_whole),
         cmocka_unit_test(a_restored_stream_continues_exactly),
         cmocka_unit_test(microbatches_draw_independently),
+        cmocka_unit_test(offsets_beyond_a_piece_are_refused),
         cmocka_unit_test(the_single_pass_reads_the_originals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

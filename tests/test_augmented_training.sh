@@ -5,7 +5,8 @@
 
 make_dataset data.tutti 60 16 "0.8 0.1 0.1"
 write_run_conf 1 16 8 32
-augmented=(train run.conf --set train.transpose=-5..6 --set train.velocity_shift=2)
+augmented=(train run.conf --set train.transpose=-5..6 --set train.velocity_shift=2
+    --set train.time_stretch=0.05)
 
 # train_as NAME WHAT RANKS ARGUMENT...: trains and compares with runs/whole.
 train_as() {
@@ -24,8 +25,8 @@ train_as three "3 ranks" 3
     --inject kill@0:7) >log.txt 2>&1 && fail "not killed"
 train_as killed "killed, resumed on 2 ranks" 2 --resume
 
-# Each setting changes the training; neither may change on resume.
-for setting in train.transpose=0..0 train.velocity_shift=0; do
+# Each setting changes the training, and must not change on resume.
+for setting in train.transpose=0..0 train.velocity_shift=0 train.time_stretch=0; do
     on 0 "${augmented[@]}" --set "$setting" --set run.dir=runs/other >log.txt 2>&1 ||
         { cat log.txt >&2; fail "$setting"; }
     [ "$(hash_of runs/other)" != "$(hash_of runs/whole)" ] || fail "$setting has no effect"
@@ -48,5 +49,8 @@ plain=$(first_validation plain)
 
 "$tutti" preprocess corpus -o roll.tutti --shards 4 --encoding pianoroll >log.txt 2>&1 ||
     { cat log.txt >&2; fail "preprocess"; }
-refuses 2 "velocity_shift = 2, but the encoding of roll.tutti, pianoroll, has no velocities" \
-    "$tutti" "${augmented[@]}" --set data.dataset=roll.tutti --set run.dir=runs/roll
+on_roll=(train run.conf --set data.dataset=roll.tutti --set run.dir=runs/roll)
+refuses 2 "velocity_shift is set, but the encoding of roll.tutti, pianoroll, has no velocities" \
+    "$tutti" "${on_roll[@]}" --set train.velocity_shift=2
+refuses 2 "time_stretch is set, but the encoding of roll.tutti, pianoroll, has no times" \
+    "$tutti" "${on_roll[@]}" --set train.time_stretch=0.05

@@ -74,6 +74,7 @@
     X(train.weight_decay, 1)                                                             \
     X(train.final_lr_ratio, 1)                                                           \
     X(train.plateau_factor, 1)                                                           \
+    X(train.time_stretch, 0.5)                                                           \
     X(train.clip_norm, 1e9)                                                              \
     X(run.checkpoint_minutes, 1e6)                                                       \
     X(run.time_limit_minutes, 1e9)                                                       \
@@ -653,6 +654,7 @@ static void ignores_settings_that_may_change(void **state)
                                         "train.seed",
                                         "train.transpose",
                                         "train.velocity_shift",
+                                        "train.time_stretch",
                                         "train.reduce",
                                         "train.matmul",
                                         "train.precision"};

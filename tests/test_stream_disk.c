@@ -61,13 +61,32 @@ static token move_token(const struct encoding *self, token value, int semitones)
     return moved >= 0 && moved < self->end ? (token)moved : END;
 }
 
+/* Each fifth of the tokens advances time, by 1 to 7 steps of a second. */
+static double token_seconds(const struct encoding *self, token value)
+{
+    (void)self;
+    return value < END / 5 ? value % 7 + 1 : 0;
+}
+
+static token longest_shift(const struct encoding *self, uint64_t steps)
+{
+    (void)self;
+    return (token)(steps < 7 ? steps - 1 : 6);
+}
+
 static void check_endless(struct stream_files *files, int rows, uint64_t key,
                           int semitones)
 {
     struct stream *disk = stream_files_stream(files, rows);
     struct stream *memory = stream_files_in_memory(files, rows);
-    const struct augmentation augmentation = {&files->encoding, -semitones, semitones, 0};
+    const struct augmentation augmentation = {.encoding = &files->encoding,
+                                              .transpose_low = -semitones,
+                                              .transpose_high = semitones,
+                                              .time_stretch = semitones > 0 ? 0.1 : 0};
     files->encoding.transpose = move_token;
+    files->encoding.token_seconds = token_seconds;
+    files->encoding.longest_shift = longest_shift;
+    files->encoding.seconds_per_grid_step = 1;
     stream_augment(disk, &augmentation);
     stream_augment(memory, &augmentation);
     uint64_t epochs = 0;

@@ -28,7 +28,7 @@
 struct stream_row {
     int64_t epoch;  /* microbatch epoch whose queue the piece is from */
     int64_t piece;  /* position in that queue; -1: none yet */
-    int64_t offset; /* inputs of the piece returned so far, including its END */
+    int64_t offset; /* inputs of the piece, as varied, returned so far, with its END */
 };
 
 struct stream_cursor {
@@ -85,9 +85,10 @@ enum status stream_from_shard(struct shard *shard, token end, int microbatch, in
                               uint64_t seed, struct stream **out);
 void stream_close(struct stream *stream); /* NULL is fine */
 
-/* Lets stream_next return variations of the pieces, whose lengths stay the same. To find
- * a piece's bounds, a row reads all of it when it starts or resumes it. Call it before
- * the first stream_next or stream_restore. */
+/* Lets stream_next return variations of the pieces. To find a piece's bounds, a row reads
+ * all of it when it starts or resumes it. Call it before the first stream_next or
+ * stream_restore. With stretched times, an offset beyond the end of its piece is detected
+ * by stream_next instead of stream_restore. */
 void stream_augment(struct stream *stream, const struct augmentation *augmentation);
 
 uint64_t stream_tokens(const struct stream *stream); /* of its split, including END */

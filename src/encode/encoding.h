@@ -143,6 +143,11 @@ struct encoding {
      * The tokens of a piece, shifted by the same bins, are well formed. */
     token (*shift_velocity)(const struct encoding *self, token value, int bins);
 
+    /* The token that advances time by the most grid steps, but by no more than `steps`,
+     * which is positive. NULL if the encoding has no times that could be stretched
+     * (pianoroll: its steps are parts of a beat). */
+    token (*longest_shift)(const struct encoding *self, uint64_t steps);
+
     /* The grammar of well-formed sequences, token by token. Starts a piece. */
     void (*grammar_start)(const struct encoding *self, struct grammar *grammar);
 

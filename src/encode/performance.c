@@ -366,6 +366,12 @@ static token performance_shift_velocity(const struct encoding *self, token value
     return bin < 0 || bin >= VELOCITY_BINS ? END : (token)(VELOCITY + bin);
 }
 
+static token performance_longest_shift(const struct encoding *self, uint64_t steps)
+{
+    (void)self;
+    return (token)(TIME_SHIFT + (steps < SHIFT_MAX ? steps : SHIFT_MAX) - 1);
+}
+
 /* ---- grammar ---- */
 
 static void performance_grammar_start(const struct encoding *self,
@@ -448,6 +454,7 @@ const struct encoding encoding_performance = {
     .token_sounds = performance_token_sounds,
     .transpose = performance_transpose,
     .shift_velocity = performance_shift_velocity,
+    .longest_shift = performance_longest_shift,
     .grammar_start = performance_grammar_start,
     .grammar_allowed = performance_grammar_allowed,
     .grammar_accept = performance_grammar_accept,

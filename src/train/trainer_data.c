@@ -30,17 +30,25 @@ static enum status check_splits(const struct training_data *data,
                        stops_early ? "early_stop_patience" : "schedule = plateau");
 }
 
+static enum status fail_augmentation(const struct training_data *data, const char *key,
+                                     const char *lacks)
+{
+    return status_fail(STATUS_MISUSE,
+                       "train.%s is set, but the encoding of %s, %s, has no %s: set "
+                       "train.%s = 0",
+                       key, data->dataset->path, data->dataset->encoding->name, lacks,
+                       key);
+}
+
 static enum status check_augmentation(const struct training_data *data,
                                       const struct options *options)
 {
     const struct encoding *encoding = data->dataset->encoding;
-    if (options->train.velocity_shift == 0 || encoding->shift_velocity)
-        return STATUS_OK;
-    return status_fail(STATUS_MISUSE,
-                       "train.velocity_shift = %lld, but the encoding of %s, %s, has no "
-                       "velocities: set train.velocity_shift = 0",
-                       (long long)options->train.velocity_shift, data->dataset->path,
-                       encoding->name);
+    if (options->train.velocity_shift > 0 && !encoding->shift_velocity)
+        return fail_augmentation(data, "velocity_shift", "velocities");
+    if (options->train.time_stretch > 0 && !encoding->longest_shift)
+        return fail_augmentation(data, "time_stretch", "times in seconds");
+    return STATUS_OK;
 }
 
 /* Opens the dataset and verifies this rank's part: all of it, or only the pieces' tables
@@ -102,7 +110,8 @@ static enum status open_streams(struct training_data *data, const struct options
         .augmentation = {.encoding = data->dataset->encoding,
                          .transpose_low = (int)options->train.transpose[0],
                          .transpose_high = (int)options->train.transpose[1],
-                         .velocity_shift = (int)options->train.velocity_shift},
+                         .velocity_shift = (int)options->train.velocity_shift,
+                         .time_stretch = options->train.time_stretch},
         .memory = data->plan.training,
     };
     return streams_open(&request, &data->streams);
