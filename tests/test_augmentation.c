@@ -245,15 +245,22 @@ static struct variation find_variation(const struct encoding *encoding,
 
 struct tally { /* of the variations of one piece */
     int semitones[OFFSETS], bins[SHIFTS], tempos[TEMPOS];
+    bool semitones_bins[OFFSETS][SHIFTS], semitones_tempo[OFFSETS][TEMPOS],
+        bins_tempo[SHIFTS][TEMPOS]; /* seen together */
 };
 
 static void count_variation(struct tally *tally, struct variation found)
 {
     assert_in_range(found.semitones - LOW, 0, OFFSETS - 1);
     assert_in_range(found.velocity_bins + BINS, 0, SHIFTS - 1);
-    tally->semitones[found.semitones - LOW]++;
-    tally->bins[found.velocity_bins + BINS]++;
-    tally->tempos[found.tempo + TEMPOS / 2]++;
+    int semitones = found.semitones - LOW, bins = found.velocity_bins + BINS,
+        tempo = found.tempo + TEMPOS / 2;
+    tally->semitones[semitones]++;
+    tally->bins[bins]++;
+    tally->tempos[tempo]++;
+    tally->semitones_bins[semitones][bins] = true;
+    tally->semitones_tempo[semitones][tempo] = true;
+    tally->bins_tempo[bins][tempo] = true;
 }
 
 /* Each value from low to high occurs about equally often, all others never. */
@@ -265,6 +272,22 @@ static void check_uniform(const int *counts, int first, int count, int low, int 
         assert_in_range(counts[i], allowed ? expected / 2 : 0,
                         allowed ? expected * 2 : 0);
     }
+}
+
+static size_t count_seen(const bool *seen, size_t count)
+{
+    size_t number = 0;
+    for (size_t i = 0; i < count; i++)
+        number += seen[i];
+    return number;
+}
+
+/* Of a piece that allows everything: of 60, 60 and 25 pairs few have not occurred. */
+static void check_independence(const struct tally *tally)
+{
+    assert_in_range(count_seen(*tally->semitones_bins, OFFSETS * SHIFTS), 50, 60);
+    assert_in_range(count_seen(*tally->semitones_tempo, OFFSETS * TEMPOS), 50, 60);
+    assert_in_range(count_seen(*tally->bins_tempo, SHIFTS * TEMPOS), 23, 25);
 }
 
 static void check_tallies(const struct encoding *encoding,
@@ -321,6 +344,8 @@ static void check_encoding(const char *name)
     }
     assert_in_range(equal, EPOCHS / OFFSETS / 2, EPOCHS / OFFSETS * 2);
     check_tallies(encoding, originals, tallies);
+    if (encoding->shift_velocity)
+        check_independence(&tallies[0]);
     stream_close(stream);
     free_originals(originals);
     encoding_free(encoding);
