@@ -44,6 +44,9 @@
     X(train.warmup_steps, 0, 1000000000)                                                 \
     X(train.plateau_patience, 1, 1000000)                                                \
     X(train.early_stop_patience, 0, 1000000)                                             \
+    X(train.transpose[0], -127, 0)                                                       \
+    X(train.transpose[1], 0, 127)                                                        \
+    X(train.velocity_shift, 0, 31)                                                       \
     X(train.bucket, 1, INT32_MAX)                                                        \
     X(train.max_steps, 0, INT64_MAX)                                                     \
     X(train.threads, 0, 1024)                                                            \
@@ -76,6 +79,7 @@
     X(train.final_lr_ratio, 1)                                                           \
     X(train.plateau_factor, 1)                                                           \
     X(train.label_smoothing, 1)                                                          \
+    X(train.time_stretch, 0.5)                                                           \
     X(train.clip_norm, 1e9)                                                              \
     X(run.checkpoint_minutes, 1e6)                                                       \
     X(run.time_limit_minutes, 1e9)                                                       \
@@ -222,7 +226,8 @@ static void test_covers_every_setting(void **state)
     BOOLEANS(X)
     STRINGS(X)
 #undef X
-    assert_int_equal(listed, option_row_count + 2); /* data.split has three elements */
+    assert_int_equal(listed,
+                     option_row_count + 3); /* split has 3 elements, transpose 2 */
 }
 
 static void each_section_is_printed_separately(void **state)
@@ -292,6 +297,7 @@ static void parses_settings(void **state)
                                        "grid = 120 ticks\r\n"
                                        "[train]\r\n"
                                        "warmup-steps = +7\r\n"
+                                       "transpose = -5 .. +6\r\n"
                                        "allow_mixed_cores = on");
     assert_int_equal(options.train.batch, 64);
     assert_int_equal(options.train.microbatches, 16);
@@ -301,6 +307,8 @@ static void parses_settings(void **state)
     assert_string_equal(options.data.split_file, " # \"\\ ");
     assert_string_equal(options.data.grid, "120 ticks");
     assert_int_equal(options.train.warmup_steps, 7);
+    assert_int_equal(options.train.transpose[0], -5);
+    assert_int_equal(options.train.transpose[1], 6);
     assert_true(options.train.allow_mixed_cores);
 }
 
@@ -372,6 +380,16 @@ static void errors_state_line_and_remedy(void **state)
          "mean lstm?"},
         {"[train]\noptimizer = none_such", "train.optimizer = none_such: expected "},
         {"[sample]\nguard = maybe", "a.conf:2: sample.guard = maybe: expected yes or no"},
+        {"[train]\ntranspose = 5",
+         "a.conf:2: train.transpose = 5: expected LOW..HIGH, LOW from -127 to 0, HIGH "
+         "from 0 to 127"},
+        {"[train]\ntranspose = 1..5", "train.transpose = 1..5: expected LOW..HIGH"},
+        {"[train]\ntranspose = -5..-1", "train.transpose = -5..-1: expected LOW..HIGH"},
+        {"[train]\ntranspose = -128..1", "train.transpose = -128..1: expected LOW"},
+        {"[train]\ntranspose = 0..128", "train.transpose = 0..128: expected LOW"},
+        {"[train]\ntranspose = -5..", "train.transpose = -5..: expected LOW..HIGH"},
+        {"[train]\ntranspose = ..5", "train.transpose = ..5: expected LOW..HIGH"},
+        {"[train]\ntranspose = -5...5", "train.transpose = -5...5: expected LOW..HIGH"},
         {"[data]\nsplit = .5 .5",
          "a.conf:2: data.split = .5 .5: expected 3 numbers from 0 to 1"},
         {"[data]\nsplit = .5 .5 0 0", "expected 3 numbers from 0 to 1"},
@@ -644,6 +662,9 @@ static void ignores_settings_that_may_change(void **state)
                                         "train.label_smoothing",
                                         "train.clip_norm",
                                         "train.seed",
+                                        "train.transpose",
+                                        "train.velocity_shift",
+                                        "train.time_stretch",
                                         "train.reduce",
                                         "train.matmul",
                                         "train.precision"};

@@ -92,6 +92,9 @@ struct options {
         double label_smoothing;  /* of the gradient's targets; 0: off */
         double clip_norm;        /* global gradient norm; 0: off */
         uint64_t seed;
+        int64_t transpose[2];   /* semitones: lowest <= 0, highest >= 0; 0 0: off */
+        int64_t velocity_shift; /* velocity bins, up or down; 0: off */
+        double time_stretch;    /* tempo: factors from 1 - this to 1 + this; 0: off */
         int reduce;             /* enum option_reduce */
         int matmul;             /* enum option_matmul */
         int precision;          /* enum option_precision */

@@ -13,6 +13,7 @@
     .size = sizeof(((struct options *)NULL)->part.member)
 #define INTEGER(from, to) .type = OPTION_INTEGER, .min = (from), .max = (to)
 #define SEED .type = OPTION_SEED
+#define SPAN(from, to) .type = OPTION_SPAN, .min = (from), .max = (to)
 #define NUMBER(from, to) .type = OPTION_NUMBER, .low = (from), .high = (to)
 #define WORD(list) .type = OPTION_WORD, .words = (list)
 #define BOOLEAN .type = OPTION_BOOLEAN
@@ -147,7 +148,13 @@ const struct option_row option_rows[] = {
     {AT(train, clip_norm), NUMBER(0, 1e9), .default_value = "1",
      .help = "maximum global norm of the gradient, by scaling; 0: no clipping"},
     {AT(train, seed), SEED, .default_value = "1",
-     .help = "random seed of initial weights, order of pieces and dropout"},
+     .help = "random seed of initial weights, order of pieces, augmentation and dropout"},
+    {AT(train, transpose), SPAN(-127, 127), .unit = "semitones", .default_value = "0..0",
+     .help = "range of the random transposition of each piece in each epoch; 0..0: none"},
+    {AT(train, velocity_shift), INTEGER(0, 31), .unit = "bins", .default_value = "0",
+     .help = "performance: largest random shift of each piece's VELOCITY tokens in each epoch; 0: none"},
+    {AT(train, time_stretch), NUMBER(0, 0.5), .default_value = "0",
+     .help = "performance: largest random change of each piece's length in each epoch, as a fraction; 0: none"},
     {AT(train, reduce), WORD(reduce_words), .default_value = "exact",
      .help = "gradient sum: exact (same bits on any number of ranks), or in float32"},
     {AT(train, matmul), WORD(matmul_words), .default_value = "auto",

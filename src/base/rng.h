@@ -22,6 +22,8 @@ enum rng_purpose {
     RNG_COMPOSE = 5,    /* a = piece, b = draw */
     RNG_SPLIT = 6,      /* a, b = hash of the notes */
     RNG_TEST = 7,       /* tests and benchmarks */
+    /* a = microbatch epoch, b = microbatch, c = position in the queue * 4 + property */
+    RNG_AUGMENTATION = 8,
     RNG_DROPOUT_EMBEDDING = 9, /* a = step, c = block of tokens */
     RNG_DROPOUT_RECURRENT = 10 /* a = step, b = layer, c = block of elements */
 };

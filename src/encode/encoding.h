@@ -132,6 +132,22 @@ struct encoding {
     /* True if the token starts or continues a sound: NOTE_ON, KEY. */
     bool (*token_sounds)(const struct encoding *self, token value);
 
+    /* The token with its pitch `semitones` higher; tokens without a pitch are returned
+     * unchanged, and so must those of percussion be, if an encoding has them. `end` if
+     * the encoding does not have that pitch. The tokens of a piece, transposed by the
+     * same interval, are well formed and decode to its notes transposed. */
+    token (*transpose)(const struct encoding *self, token value, int semitones);
+
+    /* The token with its velocity `bins` higher; tokens without a velocity are returned
+     * unchanged. `end` if there is no such bin. NULL if the encoding has no velocities.
+     * The tokens of a piece, shifted by the same bins, are well formed. */
+    token (*shift_velocity)(const struct encoding *self, token value, int bins);
+
+    /* The token that advances time by the most grid steps, but by no more than `steps`,
+     * which is positive. NULL if the encoding has no times that could be stretched
+     * (pianoroll: its steps are parts of a beat). */
+    token (*longest_shift)(const struct encoding *self, uint64_t steps);
+
     /* The grammar of well-formed sequences, token by token. Starts a piece. */
     void (*grammar_start)(const struct encoding *self, struct grammar *grammar);
 

@@ -321,6 +321,15 @@ static bool pianoroll_token_sounds(const struct encoding *self, token value)
     return value < KEYS;
 }
 
+static token pianoroll_transpose(const struct encoding *self, token value, int semitones)
+{
+    (void)self;
+    if (value >= KEYS)
+        return value;
+    int key = value + semitones;
+    return key < 0 || key >= KEYS ? END : (token)key;
+}
+
 /* ---- grammar ---- */
 
 static void pianoroll_grammar_start(const struct encoding *self, struct grammar *grammar)
@@ -387,6 +396,7 @@ const struct encoding encoding_pianoroll = {
     .token_name = pianoroll_token_name,
     .token_seconds = pianoroll_token_seconds,
     .token_sounds = pianoroll_token_sounds,
+    .transpose = pianoroll_transpose,
     .grammar_start = pianoroll_grammar_start,
     .grammar_allowed = pianoroll_grammar_allowed,
     .grammar_accept = pianoroll_grammar_accept,
