@@ -26,7 +26,8 @@
     X(train.schedule, SCHEDULES)                                                         \
     X(train.reduce, REDUCES)                                                             \
     X(train.matmul, MATMULS)                                                             \
-    X(train.precision, PRECISIONS)
+    X(train.precision, PRECISIONS)                                                       \
+    X(sample.end, ENDS)
 #define INTEGERS(X)                                                                      \
     X(data.shards, 1, 9999)                                                              \
     X(data.min_notes, 0, INT64_MAX)                                                      \

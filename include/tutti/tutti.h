@@ -59,6 +59,13 @@ enum {
     TUTTI_MISUSE = 2  /* an invalid argument or setting */
 };
 
+/* tutti_settings.end. A model can end a piece before its full length. */
+enum {
+    TUTTI_END_DRAW = 0,   /* where the model ends it */
+    TUTTI_END_FORBID = 1, /* never: each piece has the full length */
+    TUTTI_END_REQUIRE = 2 /* a piece that does not end is sampled again, 8 times in all */
+};
+
 /* Maximum number of pieces per call of tutti_sample. */
 enum { TUTTI_PIECES_MAX = 4096 };
 
@@ -80,11 +87,13 @@ struct tutti_piece {
     int tempo;      /* microseconds per beat of the file that tutti_write makes, at most
                        2^24 - 1; 0: 500000, 120 beats per minute. It sets the beats of a
                        score and does not move notes: start and duration are in seconds */
+    bool ended;     /* the model ended the piece before its full length */
 };
 
 struct tutti_settings {
-    double seconds;     /* length after the primer; > 0, at most 86400. A piece with
+    double seconds;     /* full length after the primer; > 0, at most 86400. A piece with
                            implausibly many notes may end earlier */
+    int end;            /* TUTTI_END_DRAW, TUTTI_END_FORBID or TUTTI_END_REQUIRE */
     double temperature; /* >= 0; 1: the model's distribution; below 1 more predictable,
                            above 1 more varied; 0: always the most probable token */
     int64_t top_k;      /* sample from the k most probable tokens; 0: from all */
@@ -127,7 +136,7 @@ void tutti_defaults(const struct tutti *model, struct tutti_settings *settings);
 int tutti_prime(struct tutti *model, const char *path, double seconds);
 
 /* Samples `count` pieces (1 to TUTTI_PIECES_MAX) as one batch into pieces[0..count),
- * whose previous contents are ignored; on failure all are empty. Each is
+ * whose previous contents are ignored; on failure all are empty. Each is at most
  * settings->seconds long after the primer. */
 int tutti_sample(struct tutti *model, const struct tutti_settings *settings, int count,
                  struct tutti_piece *pieces);

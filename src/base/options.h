@@ -36,6 +36,7 @@ enum option_schedule { SCHEDULE_CONSTANT, SCHEDULE_COSINE, SCHEDULE_PLATEAU, SCH
 enum option_reduce { REDUCE_EXACT, REDUCE_FLOAT, REDUCES };
 enum option_matmul { MATMUL_AUTO, MATMUL_PACKED, MATMUL_OPENBLAS, MATMULS };
 enum option_precision { PRECISION_FLOAT32, PRECISION_BFLOAT16, PRECISIONS };
+enum option_end { END_DRAW, END_FORBID, END_REQUIRE, ENDS };
 
 struct options {
     struct {
@@ -109,6 +110,7 @@ struct options {
         uint64_t seed;
         bool guard;         /* against silence and endless repetition */
         double max_silence; /* guard: longest time without an onset, seconds */
+        int end;            /* enum option_end */
     } sample;
 };
 

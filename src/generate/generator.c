@@ -30,6 +30,7 @@ struct sampler_settings generator_settings(const struct options *options)
         .seconds = options->run.sample_seconds,
         .guard = options->sample.guard,
         .max_silence = options->sample.max_silence,
+        .end = options->sample.end,
         .threads = 1,
     };
 }

@@ -270,6 +270,7 @@ static void sample(const struct encoding *encoding, const struct tokens *primer,
                                               .top_p = bytes[0] % 7 ? 1 : 0.5,
                                               .seed = bytes[0],
                                               .seconds = 0.05,
+                                              .end = bytes[0] % ENDS,
                                               .guard = true,
                                               .max_silence = 0.02};
     struct notes piece = {0};
