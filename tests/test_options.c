@@ -78,7 +78,8 @@
     X(run.sample_seconds, 86400)                                                         \
     X(sample.temperature, 100)                                                           \
     X(sample.top_p, 1)                                                                   \
-    X(sample.max_silence, 3600)
+    X(sample.max_silence, 3600)                                                          \
+    X(sample.max_note_seconds, 3600)
 #define BOOLEANS(X)                                                                      \
     X(train.allow_mixed_cores)                                                           \
     X(run.hash_steps)                                                                    \

@@ -517,6 +517,8 @@ static void rejects_settings_out_of_range(void **state)
     assert_rejected(&bad, 1, "top_p");
     bad = plain, bad.max_silence = 0;
     assert_rejected(&bad, 1, "max_silence");
+    bad = plain, bad.max_note_seconds = 0;
+    assert_rejected(&bad, 1, "max_note_seconds");
     bad = plain, bad.end = ENDS;
     assert_rejected(&bad, 1, "end 3");
 }

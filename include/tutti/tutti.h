@@ -100,10 +100,11 @@ struct tutti_settings {
     double top_p;       /* (0, 1]: sample from the most probable tokens with this total
                            probability; 1: from all */
     uint64_t seed;
-    bool guard;         /* prevent long silence and endless repetition */
+    bool guard;         /* prevent long silence, endless repetition and stuck notes */
     double max_silence; /* guard: longest time without an onset, seconds; > 0 */
-    bool keep_primer;   /* the pieces begin with the primer's notes */
-    int threads;        /* maximum number of OpenMP threads, up to 1024; 0: the value of
+    double max_note_seconds; /* guard: time after which a held note is ended; > 0 */
+    bool keep_primer;        /* the pieces begin with the primer's notes */
+    int threads; /* maximum number of OpenMP threads, up to 1024; 0: the value of
                            OMP_NUM_THREADS, else of SLURM_CPUS_PER_TASK, else 1, and
                            within a parallel region of the program 1 */
 };

@@ -89,6 +89,7 @@ void tutti_defaults(const struct tutti *model, struct tutti_settings *settings)
         .seed = configured.seed,
         .guard = configured.guard,
         .max_silence = configured.max_silence,
+        .max_note_seconds = configured.max_note_seconds,
         .keep_primer = false,
     };
 }
@@ -125,6 +126,8 @@ static enum status check_settings(const struct tutti_settings *settings)
         invalid = "top_p (expected more than 0, 1 at most)";
     else if (settings->guard && !(settings->max_silence > 0))
         invalid = "max_silence (expected more than 0)";
+    else if (settings->guard && !(settings->max_note_seconds > 0))
+        invalid = "max_note_seconds (expected more than 0)";
     else if (settings->threads < 0 || settings->threads > TEAM_THREADS_MAX)
         invalid = "threads (expected 0 to 1024)";
     if (invalid)
@@ -167,6 +170,7 @@ static enum status sample_notes(const struct tutti *model,
         .outcomes = outcomes,
         .guard = settings->guard != 0,
         .max_silence = settings->max_silence,
+        .max_note_seconds = settings->max_note_seconds,
         .threads = team_threads(settings->threads),
     };
     return generator_run(&model->checkpoint, &sampler, &model->primer,

@@ -108,9 +108,10 @@ struct options {
         int64_t top_k; /* 0: off */
         double top_p;  /* 1: off */
         uint64_t seed;
-        bool guard;         /* against silence and endless repetition */
-        double max_silence; /* guard: longest time without an onset, seconds */
-        int end;            /* enum option_end */
+        bool guard;              /* against silence and endless repetition */
+        double max_silence;      /* guard: longest time without an onset, seconds */
+        double max_note_seconds; /* guard: longest time that a note is held */
+        int end;                 /* enum option_end */
     } sample;
 };
 

@@ -182,9 +182,11 @@ const struct option_row option_rows[] = {
     {AT(sample, seed), SEED, .default_value = "1", MAY_CHANGE,
      .help = "random seed of sampling; the same seed gives the same music"},
     {AT(sample, guard), BOOLEAN, .default_value = "yes", MAY_CHANGE,
-     .help = "prevention of long silence and endless repetition"},
+     .help = "prevention of long silence, endless repetition and stuck notes"},
     {AT(sample, max_silence), NUMBER(0, 3600), .low_open = true, .unit = "seconds",
      .default_value = "4", MAY_CHANGE, .help = "guard: longest time without a new note"},
+    {AT(sample, max_note_seconds), NUMBER(0, 3600), .low_open = true, .unit = "seconds",
+     .default_value = "10", MAY_CHANGE, .help = "guard: time after which a held note is ended"},
     {AT(sample, end), WORD(end_words), .default_value = "draw", MAY_CHANGE,
      .help = "own end of a piece: draw it, forbid it (full length), or require it (try again)"},
 };

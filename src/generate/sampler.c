@@ -46,6 +46,17 @@ struct sampler {
     struct candidate *candidates; /* [vocabulary] */
 };
 
+static enum status check_guard(const struct sampler_settings *settings)
+{
+    if (!(settings->max_silence > 0))
+        return status_fail(STATUS_MISUSE, "max_silence %g (expected more than 0)",
+                           settings->max_silence);
+    if (!(settings->max_note_seconds > 0))
+        return status_fail(STATUS_MISUSE, "max_note_seconds %g (expected more than 0)",
+                           settings->max_note_seconds);
+    return STATUS_OK;
+}
+
 static enum status check_settings(const struct sampler_settings *settings, int count)
 {
     if (count < 1)
@@ -64,13 +75,10 @@ static enum status check_settings(const struct sampler_settings *settings, int c
     if (!(settings->top_p > 0 && settings->top_p <= 1))
         return status_fail(STATUS_MISUSE, "top_p %g (expected more than 0, at most 1)",
                            settings->top_p);
-    if (settings->guard && !(settings->max_silence > 0))
-        return status_fail(STATUS_MISUSE, "max_silence %g (expected more than 0)",
-                           settings->max_silence);
     if (settings->end < 0 || settings->end >= ENDS)
         return status_fail(STATUS_MISUSE, "end %d (expected 0 to %d)", settings->end,
                            ENDS - 1);
-    return STATUS_OK;
+    return settings->guard ? check_guard(settings) : STATUS_OK;
 }
 
 static enum status check_primer(const struct encoding *encoding,
@@ -186,8 +194,7 @@ static enum status begin_pieces(struct sampler *sampler)
 /* ---- the pieces ---- */
 
 /* The tokens that may come next in a row: all that the grammar allows, without END before
- * the first sound or if it is forbidden, minus those that the guard forbids, unless that
- * would leave no token. */
+ * the first sound or if it is forbidden, minus those that the guard forbids. */
 static const bool *find_allowed(struct sampler *sampler, const struct row *row)
 {
     const struct encoding *encoding = sampler->encoding;
@@ -197,6 +204,8 @@ static const bool *find_allowed(struct sampler *sampler, const struct row *row)
         allowed[encoding->end] = false;
     if (!sampler->settings->guard)
         return allowed;
+    encoding->grammar_end_long_notes(encoding, &row->grammar,
+                                     sampler->settings->max_note_seconds, allowed);
     for (size_t value = 0; value < encoding->vocabulary; value++)
         guarded[value] = allowed[value];
     guard_restrict(&row->guard, encoding, sampler->settings->max_silence,

@@ -51,17 +51,20 @@ struct sampler_settings {
     double seconds; /* in (0, SAMPLER_SECONDS_MAX]: maximum length of each piece after
                            the primer */
     int end;        /* enum option_end: draw END, forbid it, or require it */
-    /* Enables the guard, which imposes two restrictions:
+    /* Enables the guard, which imposes three restrictions:
      * - From max_silence seconds after the last NOTE_ON or KEY, no token that advances
      *   time is drawn until the next NOTE_ON or KEY.
      * - A cycle of up to GUARD_PERIOD tokens that includes a sound, has occurred
      *   GUARD_REPEATS times in a row or more, and has been repeating for GUARD_SECONDS is
      *   not continued: its next token is not drawn. Repetitions in music, and chords that
      *   the pianoroll holds, are shorter.
-     * Both treat the primer and the piece as one, and do not apply where they would leave
-     * no token. */
+     * - A note that has sounded for max_note_seconds is ended before time advances again
+     *   (see grammar_end_long_notes).
+     * All treat the primer and the piece as one. The first two do not apply where they
+     * would leave no token; the third takes precedence over them. */
     bool guard;
     double max_silence;             /* seconds, > 0 */
+    double max_note_seconds;        /* > 0 */
     enum sampler_outcome *outcomes; /* if not NULL, receives how each piece ended,
                                        [pieces] */
     int threads; /* for the model of generator_run, at least 1; no bit depends on it */
