@@ -27,7 +27,8 @@
     X(train.schedule, SCHEDULES)                                                         \
     X(train.reduce, REDUCES)                                                             \
     X(train.matmul, MATMULS)                                                             \
-    X(train.precision, PRECISIONS)
+    X(train.precision, PRECISIONS)                                                       \
+    X(sample.end, ENDS)
 #define INTEGERS(X)                                                                      \
     X(data.shards, 1, 9999)                                                              \
     X(data.min_notes, 0, INT64_MAX)                                                      \
@@ -86,7 +87,8 @@
     X(run.sample_seconds, 86400)                                                         \
     X(sample.temperature, 100)                                                           \
     X(sample.top_p, 1)                                                                   \
-    X(sample.max_silence, 3600)
+    X(sample.max_silence, 3600)                                                          \
+    X(sample.max_note_seconds, 3600)
 #define BOOLEANS(X)                                                                      \
     X(train.allow_mixed_cores)                                                           \
     X(run.hash_steps)                                                                    \

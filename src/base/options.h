@@ -43,6 +43,7 @@ enum option_schedule {
 enum option_reduce { REDUCE_EXACT, REDUCE_FLOAT, REDUCES };
 enum option_matmul { MATMUL_AUTO, MATMUL_PACKED, MATMUL_OPENBLAS, MATMULS };
 enum option_precision { PRECISION_FLOAT32, PRECISION_BFLOAT16, PRECISIONS };
+enum option_end { END_DRAW, END_FORBID, END_REQUIRE, ENDS };
 
 struct options {
     struct {
@@ -120,8 +121,10 @@ struct options {
         int64_t top_k; /* 0: off */
         double top_p;  /* 1: off */
         uint64_t seed;
-        bool guard;         /* against silence and endless repetition */
-        double max_silence; /* guard: longest time without an onset, seconds */
+        bool guard;              /* against silence and endless repetition */
+        double max_silence;      /* guard: longest time without an onset, seconds */
+        double max_note_seconds; /* guard: longest time that a note is held */
+        int end;                 /* enum option_end */
     } sample;
 };
 

@@ -45,6 +45,8 @@ static const char *const reduce_words[REDUCES + 1] = {
     [REDUCE_EXACT] = "exact", [REDUCE_FLOAT] = "float"};
 static const char *const matmul_words[MATMULS + 1] = {
     [MATMUL_AUTO] = "auto", [MATMUL_PACKED] = "packed", [MATMUL_OPENBLAS] = "openblas"};
+static const char *const end_words[ENDS + 1] = {
+    [END_DRAW] = "draw", [END_FORBID] = "forbid", [END_REQUIRE] = "require"};
 static const char *const precision_words[PRECISIONS + 1] = {
     [PRECISION_FLOAT32] = "float32", [PRECISION_BFLOAT16] = "bfloat16"};
 
@@ -200,9 +202,13 @@ const struct option_row option_rows[] = {
     {AT(sample, seed), SEED, .default_value = "1", MAY_CHANGE,
      .help = "random seed of sampling; the same seed gives the same music"},
     {AT(sample, guard), BOOLEAN, .default_value = "yes", MAY_CHANGE,
-     .help = "prevention of long silence and endless repetition"},
+     .help = "prevention of long silence, endless repetition and stuck notes"},
     {AT(sample, max_silence), NUMBER(0, 3600), .low_open = true, .unit = "seconds",
      .default_value = "4", MAY_CHANGE, .help = "guard: longest time without a new note"},
+    {AT(sample, max_note_seconds), NUMBER(0, 3600), .low_open = true, .unit = "seconds",
+     .default_value = "10", MAY_CHANGE, .help = "guard: time after which a held note is ended"},
+    {AT(sample, end), WORD(end_words), .default_value = "draw", MAY_CHANGE,
+     .help = "own end of a piece: draw it, forbid it (full length), or require it (try again)"},
 };
 /* clang-format on */
 

@@ -68,7 +68,8 @@ struct grammar {
     bool velocity_pending; /* performance: a VELOCITY awaits its NOTE_ON */
     int last_key;          /* pianoroll: highest key of this step so far, -1: none */
     int sounding_count;
-    bool sounding[128]; /* by pitch; pianoroll: in the current step */
+    bool sounding[128];    /* by pitch; pianoroll: in the current step */
+    uint64_t started[128]; /* by pitch: value of `time` when the sounding note began */
     /* by pitch; performance: sounding since before this instant; pianoroll: sounding in
      * the previous step */
     bool sounding_before[128];
@@ -155,6 +156,15 @@ struct encoding {
      * token besides END is always allowed. */
     void (*grammar_allowed)(const struct encoding *self, const struct grammar *grammar,
                             bool *allowed);
+
+    /* Ends notes that have sounded for `longest` seconds (> 0) or more. Of allowed[0..
+     * vocabulary), as set by grammar_allowed, clears all but the tokens that end such
+     * notes, if there are any (performance), or the tokens that continue them
+     * (pianoroll). At least one token remains allowed, and a note lasts for less than
+     * `longest` seconds and one token that advances time. */
+    void (*grammar_end_long_notes)(const struct encoding *self,
+                                   const struct grammar *grammar, double longest,
+                                   bool *allowed);
 
     /* Accepts any token; tokens that are not allowed are interpreted as by decode. After
      * END the state is that of a new piece, with no note sounding, except that seconds,

@@ -401,8 +401,24 @@ static void performance_grammar_allowed(const struct encoding *self,
     allowed[END] = !pending && grammar->sounding_count == 0;
 }
 
+static void performance_grammar_end_long_notes(const struct encoding *self,
+                                               const struct grammar *grammar,
+                                               double longest, bool *allowed)
+{
+    bool ends[PITCHES], any = false;
+    for (int pitch = 0; pitch < PITCHES; pitch++) {
+        ends[pitch] = allowed[NOTE_OFF + pitch] &&
+                      grammar_has_sounded(self, grammar, pitch, longest);
+        any |= ends[pitch];
+    }
+    for (int value = 0; value < VOCABULARY && any; value++)
+        allowed[value] =
+            value >= NOTE_OFF && value < TIME_SHIFT && ends[value - NOTE_OFF];
+}
+
 static void accept_note(struct grammar *grammar, int pitch, bool on)
 {
+    grammar->started[pitch] = grammar->time;
     grammar->sounding_count += (int)on - (int)grammar->sounding[pitch];
     grammar->sounding[pitch] = on;
     grammar->sounding_before[pitch] = false;
@@ -457,5 +473,6 @@ const struct encoding encoding_performance = {
     .longest_shift = performance_longest_shift,
     .grammar_start = performance_grammar_start,
     .grammar_allowed = performance_grammar_allowed,
+    .grammar_end_long_notes = performance_grammar_end_long_notes,
     .grammar_accept = performance_grammar_accept,
 };
