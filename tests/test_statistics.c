@@ -354,7 +354,7 @@ static void test_group(void **state)
     add(&drum, 0, 4, 36, true);
     assert_int_equal(piece_group_add(&group, &first, NULL, 0), STATUS_OK);
     assert_int_equal(piece_group_add(&group, &drum, NULL, 0), STATUS_OK);
-    assert_int_equal(piece_group_summarise(&group, &summary), STATUS_OK);
+    assert_int_equal(piece_group_summarise(&group, NULL, &summary), STATUS_OK);
     assert_int_equal(summary.pieces, 2);
     assert_int_equal(summary.metrics[METRIC_NOTES].count, 2);
     assert_close(summary.metrics[METRIC_NOTES].mean, 6);
@@ -365,15 +365,170 @@ static void test_group(void **state)
     notes_free(&drum);
 }
 
+/* The distance between samples of equal size: the mean difference of the sorted values.
+ * Each value of one sample is repeated as often as the other has values. */
+static double repeated_distance(const double *a, size_t a_count, const double *b,
+                                size_t b_count)
+{
+    double distance = 0;
+    for (size_t i = 0; i < a_count * b_count; i++)
+        distance += fabs(a[i / b_count] - b[i / a_count]);
+    return distance / (double)(a_count * b_count);
+}
+
+static void draw_sorted(struct dice *dice, double *values, size_t count)
+{
+    double value = (double)dice_below(dice, 20);
+    for (size_t i = 0; i < count; i++)
+        values[i] = value += (double)dice_below(dice, 3);
+}
+
+static void test_wasserstein(void **state)
+{
+    (void)state;
+    struct dice dice = {.seed = test_seed()};
+    double a[20], b[20];
+    for (int i = 0; i < 200; i++) {
+        size_t a_count = 1 + dice_below(&dice, 20), b_count = 1 + dice_below(&dice, 20);
+        draw_sorted(&dice, a, a_count);
+        draw_sorted(&dice, b, b_count);
+        double expected = repeated_distance(a, a_count, b, b_count);
+        assert_true(fabs(distribution_wasserstein(a, a_count, b, b_count) - expected) <
+                    1e-9);
+    }
+    assert_close(distribution_wasserstein(a, 1, b, 0), (double)NAN);
+}
+
+static void test_overlap(void **state)
+{
+    (void)state;
+    static const double low[] = {0, 0, 1, 9}, high[] = {9.8, 10}, one[] = {3};
+    assert_close(distribution_overlap(low, 4, low, 4), 1);
+    assert_close(distribution_overlap(low, 4, high, 2), 0); /* bins of 0.5: 0-8, 18, 19 */
+    assert_close(distribution_overlap(low, 4, low + 2, 2), 0.5); /* 1/4 of 1, of 9 */
+    assert_close(distribution_overlap(one, 1, one, 1), 1);
+    assert_close(distribution_overlap(one, 1, one, 0), (double)NAN);
+}
+
+/* Matches the sorted points of two sets on a circle in every rotation. */
+static double circle_distance(const int *a, const int *b, int count, int bins)
+{
+    double best = INFINITY;
+    for (int shift = 0; shift < count; shift++) {
+        int distance = 0;
+        for (int i = 0; i < count; i++) {
+            int around = abs(a[i] - b[(i + shift) % count]);
+            distance += around < bins - around ? around : bins - around;
+        }
+        best = fmin(best, (double)distance / count);
+    }
+    return best;
+}
+
+static void test_circular_wasserstein(void **state)
+{
+    (void)state;
+    enum { POINTS = 6, BINS = 12 };
+    struct dice dice = {.seed = test_seed(), .piece = 1};
+    for (int round = 0; round < 200; round++) {
+        double bins[2][BINS] = {{0}};
+        int points[2][POINTS];
+        for (int set = 0; set < 2; set++) {
+            for (int i = 0; i < POINTS; i++)
+                bins[set][dice_below(&dice, BINS)]++;
+            for (int bin = 0, i = 0; bin < BINS; bin++)
+                for (int k = 0; k < (int)bins[set][bin]; k++)
+                    points[set][i++] = bin;
+        }
+        double expected = circle_distance(points[0], points[1], POINTS, BINS);
+        double found = histogram_wasserstein(bins[0], bins[1], BINS, true);
+        assert_true(fabs(found - expected) < 1e-9);
+    }
+}
+
+/* A piece of eight notes of `ticks` ticks, one every 2 * `ticks`. */
+static void add_to_group(struct piece_group *group, uint32_t ticks, int pitch)
+{
+    struct notes notes = {0};
+    for (uint32_t i = 0; i < 8; i++)
+        add(&notes, 2 * ticks * i, ticks, pitch, false);
+    assert_int_equal(piece_group_add(group, &notes, NULL, 0), STATUS_OK);
+    notes_free(&notes);
+}
+
+static void test_histograms(void **state)
+{
+    (void)state;
+    struct piece_group quick = {0}, slow = {0};
+    struct group_summary summary;
+    add_to_group(&quick, 8, 71);
+    add_to_group(&slow, 32, 60);
+    assert_int_equal(piece_group_summarise(&slow, &quick, &summary), STATUS_OK);
+    const struct distance *distances = summary.histogram_distances;
+    assert_close(distances[HISTOGRAM_NOTE_DURATION].wasserstein, 2);
+    assert_close(distances[HISTOGRAM_NOTE_DURATION].overlap, 0);
+    assert_close(distances[HISTOGRAM_ONSET_INTERVAL].wasserstein, 2);
+    assert_close(distances[HISTOGRAM_PITCH_CLASS].wasserstein, 1); /* B to C */
+    assert_close(summary.metric_distances[METRIC_LONGEST_NOTE].wasserstein, 0.75);
+    assert_int_equal(piece_group_summarise(&slow, &slow, &summary), STATUS_OK);
+    assert_close(distances[HISTOGRAM_PITCH_CLASS].overlap, 1);
+    assert_close(distances[HISTOGRAM_PITCH_CLASS].wasserstein, 0);
+    assert_int_equal(piece_group_summarise(&slow, NULL, &summary), STATUS_OK);
+    assert_close(distances[HISTOGRAM_PITCH_CLASS].overlap, (double)NAN); /* one half */
+    piece_group_free(&quick);
+    piece_group_free(&slow);
+}
+
+/* The halves of a group don't depend on the order of its pieces; each is a group. */
+static void test_halves(void **state)
+{
+    (void)state;
+    enum { PIECES = 40 };
+    struct piece_group whole = {0}, reversed = {0}, half[2] = {{0}};
+    struct group_summary expected, summary;
+    for (int i = 0; i < PIECES; i++) {
+        add_to_group(&whole, 4 + (uint32_t)i, 30 + i);
+        add_to_group(&reversed, 3 + (uint32_t)(PIECES - i), 29 + PIECES - i);
+    }
+    for (int i = 0; i < PIECES; i++)
+        add_to_group(&half[whole.pieces[i].half], 4 + (uint32_t)i, 30 + i);
+    assert_in_range(half[0].count, 10, 30);
+    assert_int_equal(piece_group_summarise(&half[0], &half[1], &expected), STATUS_OK);
+    assert_int_equal(piece_group_summarise(&whole, NULL, &summary), STATUS_OK);
+    assert_memory_equal(expected.histogram_distances, summary.histogram_distances,
+                        sizeof summary.histogram_distances);
+    assert_close(summary.metric_distances[METRIC_SECONDS].wasserstein,
+                 expected.metric_distances[METRIC_SECONDS].wasserstein);
+    assert_true(summary.metric_distances[METRIC_SECONDS].wasserstein > 0);
+    assert_int_equal(piece_group_summarise(&reversed, NULL, &expected), STATUS_OK);
+    assert_close(summary.metric_distances[METRIC_SECONDS].wasserstein,
+                 expected.metric_distances[METRIC_SECONDS].wasserstein);
+    piece_group_free(&whole);
+    piece_group_free(&reversed);
+    piece_group_free(&half[0]);
+    piece_group_free(&half[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_piece),         cmocka_unit_test(test_empty_beats),
-        cmocka_unit_test(test_no_pitches),    cmocka_unit_test(test_far_notes),
-        cmocka_unit_test(test_melody),        cmocka_unit_test(test_repeated_groups),
-        cmocka_unit_test(test_copied_groups), cmocka_unit_test(test_large_corpus),
-        cmocka_unit_test(test_tonic),         cmocka_unit_test(test_tonic_of_seconds),
-        cmocka_unit_test(test_distribution),  cmocka_unit_test(test_group),
+        cmocka_unit_test(test_piece),
+        cmocka_unit_test(test_empty_beats),
+        cmocka_unit_test(test_no_pitches),
+        cmocka_unit_test(test_far_notes),
+        cmocka_unit_test(test_melody),
+        cmocka_unit_test(test_repeated_groups),
+        cmocka_unit_test(test_copied_groups),
+        cmocka_unit_test(test_large_corpus),
+        cmocka_unit_test(test_tonic),
+        cmocka_unit_test(test_tonic_of_seconds),
+        cmocka_unit_test(test_distribution),
+        cmocka_unit_test(test_group),
+        cmocka_unit_test(test_wasserstein),
+        cmocka_unit_test(test_overlap),
+        cmocka_unit_test(test_circular_wasserstein),
+        cmocka_unit_test(test_histograms),
+        cmocka_unit_test(test_halves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

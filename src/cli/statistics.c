@@ -139,17 +139,33 @@ static enum status add_to_group(void *context, const struct notes *notes, uint64
     return piece_group_add(&builder->group, notes, builder->corpus, file);
 }
 
+/* `reference` NULL: this is the first column. */
 static enum status compute_column(const struct arguments *args,
-                                  const struct corpus *corpus,
+                                  struct group_builder *builder,
+                                  const struct group_builder *reference,
                                   struct statistics_column *column)
 {
-    struct group_builder builder = {.corpus = corpus};
-    struct visit visit = {.function = add_to_group, .context = &builder};
+    struct visit visit = {.function = add_to_group, .context = builder};
     enum status status = visit_path(column->name, args, &visit);
     if (status == STATUS_OK)
-        status = piece_group_summarise(&builder.group, &column->summary);
+        status = piece_group_summarise(
+            &builder->group, reference ? &reference->group : NULL, &column->summary);
     column->skipped = visit.skipped;
-    piece_group_free(&builder.group);
+    return status;
+}
+
+static enum status compute_columns(const struct arguments *args,
+                                   const struct corpus *corpus,
+                                   struct statistics_column *columns, size_t count)
+{
+    struct group_builder first = {.corpus = corpus};
+    enum status status = compute_column(args, &first, NULL, &columns[0]);
+    for (size_t i = 1; i < count && status == STATUS_OK; i++) {
+        struct group_builder other = {.corpus = corpus};
+        status = compute_column(args, &other, &first, &columns[i]);
+        piece_group_free(&other.group);
+    }
+    piece_group_free(&first.group);
     return status;
 }
 
@@ -170,9 +186,7 @@ static enum status compute_and_print(const struct arguments *args,
                                      const struct corpus *corpus,
                                      struct statistics_column *columns, size_t count)
 {
-    enum status status = STATUS_OK;
-    for (size_t i = 0; i < count && status == STATUS_OK; i++)
-        status = compute_column(args, corpus, &columns[i]);
+    enum status status = compute_columns(args, corpus, columns, count);
     if (status != STATUS_OK)
         return status;
     if (args->json)
@@ -235,10 +249,10 @@ const struct cli_command command_statistics = {
     .usage = "statistics PATH... [options]",
     .examples =
         "PATH is a MIDI file or a folder, searched as by preprocess; each has a column\n"
-        "of its own. Files that can't be read are skipped with a line on stderr. "
-        "Pitches\n"
-        "are those of melodic notes, not of percussion. The metrics are defined in\n"
-        "docs/usage.md.\n"
+        "of its own, and the first is the reference of the others. Files that can't be\n"
+        "read are skipped with a line on stderr. Pitches are those of melodic notes, "
+        "not\n"
+        "of percussion. docs/usage.md defines the figures.\n"
         "\n"
         "  tutti statistics corpus runs/first/samples\n"
         "  tutti statistics corpus music.mid --training corpus --json",

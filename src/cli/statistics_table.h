@@ -14,7 +14,8 @@ struct statistics_column {
 };
 
 /* Prints to stdout: a row for each metric that exists for a piece, a column for each
- * group. */
+ * group. The distances are those of piece_group_summarise: of the first group between its
+ * halves, of the others to the first. */
 void statistics_print_table(const struct statistics_column *columns, size_t count);
 
 /* Writes the member "groups": [{"name": ..., "pieces": ..., "metrics": {...}}]. */
