@@ -12,9 +12,8 @@
  * do not accumulate. A note whose length would round to 0 gets one step. Silence before
  * the first note is dropped. Decoded notes have program, channel and track 0.
  *
- * An encoding receives notes (midi/notes.h). Of the tempo map it knows only the seconds
- * of the notes; the reader keeps no time signatures, so the position of bar lines is
- * unknown.
+ * An encoding receives notes (midi/notes.h), with tempo changes, time signatures and
+ * track names, which both existing encodings ignore.
  *
  * Rules that callers rely on in every encoding:
  * - Time advances by tokens whose length is fixed: token_seconds depends on the token

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "midi/instruments.h"
 #include "nn/model.h"
 #include "train/checkpoint_path.h"
 
@@ -128,8 +129,11 @@ enum status generator_run(const struct checkpoint *checkpoint,
                                         .primer_count = primer ? primer->tokens.count : 0,
                                         .keep_primer = keep_primer};
     status = sampler_run(model, checkpoint->encoding, &decoded, &batch, pieces);
-    for (int i = 0; has_tempo && status == STATUS_OK && i < count; i++)
-        apply_tempo(checkpoint->encoding, primer, keep_primer, &pieces[i]);
+    for (int i = 0; status == STATUS_OK && i < count; i++) {
+        if (has_tempo)
+            apply_tempo(checkpoint->encoding, primer, keep_primer, &pieces[i]);
+        instruments_assign_channels(&pieces[i]);
+    }
     model_free(model);
     return status;
 }
