@@ -88,6 +88,7 @@ struct options {
             early_stop_patience; /* epochs to wait for an improvement; 0: never stops */
         double label_smoothing;  /* of the gradient's targets; 0: off */
         double clip_norm;        /* global gradient norm; 0: off */
+        char init_from[OPTIONS_TEXT]; /* checkpoint of the initial weights; "": random */
         uint64_t seed;
         int reduce;             /* enum option_reduce */
         int matmul;             /* enum option_matmul */
