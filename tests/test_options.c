@@ -96,6 +96,7 @@
 #define STRINGS(X)                                                                       \
     X(data.dataset)                                                                      \
     X(data.split_file)                                                                   \
+    X(train.init_from)                                                                   \
     X(run.dir)                                                                           \
     X(run.interface)
 
@@ -663,6 +664,7 @@ static void ignores_settings_that_may_change(void **state)
                                         "train.plateau_patience",
                                         "train.label_smoothing",
                                         "train.clip_norm",
+                                        "train.init_from",
                                         "train.seed",
                                         "train.transpose",
                                         "train.velocity_shift",

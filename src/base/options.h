@@ -92,6 +92,7 @@ struct options {
             early_stop_patience; /* epochs to wait for an improvement; 0: never stops */
         double label_smoothing;  /* of the gradient's targets; 0: off */
         double clip_norm;        /* global gradient norm; 0: off */
+        char init_from[OPTIONS_TEXT]; /* checkpoint of the initial weights; "": random */
         uint64_t seed;
         int64_t transpose[2];   /* semitones: lowest <= 0, highest >= 0; 0 0: off */
         int64_t velocity_shift; /* velocity bins, up or down; 0: off */

@@ -149,6 +149,8 @@ const struct option_row option_rows[] = {
      .help = "probability that training targets spread over all tokens; losses are reported without"},
     {AT(train, clip_norm), NUMBER(0, 1e9), .default_value = "1",
      .help = "maximum global norm of the gradient, by scaling; 0: no clipping"},
+    {AT(train, init_from), PATH, .unit = "checkpoint or directory", .default_value = "",
+     .help = "checkpoint, or run's directory, whose weights a new run starts with; empty: random weights"},
     {AT(train, seed), SEED, .default_value = "1",
      .help = "random seed of initial weights, order of pieces, augmentation and dropout"},
     {AT(train, transpose), SPAN(-127, 127), .unit = "semitones", .default_value = "0..0",

@@ -53,10 +53,10 @@ enum status step_open(struct step_engine *engine, struct comm *comm,
     return STATUS_OK;
 }
 
-void step_set_weights(struct step_engine *engine, const float *resumed)
+void step_set_weights(struct step_engine *engine, const float *weights)
 {
-    if (resumed)
-        memcpy(engine->weights, resumed, engine->params.total * sizeof *resumed);
+    if (weights)
+        memcpy(engine->weights, weights, engine->params.total * sizeof *weights);
     else
         params_initialise(&engine->shape, &engine->params, engine->options->train.seed,
                           engine->weights);

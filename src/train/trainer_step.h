@@ -55,8 +55,8 @@ enum status step_open(struct step_engine *engine, struct comm *comm,
                       const struct options *options, const struct matmul_backend *backend,
                       size_t vocabulary, token end);
 
-/* Initialises the weights, or copies `resumed` if that is not NULL. */
-void step_set_weights(struct step_engine *engine, const float *resumed);
+/* Initialises the weights at random, or copies `weights` if that is not NULL. */
+void step_set_weights(struct step_engine *engine, const float *weights);
 
 /* Plans the sum over the ranks. Collective. */
 enum status step_open_sum(struct step_engine *engine);
