@@ -29,7 +29,7 @@ expect 0 stdout '^Usage: tutti COMMAND' -h
 expect 0 stdout '^Usage: tutti COMMAND' help
 expect 0 stdout '^tutti [0-9][0-9.]*$' --version
 expect 2 stderr '^Usage: tutti COMMAND'
-for command in demo preprocess train generate evaluate inspect; do
+for command in demo preprocess train generate evaluate inspect statistics; do
     expect 0 stdout "^  $command  *[A-Za-z]" --help
     expect 0 stdout "^Usage: tutti $command" $command --help
     expect 0 stdout "^Usage: tutti $command" help $command

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Include rules between the source folders. The layers, lowest first:
-#   base | midi, kernels, h5 | comm | watchdog, encode, nn | data | train | generate |
-#   api | demo | cli
+#   base | midi, kernels, h5 | comm | watchdog, encode, nn | data | train, statistics |
+#   generate | api | demo | cli
 # A file includes "header.h" of its own folder and "folder/header.h" of lower layers, but
 # no *_internal.h of another folder; folders of one layer do not include each other; and
 # each third-party library is used by one unit only. include/tutti/tutti.h is the only
@@ -11,7 +11,7 @@
 cd "$source" || exit 1
 
 declare -A layer=([base]=0 [midi]=1 [kernels]=1 [h5]=1 [comm]=2 [watchdog]=3 [encode]=3
-                  [nn]=3 [data]=4 [train]=5 [generate]=6 [api]=7 [demo]=8 [cli]=9)
+                  [nn]=3 [data]=4 [train]=5 [statistics]=5 [generate]=6 [api]=7 [demo]=8 [cli]=9)
 
 checked=0
 for file in src/*/*.[ch]; do

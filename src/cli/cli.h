@@ -117,7 +117,8 @@ void cli_set_rank(int rank);
 
 /* The commands. */
 extern const struct cli_command command_preprocess, command_train, command_generate,
-    command_evaluate, command_inspect, command_demo, command_doctor, command_bench;
+    command_evaluate, command_inspect, command_statistics, command_demo, command_doctor,
+    command_bench;
 
 /* Checks an output (see file.h) named by the user before any work is done; NULL: no
  * output. If it is standard output, all further messages go to stderr. STATUS_MISUSE if

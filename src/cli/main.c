@@ -33,6 +33,7 @@ static const struct {
     {&command_generate, .uses_ranks = false},
     {&command_evaluate, .uses_ranks = true, .prints_result = true},
     {&command_inspect, .uses_ranks = false, .prints_result = true},
+    {&command_statistics, .uses_ranks = false, .prints_result = true},
     {&command_doctor, .uses_ranks = true, .prints_result = true},
     {&command_bench, .uses_ranks = true, .prints_result = true},
 };

@@ -67,7 +67,8 @@ struct grammar {
     bool velocity_pending; /* performance: a VELOCITY awaits its NOTE_ON */
     int last_key;          /* pianoroll: highest key of this step so far, -1: none */
     int sounding_count;
-    bool sounding[128]; /* by pitch; pianoroll: in the current step */
+    bool sounding[128];    /* by pitch; pianoroll: in the current step */
+    uint64_t started[128]; /* by pitch: value of `time` when the sounding note began */
     /* by pitch; performance: sounding since before this instant; pianoroll: sounding in
      * the previous step */
     bool sounding_before[128];
@@ -135,6 +136,22 @@ struct encoding {
      * faster way. */
     size_t (*count_notes)(const struct encoding *self, const token *tokens, size_t count);
 
+    /* The token with its pitch `semitones` higher; tokens without a pitch are returned
+     * unchanged, and so must those of percussion be, if an encoding has them. `end` if
+     * the encoding does not have that pitch. The tokens of a piece, transposed by the
+     * same interval, are well formed and decode to its notes transposed. */
+    token (*transpose)(const struct encoding *self, token value, int semitones);
+
+    /* The token with its velocity `bins` higher; tokens without a velocity are returned
+     * unchanged. `end` if there is no such bin. NULL if the encoding has no velocities.
+     * The tokens of a piece, shifted by the same bins, are well formed. */
+    token (*shift_velocity)(const struct encoding *self, token value, int bins);
+
+    /* The token that advances time by the most grid steps, but by no more than `steps`,
+     * which is positive. NULL if the encoding has no times that could be stretched
+     * (pianoroll: its steps are parts of a beat). */
+    token (*longest_shift)(const struct encoding *self, uint64_t steps);
+
     /* The grammar of well-formed sequences, token by token. Starts a piece. */
     void (*grammar_start)(const struct encoding *self, struct grammar *grammar);
 
@@ -142,6 +159,15 @@ struct encoding {
      * token besides END is always allowed. */
     void (*grammar_allowed)(const struct encoding *self, const struct grammar *grammar,
                             bool *allowed);
+
+    /* Ends notes that have sounded for `longest` seconds (> 0) or more. Of allowed[0..
+     * vocabulary), as set by grammar_allowed, clears all but the tokens that end such
+     * notes, if there are any (performance), or the tokens that continue them
+     * (pianoroll). At least one token remains allowed, and a note lasts for less than
+     * `longest` seconds and one token that advances time. */
+    void (*grammar_end_long_notes)(const struct encoding *self,
+                                   const struct grammar *grammar, double longest,
+                                   bool *allowed);
 
     /* Accepts any token; tokens that are not allowed are interpreted as by decode. After
      * END the state is that of a new piece, with no note sounding, except that seconds,

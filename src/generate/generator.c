@@ -31,6 +31,8 @@ struct sampler_settings generator_settings(const struct options *options)
         .seconds = options->run.sample_seconds,
         .guard = options->sample.guard,
         .max_silence = options->sample.max_silence,
+        .max_note_seconds = options->sample.max_note_seconds,
+        .end = options->sample.end,
         .threads = 1,
     };
 }
@@ -51,6 +53,7 @@ static enum status scale_to_decoded_time(const struct primer *primer,
            longest = SAMPLER_SECONDS_MAX * primer->tempo_ratio;
     settings->seconds /= primer->tempo_ratio;
     settings->max_silence /= primer->tempo_ratio;
+    settings->max_note_seconds /= primer->tempo_ratio;
     if (requested <= SAMPLER_SECONDS_MAX && requested > longest)
         return status_fail(STATUS_MISUSE,
                            "%g seconds requested (expected at most %g at the primer's "
