@@ -133,6 +133,9 @@ struct encoding {
     /* True if the token starts or continues a sound: NOTE_ON, KEY. */
     bool (*token_sounds)(const struct encoding *self, token value);
 
+    /* The MIDI pitch of a token that sounds, -1 for others. */
+    int (*token_pitch)(const struct encoding *self, token value);
+
     /* The grammar of well-formed sequences, token by token. Starts a piece. */
     void (*grammar_start)(const struct encoding *self, struct grammar *grammar);
 

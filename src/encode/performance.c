@@ -346,6 +346,12 @@ static bool performance_token_sounds(const struct encoding *self, token value)
     return value < NOTE_OFF;
 }
 
+static int performance_token_pitch(const struct encoding *self, token value)
+{
+    (void)self;
+    return value < NOTE_OFF ? value - NOTE_ON : -1;
+}
+
 /* ---- grammar ---- */
 
 static void performance_grammar_start(const struct encoding *self,
@@ -442,6 +448,7 @@ const struct encoding encoding_performance = {
     .token_name = performance_token_name,
     .token_seconds = performance_token_seconds,
     .token_sounds = performance_token_sounds,
+    .token_pitch = performance_token_pitch,
     .grammar_start = performance_grammar_start,
     .grammar_allowed = performance_grammar_allowed,
     .grammar_end_long_notes = performance_grammar_end_long_notes,

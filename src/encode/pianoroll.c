@@ -321,6 +321,12 @@ static bool pianoroll_token_sounds(const struct encoding *self, token value)
     return value < KEYS;
 }
 
+static int pianoroll_token_pitch(const struct encoding *self, token value)
+{
+    (void)self;
+    return value < KEYS ? value + LOWEST_PITCH : -1;
+}
+
 /* ---- grammar ---- */
 
 static void pianoroll_grammar_start(const struct encoding *self, struct grammar *grammar)
@@ -401,6 +407,7 @@ const struct encoding encoding_pianoroll = {
     .token_name = pianoroll_token_name,
     .token_seconds = pianoroll_token_seconds,
     .token_sounds = pianoroll_token_sounds,
+    .token_pitch = pianoroll_token_pitch,
     .grammar_start = pianoroll_grammar_start,
     .grammar_allowed = pianoroll_grammar_allowed,
     .grammar_end_long_notes = pianoroll_grammar_end_long_notes,
