@@ -177,7 +177,7 @@ const struct option_row option_rows[] = {
      .help = "softmax temperature: below 1 less varied, above 1 more; 0: most probable token"},
     {AT(sample, top_k), INTEGER(0, 65536), .unit = "tokens", .default_value = "0", MAY_CHANGE,
      .help = "number of most probable tokens to sample from; 0: all"},
-    {AT(sample, top_p), NUMBER(0, 1), .low_open = true, .default_value = "1", MAY_CHANGE,
+    {AT(sample, top_p), NUMBER(0, 1), .low_open = true, .default_value = "0.9", MAY_CHANGE,
      .help = "total probability of the most probable tokens to sample from; 1: all"},
     {AT(sample, min_p), NUMBER(0, 1), .default_value = "0", MAY_CHANGE,
      .help = "lowest probability of a token relative to the most probable one; 0: any"},
@@ -192,7 +192,7 @@ const struct option_row option_rows[] = {
     {AT(sample, max_silence), NUMBER(0, 3600), .low_open = true, .unit = "seconds",
      .default_value = "4", MAY_CHANGE, .help = "guard: longest time without a new note"},
     {AT(sample, max_note_seconds), NUMBER(0, 3600), .low_open = true, .unit = "seconds",
-     .default_value = "10", MAY_CHANGE, .help = "guard: time after which a held note is ended"},
+     .default_value = "8", MAY_CHANGE, .help = "guard: time after which a held note is ended"},
     {AT(sample, end), WORD(end_words), .default_value = "draw", MAY_CHANGE,
      .help = "own end of a piece: draw it, forbid it (full length), or require it (try again)"},
 };
