@@ -86,6 +86,8 @@
     X(run.time_limit_minutes, 1e9)                                                       \
     X(run.sample_seconds, 86400)                                                         \
     X(sample.temperature, 100)                                                           \
+    X(sample.min_p, 1)                                                                   \
+    X(sample.repetition_penalty, 100)                                                    \
     X(sample.top_p, 1)                                                                   \
     X(sample.max_silence, 3600)                                                          \
     X(sample.max_note_seconds, 3600)
@@ -152,6 +154,7 @@ static void draw_string(char *text, size_t size)
 static void draw_options(struct options *options)
 {
     static const char *const grids[] = {"1/4", "3/16", "120 ticks", "10000/1"};
+    static const char *const scales[] = {"chromatic", "F# minor pentatonic", "Bb MAJOR"};
     options_defaults(options);
 #define X(member, count) options->member = (int)draw(count);
     WORDS(X)
@@ -172,6 +175,7 @@ static void draw_options(struct options *options)
     STRINGS(X)
 #undef X
     strcpy(options->data.grid, grids[draw(4)]);
+    strcpy(options->sample.scale, scales[draw(3)]);
 }
 
 static void assert_same(const struct options *a, const struct options *b)
@@ -195,6 +199,7 @@ static void assert_same(const struct options *a, const struct options *b)
     STRINGS(X)
 #undef X
     assert_string_equal(a->data.grid, b->data.grid);
+    assert_string_equal(a->sample.scale, b->sample.scale);
 }
 
 static void text_round_trips(void **state)
@@ -220,7 +225,7 @@ static void text_round_trips(void **state)
 static void test_covers_every_setting(void **state)
 {
     (void)state;
-    size_t listed = 1; /* data.grid */
+    size_t listed = 2; /* data.grid, sample.scale */
 #define X(...) listed++;
     WORDS(X)
     INTEGERS(X)
@@ -402,6 +407,11 @@ static void errors_state_line_and_remedy(void **state)
         {"[data]\ngrid = 0 ticks", "a.conf:2: data.grid = 0 ticks: expected beats"},
         {"[data]\ngrid = 10001 ticks",
          "a.conf:2: data.grid = 10001 ticks: expected beats"},
+        {"[sample]\nscale = H dorian",
+         "a.conf:2: sample.scale = H dorian: expected a tonic and a mode, such as \"D "
+         "dorian\": major, minor, ionian, dorian, phrygian, lydian, mixolydian, aeolian, "
+         "locrian, harmonic minor, melodic minor, pentatonic, minor pentatonic, blues or "
+         "chromatic"},
         {"[data]\ngrid = 120", "a.conf:2: data.grid = 120: expected beats"},
         {"[data]\ndataset = \"x", "a.conf:2: expected a closing '\"'"},
         {"[data]\ndataset = \"x\" y", "a.conf:2: expected nothing but a comment after"},

@@ -119,8 +119,11 @@ struct options {
     } run;
     struct {
         double temperature;
-        int64_t top_k; /* 0: off */
-        double top_p;  /* 1: off */
+        int64_t top_k;             /* 0: off */
+        double top_p;              /* 1: off */
+        double min_p;              /* 0: off */
+        double repetition_penalty; /* 1: off */
+        char scale[32];            /* tonic and mode, or "chromatic": see scale.h */
         uint64_t seed;
         bool guard;              /* against silence and endless repetition */
         double max_silence;      /* guard: longest time without an onset, seconds */

@@ -132,6 +132,9 @@ struct encoding {
     /* True if the token starts or continues a sound: NOTE_ON, KEY. */
     bool (*token_sounds)(const struct encoding *self, token value);
 
+    /* The MIDI pitch of a token that sounds, -1 for others. */
+    int (*token_pitch)(const struct encoding *self, token value);
+
     /* The same as encoding_count_notes by the grammar, but faster. NULL if there is no
      * faster way. */
     size_t (*count_notes)(const struct encoding *self, const token *tokens, size_t count);

@@ -359,6 +359,12 @@ static token pianoroll_transpose(const struct encoding *self, token value, int s
     return key < 0 || key >= KEYS ? END : (token)key;
 }
 
+static int pianoroll_token_pitch(const struct encoding *self, token value)
+{
+    (void)self;
+    return value < KEYS ? value + LOWEST_PITCH : -1;
+}
+
 /* ---- grammar ---- */
 
 static void pianoroll_grammar_start(const struct encoding *self, struct grammar *grammar)
@@ -439,6 +445,7 @@ const struct encoding encoding_pianoroll = {
     .token_name = pianoroll_token_name,
     .token_seconds = pianoroll_token_seconds,
     .token_sounds = pianoroll_token_sounds,
+    .token_pitch = pianoroll_token_pitch,
     .count_notes = pianoroll_count_notes,
     .transpose = pianoroll_transpose,
     .grammar_start = pianoroll_grammar_start,
