@@ -47,6 +47,11 @@ grep -Eq '^  notes +8\.000 +8\.000 +8\.000 +8\.000 +10\.00 +10\.00 +10\.00 +10\.
     fail "notes: $(cat out.txt)"
 ! grep -q copied_groups out.txt || fail "copied_groups without --training"
 
+# Of the first 1.6 seconds, four notes.
+"$tutti" statistics songs/up.mid --seconds 1.6 --json >out.json || fail "--seconds"
+expect out.json 0 notes 4
+expect out.json 0 seconds 1.6
+
 # Damaged files are skipped with a line.
 printf 'MThd\0\0' >songs/damaged.mid
 write_midi songs/empty.mid

@@ -12,17 +12,19 @@
 #include "data/scan.h"
 #include "midi/midi.h"
 #include "statistics/corpus.h"
+#include "statistics/excerpt.h"
 #include "statistics/piece_group.h"
 
 struct arguments {
     const char *training; /* NULL: none */
+    double seconds;       /* 0: whole pieces */
     bool ignore_pedal;
     bool json;
 };
 
-/* Called for every file with notes; `context` is the visitor's, and `file` the hash of the
- * file's path, not 0. */
-typedef enum status visit_notes(void *context, const struct notes *notes, uint64_t file);
+/* Called for every file with notes, which it may change; `context` is the visitor's, and
+ * `file` the hash of the file's path, not 0. */
+typedef enum status visit_notes(void *context, struct notes *notes, uint64_t file);
 
 struct visit {
     visit_notes *function;
@@ -120,7 +122,7 @@ struct corpus_builder {
     struct melody melody; /* of the last piece */
 };
 
-static enum status add_to_corpus(void *context, const struct notes *notes, uint64_t file)
+static enum status add_to_corpus(void *context, struct notes *notes, uint64_t file)
 {
     struct corpus_builder *builder = context;
     enum status status = melody_extract(notes, &builder->melody);
@@ -130,12 +132,15 @@ static enum status add_to_corpus(void *context, const struct notes *notes, uint6
 
 struct group_builder {
     const struct corpus *corpus; /* NULL: none */
+    double seconds;              /* of each piece; 0: all */
     struct piece_group group;
 };
 
-static enum status add_to_group(void *context, const struct notes *notes, uint64_t file)
+static enum status add_to_group(void *context, struct notes *notes, uint64_t file)
 {
     struct group_builder *builder = context;
+    if (builder->seconds > 0)
+        excerpt_cut(notes, builder->seconds);
     return piece_group_add(&builder->group, notes, builder->corpus, file);
 }
 
@@ -158,10 +163,10 @@ static enum status compute_columns(const struct arguments *args,
                                    const struct corpus *corpus,
                                    struct statistics_column *columns, size_t count)
 {
-    struct group_builder first = {.corpus = corpus};
+    struct group_builder first = {.corpus = corpus, .seconds = args->seconds};
     enum status status = compute_column(args, &first, NULL, &columns[0]);
     for (size_t i = 1; i < count && status == STATUS_OK; i++) {
-        struct group_builder other = {.corpus = corpus};
+        struct group_builder other = {.corpus = corpus, .seconds = args->seconds};
         status = compute_column(args, &other, &first, &columns[i]);
         piece_group_free(&other.group);
     }
@@ -228,6 +233,12 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
          .text = &args.training,
          .help = "MIDI file or folder: adds copied_groups, the share of 8-note groups "
                  "of the melody that stand in another piece there"},
+        {.name = "--seconds",
+         .placeholder = "N",
+         .number = &args.seconds,
+         .low = 0.01,
+         .high = 1e9,
+         .help = "use only the first N seconds of each piece (default: all)"},
         {.name = "--ignore-pedal",
          .flag = &args.ignore_pedal,
          .help = "end notes when their key is released"},
