@@ -45,10 +45,9 @@ static void print_headings(const struct statistics_column *columns, size_t count
 {
     for (size_t i = 0; i < count; i++) {
         const struct statistics_column *column = &columns[i];
-        printable_line(stdout, "%zu  %s: %zu piece%s, %zu file%s skipped", i + 1,
-                       column->name, column->summary.pieces,
-                       column->summary.pieces == 1 ? "" : "s", column->skipped,
-                       column->skipped == 1 ? "" : "s");
+        printable_line(stdout, "%zu  %s: %zu piece%s, %zu skipped", i + 1, column->name,
+                       column->summary.pieces, column->summary.pieces == 1 ? "" : "s",
+                       column->skipped);
     }
     printf("\n  %-*s", NAME_WIDTH + 1 + UNIT_WIDTH, "mean and quartiles");
     for (size_t i = 0; i < count; i++)
