@@ -414,7 +414,7 @@ static void test_overlap(void **state)
 /* Matches the sorted points of two sets on a circle in every rotation. */
 static double circle_distance(const int *a, const int *b, int count, int bins)
 {
-    double best = INFINITY;
+    double best = (double)INFINITY;
     for (int shift = 0; shift < count; shift++) {
         int distance = 0;
         for (int i = 0; i < count; i++) {
