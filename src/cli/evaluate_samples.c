@@ -5,65 +5,32 @@
 #include "base/team.h"
 #include "generate/samples.h"
 #include "statistics/corpus.h"
+#include "statistics/dataset_pieces.h"
 #include "statistics/excerpt.h"
 
 enum { CONFIGURED_SECONDS_MAX = 600 };
 
 struct comparison {
-    const struct dataset *dataset;
     double seconds;
     struct corpus training;
     struct melody melody;               /* of the last piece */
-    struct notes notes;                 /* likewise */
     struct piece_group pieces, samples; /* of the dataset; generated */
 };
 
-/* Called with a piece of the dataset in comparison->notes; `owner` identifies it. */
-typedef enum status use_piece(struct comparison *comparison, uint64_t owner);
-
-static enum status add_to_training(struct comparison *comparison, uint64_t owner)
+static enum status add_to_training(void *context, struct notes *notes, uint64_t owner)
 {
-    enum status status = melody_extract(&comparison->notes, &comparison->melody);
+    struct comparison *comparison = context;
+    enum status status = melody_extract(notes, &comparison->melody);
     if (status != STATUS_OK)
         return status;
     return corpus_add(&comparison->training, &comparison->melody, owner);
 }
 
-static enum status add_excerpt(struct comparison *comparison, uint64_t owner)
+static enum status add_excerpt(void *context, struct notes *notes, uint64_t owner)
 {
-    excerpt_cut(&comparison->notes, comparison->seconds);
-    return piece_group_add(&comparison->pieces, &comparison->notes, &comparison->training,
-                           owner);
-}
-
-static enum status use_shard(struct comparison *comparison, const struct shard *shard,
-                             use_piece *use)
-{
-    const struct encoding *encoding = comparison->dataset->encoding;
-    enum status status = STATUS_OK;
-    for (size_t i = 0; i < shard->piece_count && status == STATUS_OK; i++) {
-        const struct piece *piece = &shard->pieces[i];
-        notes_clear(&comparison->notes);
-        status = encoding->decode(encoding, shard->tokens + piece->token_first,
-                                  piece->token_count, &comparison->notes);
-        if (status == STATUS_OK)
-            status = use(comparison, piece->hash.low | 1);
-    }
-    return status;
-}
-
-static enum status use_split(struct comparison *comparison, enum split split,
-                             use_piece *use)
-{
-    enum status status = STATUS_OK;
-    for (size_t i = 0; i < comparison->dataset->shard_count && status == STATUS_OK; i++) {
-        struct shard shard = {0};
-        status = dataset_read_shard(comparison->dataset, i, split, &shard);
-        if (status == STATUS_OK)
-            status = use_shard(comparison, &shard, use);
-        shard_free(&shard);
-    }
-    return status;
+    struct comparison *comparison = context;
+    excerpt_cut(notes, comparison->seconds);
+    return piece_group_add(&comparison->pieces, notes, &comparison->training, owner);
 }
 
 static enum status add_samples(struct comparison *comparison,
@@ -94,11 +61,12 @@ enum status evaluate_samples(const struct checkpoint *checkpoint,
                              const struct dataset *dataset, int count, double seconds,
                              struct evaluate_samples *out)
 {
-    struct comparison comparison = {.dataset = dataset,
-                                    .seconds = choose_seconds(checkpoint, seconds)};
-    enum status status = use_split(&comparison, SPLIT_TRAIN, add_to_training);
+    struct comparison comparison = {.seconds = choose_seconds(checkpoint, seconds)};
+    enum status status =
+        dataset_pieces_visit(dataset, SPLIT_TRAIN, add_to_training, &comparison);
     for (int split = 0; split < SPLITS && status == STATUS_OK; split++)
-        status = use_split(&comparison, (enum split)split, add_excerpt);
+        status =
+            dataset_pieces_visit(dataset, (enum split)split, add_excerpt, &comparison);
     sandbox_begin_computing();
     if (status == STATUS_OK)
         status = add_samples(&comparison, checkpoint, count);
@@ -110,7 +78,6 @@ enum status evaluate_samples(const struct checkpoint *checkpoint,
             piece_group_summarise(&comparison.samples, &comparison.pieces, &out->samples);
     piece_group_free(&comparison.samples);
     piece_group_free(&comparison.pieces);
-    notes_free(&comparison.notes);
     melody_free(&comparison.melody);
     corpus_free(&comparison.training);
     return status;
