@@ -49,6 +49,12 @@ evaluated, files = ([group["metrics"]["copied_groups"]["mean"] for group in foun
 assert evaluated == files and 0 < files[0] < 1, (evaluated, files)
 END
 
+# `statistics` reads the same split, and leaves a piece of it out when it measures it.
+"$tutti" statistics corpus generated --seconds 8 --training one.tutti --json >dataset.json ||
+    fail "statistics --training one.tutti"
+cmp <(grep -v '"training"' files.json) <(grep -v '"training"' dataset.json) ||
+    fail "other copies than those of the folder"
+
 # A table, the same on two ranks.
 evaluate >one.txt 2>err.txt || fail "evaluate: $(cat err.txt)"
 grep -q '^2  samples: 6 pieces, 0 skipped$' one.txt || fail "table: $(cat one.txt)"

@@ -292,6 +292,33 @@ static void test_large_corpus(void **state)
     corpus_free(&corpus);
 }
 
+/* A corpus that was received adds to what is there. */
+static void test_received_corpus(void **state)
+{
+    (void)state;
+    uint64_t groups[] = {1, 2, 3, 4};
+    const struct melody first = {.groups = groups, .group_count = 3};
+    const struct melody second = {.groups = groups + 2, .group_count = 2};
+    const struct melody all = {.groups = groups, .group_count = 4};
+    struct corpus sent = {0}, received = {0};
+    char *bytes = NULL;
+    size_t size = 0;
+    FILE *stream = open_memstream(&bytes, &size);
+    assert_int_equal(corpus_add(&sent, &first, 1), STATUS_OK);
+    assert_int_equal(corpus_add(&received, &second, 2), STATUS_OK);
+    assert_int_equal(corpus_send(&sent, stream), STATUS_OK);
+    assert_int_equal(fclose(stream), 0);
+    const uint8_t *reply = (const uint8_t *)bytes;
+    assert_int_equal(corpus_receive(reply, size, &received), STATUS_OK);
+    assert_int_equal(corpus_count_copied(&received, &all, 0), 4);
+    assert_int_equal(corpus_count_copied(&received, &all, 1), 2); /* 3 has both owners */
+    assert_int_equal(corpus_count_copied(&received, &all, 2), 3);
+    assert_int_equal(corpus_receive(reply, size - 1, &received), STATUS_FAILED);
+    corpus_free(&sent);
+    corpus_free(&received);
+    free(bytes);
+}
+
 /* The key of a minor piece is not that of its relative major. */
 static void test_tonic(void **state)
 {
@@ -539,6 +566,7 @@ int main(void)
         cmocka_unit_test(test_repeated_groups),
         cmocka_unit_test(test_copied_groups),
         cmocka_unit_test(test_large_corpus),
+        cmocka_unit_test(test_received_corpus),
         cmocka_unit_test(test_tonic),
         cmocka_unit_test(test_tonic_of_seconds),
         cmocka_unit_test(test_distribution),

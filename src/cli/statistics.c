@@ -5,6 +5,7 @@
 
 #include "cli.h"
 #include "statistics_table.h"
+#include "statistics_training.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
@@ -12,6 +13,7 @@
 #include "data/scan.h"
 #include "midi/midi.h"
 #include "statistics/corpus.h"
+#include "statistics/dataset_pieces.h"
 #include "statistics/excerpt.h"
 #include "statistics/piece_group.h"
 
@@ -22,8 +24,8 @@ struct arguments {
     bool json;
 };
 
-/* Called for every file with notes, which it may change; `context` is the visitor's, and
- * `file` the hash of the file's path, not 0. */
+/* Called for every file with notes, which it may change; `context` is the visitor's.
+ * `file` is a hash of the file's path, or of its notes, not 0. */
 typedef enum status visit_notes(void *context, struct notes *notes, uint64_t file);
 
 struct visit {
@@ -31,6 +33,7 @@ struct visit {
     void *context;
     struct midi_limits limits;
     bool ignore_pedal;
+    bool by_notes;         /* pieces are identified by their notes, not by their files */
     struct midi_file midi; /* the last file */
     size_t visited, skipped;
 };
@@ -54,6 +57,8 @@ static enum status visit_bytes(struct visit *visit, const char *path, uint64_t f
     if (!visit->ignore_pedal && midi_apply_pedal(midi) != STATUS_OK)
         return STATUS_FAILED;
     visit->visited++;
+    if (visit->by_notes)
+        file = dataset_pieces_owner(notes_hash(&midi->notes));
     return visit->function(visit->context, &midi->notes, file);
 }
 
@@ -150,7 +155,10 @@ static enum status compute_column(const struct arguments *args,
                                   const struct group_builder *reference,
                                   struct statistics_column *column)
 {
-    struct visit visit = {.function = add_to_group, .context = builder};
+    struct visit visit = {.function = add_to_group,
+                          .context = builder,
+                          .by_notes =
+                              args->training && statistics_is_dataset(args->training)};
     enum status status = visit_path(column->name, args, &visit);
     if (status == STATUS_OK)
         status = piece_group_summarise(
@@ -212,7 +220,9 @@ static enum status statistics(const struct arguments *args, const char *const *p
     for (size_t i = 0; i < count && columns; i++)
         columns[i].name = paths[i];
     if (status == STATUS_OK && args->training)
-        status = visit_path(args->training, args, &visit);
+        status = statistics_is_dataset(args->training)
+                     ? statistics_read_training(args->training, &training.corpus)
+                     : visit_path(args->training, args, &visit);
     if (status == STATUS_OK)
         status = compute_and_print(args, args->training ? &training.corpus : NULL,
                                    columns, count);
@@ -231,8 +241,9 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
         {.name = "--training",
          .placeholder = "PATH",
          .text = &args.training,
-         .help = "MIDI file or folder: adds copied_groups, the share of 8-note groups "
-                 "of the melody that stand in another piece there"},
+         .help = "dataset (its training split), MIDI file or folder: adds copied_groups, "
+                 "the share of 8-note groups of the melody that stand in another piece "
+                 "there"},
         {.name = "--seconds",
          .placeholder = "N",
          .number = &args.seconds,
