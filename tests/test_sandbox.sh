@@ -17,7 +17,8 @@ exec_with_fault() {
         ASAN_OPTIONS="${ASAN_OPTIONS:-}:verify_asan_link_order=0" "${@:2}"
 }
 reads=("inspect runs/first" "inspect corpus.tutti --verify" "generate runs/first -o new.mid"
-    "inspect runs/first --diff $newest" "evaluate runs/first corpus.tutti")
+    "inspect runs/first --diff $newest" "evaluate runs/first corpus.tutti"
+    "evaluate runs/first corpus.tutti --samples 2" "statistics corpus --training corpus.tutti")
 
 # ---- crashes: one line, exit code 1, no file left, no core dump ----
 sanitized=${TUTTI_TEST_SANDBOX:-}

@@ -11,6 +11,7 @@
 #include "pieces.h"
 #include "statistics/corpus.h"
 #include "statistics/distribution.h"
+#include "statistics/excerpt.h"
 #include "statistics/melody.h"
 #include "statistics/piece_group.h"
 #include "statistics/piece_metrics.h"
@@ -291,6 +292,33 @@ static void test_large_corpus(void **state)
     corpus_free(&corpus);
 }
 
+/* A corpus that was received adds to what is there. */
+static void test_received_corpus(void **state)
+{
+    (void)state;
+    uint64_t groups[] = {1, 2, 3, 4};
+    const struct melody first = {.groups = groups, .group_count = 3};
+    const struct melody second = {.groups = groups + 2, .group_count = 2};
+    const struct melody all = {.groups = groups, .group_count = 4};
+    struct corpus sent = {0}, received = {0};
+    char *bytes = NULL;
+    size_t size = 0;
+    FILE *stream = open_memstream(&bytes, &size);
+    assert_int_equal(corpus_add(&sent, &first, 5), STATUS_OK);
+    assert_int_equal(corpus_add(&received, &second, 2), STATUS_OK);
+    assert_int_equal(corpus_send(&sent, stream), STATUS_OK);
+    assert_int_equal(fclose(stream), 0);
+    const uint8_t *reply = (const uint8_t *)bytes;
+    assert_int_equal(corpus_receive(reply, size, &received), STATUS_OK);
+    assert_int_equal(corpus_count_copied(&received, &all, 0), 4);
+    assert_int_equal(corpus_count_copied(&received, &all, 5), 2); /* 3 has both owners */
+    assert_int_equal(corpus_count_copied(&received, &all, 2), 3);
+    assert_int_equal(corpus_receive(reply, size - 1, &received), STATUS_FAILED);
+    corpus_free(&sent);
+    corpus_free(&received);
+    free(bytes);
+}
+
 /* The key of a minor piece is not that of its relative major. */
 static void test_tonic(void **state)
 {
@@ -413,7 +441,7 @@ static void test_overlap(void **state)
 /* Matches the sorted points of two sets on a circle in every rotation. */
 static double circle_distance(const int *a, const int *b, int count, int bins)
 {
-    double best = INFINITY;
+    double best = (double)INFINITY;
     for (int shift = 0; shift < count; shift++) {
         int distance = 0;
         for (int i = 0; i < count; i++) {
@@ -483,12 +511,12 @@ static void test_histograms(void **state)
 static void test_halves(void **state)
 {
     (void)state;
-    enum { PIECES = 40 };
-    struct piece_group whole = {0}, reversed = {0}, half[2] = {{0}};
+    enum { PIECES = 41 };
+    struct piece_group whole = {0}, shuffled = {0}, half[2] = {{0}};
     struct group_summary expected, summary;
     for (int i = 0; i < PIECES; i++) {
         add_to_group(&whole, 4 + (uint32_t)i, 30 + i);
-        add_to_group(&reversed, 3 + (uint32_t)(PIECES - i), 29 + PIECES - i);
+        add_to_group(&shuffled, 4 + (uint32_t)(2 * i % PIECES), 30 + 2 * i % PIECES);
     }
     for (int i = 0; i < PIECES; i++)
         add_to_group(&half[whole.pieces[i].half], 4 + (uint32_t)i, 30 + i);
@@ -500,13 +528,31 @@ static void test_halves(void **state)
     assert_close(summary.metric_distances[METRIC_SECONDS].wasserstein,
                  expected.metric_distances[METRIC_SECONDS].wasserstein);
     assert_true(summary.metric_distances[METRIC_SECONDS].wasserstein > 0);
-    assert_int_equal(piece_group_summarise(&reversed, NULL, &expected), STATUS_OK);
+    assert_int_equal(piece_group_summarise(&shuffled, NULL, &expected), STATUS_OK);
     assert_close(summary.metric_distances[METRIC_SECONDS].wasserstein,
                  expected.metric_distances[METRIC_SECONDS].wasserstein);
     piece_group_free(&whole);
-    piece_group_free(&reversed);
+    piece_group_free(&shuffled);
     piece_group_free(&half[0]);
     piece_group_free(&half[1]);
+}
+
+static void test_excerpt(void **state)
+{
+    (void)state;
+    struct notes notes = {0};
+    add(&notes, 0, 64, 60, false);
+    add(&notes, 0, 40, 60, false); /* 1.25 s */
+    add(&notes, 20, 16, 62, false);
+    add(&notes, 32, 16, 64, false); /* begins at 1 s */
+    notes_sort(&notes);
+    excerpt_cut(&notes, 1);
+    assert_int_equal(notes.count, 3);
+    assert_int_equal(notes.items[1].duration_ticks, 32);
+    assert_close(notes.items[1].duration, 1);
+    assert_int_equal(notes.items[2].duration_ticks, 12);
+    assert_close(notes.items[2].duration, 12 / 32.0);
+    notes_free(&notes);
 }
 
 int main(void)
@@ -520,6 +566,7 @@ int main(void)
         cmocka_unit_test(test_repeated_groups),
         cmocka_unit_test(test_copied_groups),
         cmocka_unit_test(test_large_corpus),
+        cmocka_unit_test(test_received_corpus),
         cmocka_unit_test(test_tonic),
         cmocka_unit_test(test_tonic_of_seconds),
         cmocka_unit_test(test_distribution),
@@ -529,6 +576,7 @@ int main(void)
         cmocka_unit_test(test_circular_wasserstein),
         cmocka_unit_test(test_histograms),
         cmocka_unit_test(test_halves),
+        cmocka_unit_test(test_excerpt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

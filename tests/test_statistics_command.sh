@@ -42,16 +42,21 @@ expect out.json 1 copied_groups 0.5
 
 # The table has the same values; files are the same as their folder.
 "$tutti" statistics songs/up.mid songs/turn.mid >out.txt || fail "statistics: two files"
-grep -q '^1  songs/up.mid: 1 piece, 0 files skipped$' out.txt || fail "heading: $(cat out.txt)"
+grep -q '^1  songs/up.mid: 1 piece, 0 skipped$' out.txt || fail "heading: $(cat out.txt)"
 grep -Eq '^  notes +8\.000 +8\.000 +8\.000 +8\.000 +10\.00 +10\.00 +10\.00 +10\.00$' out.txt ||
     fail "notes: $(cat out.txt)"
 ! grep -q copied_groups out.txt || fail "copied_groups without --training"
+
+# Of the first 1.6 seconds, four notes.
+"$tutti" statistics songs/up.mid --seconds 1.6 --json >out.json || fail "--seconds"
+expect out.json 0 notes 4
+expect out.json 0 seconds 1.6
 
 # Damaged files are skipped with a line.
 printf 'MThd\0\0' >songs/damaged.mid
 write_midi songs/empty.mid
 "$tutti" statistics songs >out.txt 2>err.txt || fail "statistics with damaged files"
-grep -q '^1  songs: 2 pieces, 2 files skipped$' out.txt || fail "skipped: $(cat out.txt)"
+grep -q '^1  songs: 2 pieces, 2 skipped$' out.txt || fail "skipped: $(cat out.txt)"
 grep -q '^skipped songs/damaged.mid: .*header' err.txt || fail "damaged: $(cat err.txt)"
 grep -q '^skipped songs/empty.mid: .*notes' err.txt || fail "empty: $(cat err.txt)"
 

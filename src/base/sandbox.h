@@ -11,7 +11,8 @@
  *              the first rank reads everything that the ranks will read, before MPI
  *              starts; if it succeeds, the ranks read the same bytes themselves. That
  *              turns a crash into one message, but does not contain an exploit that does
- *              not crash.
+ *              not crash. With --samples the child also generates music, like the child of
+ *              `generate`, and returns figures, which the first rank only prints.
  *
  * The child is denied the following, as far as the kernel supports it; without support a
  * restriction is silently omitted:
@@ -19,10 +20,10 @@
  *   - more memory and processor time than its inputs justify (rlimits): 1 GiB and 10 s,
  *     plus 8 bytes and 1 microsecond for each byte stored;
  *   - every system call except those for reading, writing to descriptors that are
- *     already open and, for `generate`, starting threads (seccomp; x86-64 and aarch64):
- *     it can't open files for writing, create, rename or delete files, use sockets, start
- *     or signal other processes or execute programs;
- *   - reading files other than its inputs and, for `generate`, the folders of shared
+ *     already open and, for `generate` and `evaluate --samples`, starting threads
+ *     (seccomp; x86-64 and aarch64): it can't open files for writing, create, rename or
+ *     delete files, use sockets, start or signal other processes or execute programs;
+ *   - reading files other than its inputs and, for these two, the folders of shared
  *     libraries (Landlock, Linux 5.13).
  * Threads that the child starts inherit all of this. A denied call fails with an error
  * code and doesn't end the child. Sanitizer builds run

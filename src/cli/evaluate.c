@@ -8,16 +8,20 @@
 
 #include "cli.h"
 #include "evaluate_results.h"
+#include "evaluate_samples.h"
 #include "base/sandbox.h"
 #include "base/team.h"
 #include "comm/microbatches.h"
+#include "generate/generator.h"
 #include "train/checkpoint_path.h"
 
 struct evaluate_arguments {
     const char *checkpoint, *dataset;
     enum split split;
-    int64_t batch;  /* 0: the checkpoint's */
-    int64_t memory; /* megabytes; 0: all */
+    int64_t batch;         /* 0: the checkpoint's */
+    int64_t memory;        /* megabytes; 0: all */
+    int64_t samples;       /* pieces to generate; 0: none */
+    double sample_seconds; /* 0: the checkpoint's run.sample_seconds */
     bool json;
 };
 
@@ -189,25 +193,54 @@ static enum status read_inputs(const struct evaluate_arguments *args,
     return status;
 }
 
+/* Generates and compares samples, and sends the result. In the sandboxed child. */
+static enum status compare_samples(const struct evaluate_arguments *args,
+                                   const struct inputs *inputs, FILE *reply)
+{
+    struct evaluate_samples samples;
+    enum status status =
+        checkpoint_check_vocabulary(inputs->path, &inputs->checkpoint, inputs->dataset);
+    if (status != STATUS_OK)
+        return status;
+    status = evaluate_samples(&inputs->checkpoint, inputs->dataset, (int)args->samples,
+                              args->sample_seconds, &samples);
+    if (status == STATUS_OK && fwrite(&samples, sizeof samples, 1, reply) != 1)
+        status = status_fail_errno("can't send the figures of the samples");
+    return status;
+}
+
 /* Runs in the sandboxed child. Reads all shards, including the parts that ranks read
  * later. */
 static enum status read_sandboxed(void *context, FILE *reply)
 {
+    const struct evaluate_arguments *args = context;
     struct inputs inputs = {0};
-    (void)reply;
-    enum status status = read_inputs(context, CHECK_ALL, 0, 1, &inputs);
+    enum status status = read_inputs(args, CHECK_ALL, 0, 1, &inputs);
+    if (status == STATUS_OK && args->samples > 0)
+        status = compare_samples(args, &inputs, reply);
     free_inputs(&inputs);
     return status;
 }
 
-/* Reads the inputs in the sandboxed child, in the first process only. Not collective. */
-static enum status check_inputs_sandboxed(struct evaluate_arguments *args)
+/* Reads the inputs in the sandboxed child, in the first process only, and receives the
+ * figures of the samples. Not collective. */
+static enum status check_inputs_sandboxed(struct evaluate_arguments *args,
+                                          struct evaluate_samples *samples)
 {
     const char *const paths[] = {args->checkpoint, args->dataset};
-    const struct sandbox_inputs inputs = {.paths = paths, .count = 2};
+    const struct sandbox_inputs inputs = {
+        .paths = paths, .count = 2, .computes = args->samples > 0};
+    struct sandbox_reply reply;
     if (!cli_is_first_process())
         return STATUS_OK;
-    return sandbox_run(&inputs, read_sandboxed, args, NULL);
+    enum status status = sandbox_run(&inputs, read_sandboxed, args, &reply);
+    if (status == STATUS_OK && args->samples > 0 && reply.size != sizeof *samples)
+        status = status_fail(STATUS_FAILED, "%s: no figures of its samples (%zu bytes)",
+                             args->checkpoint, reply.size);
+    if (status == STATUS_OK && args->samples > 0)
+        memcpy(samples, reply.bytes, sizeof *samples);
+    free(reply.bytes);
+    return status;
 }
 
 /* All ranks return rank 0's failure, if any. Collective. */
@@ -229,7 +262,8 @@ static enum status agree_on_rank0_status(struct comm *comm, enum status local_st
 }
 
 /* Collective. */
-static enum status evaluate(struct comm *comm, const struct evaluate_arguments *args)
+static enum status evaluate(struct comm *comm, const struct evaluate_arguments *args,
+                            const struct evaluate_samples *samples)
 {
     struct inputs inputs = {0};
     enum dataset_check check = args->memory > 0 ? CHECK_PIECES : CHECK_ALL;
@@ -240,7 +274,8 @@ static enum status evaluate(struct comm *comm, const struct evaluate_arguments *
         struct evaluate_results results = {.path = inputs.path,
                                            .checkpoint = &inputs.checkpoint,
                                            .dataset = inputs.dataset,
-                                           .split = args->split};
+                                           .split = args->split,
+                                           .samples = args->samples ? samples : NULL};
         status = compute(comm, args, &results);
         if (status == STATUS_OK && comm_rank(comm) == 0 && args->json)
             status = evaluate_print_json(&results);
@@ -285,6 +320,20 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
          .help =
              "memory per rank for tokens; the rest is streamed from disk (default: no "
              "limit)"},
+        {.name = "--samples",
+         .placeholder = "N",
+         .integer = &args.samples,
+         .low = 1,
+         .high = GENERATOR_PIECES_MAX,
+         .help = "generate N pieces and compare them with the dataset (see statistics)"},
+        {.name = "--sample-seconds",
+         .placeholder = "N",
+         .number = &args.sample_seconds,
+         .low = 0.01,
+         .high = SAMPLER_SECONDS_MAX,
+         .help =
+             "length of these pieces, and of the beginnings of the dataset's pieces "
+             "that they are compared with (default: run.sample_seconds, at most 600)"},
         {.name = "--json", .flag = &args.json, .help = "print JSON instead of a table"},
         {.name = NULL},
     };
@@ -294,6 +343,9 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
     enum status status = cli_parse(self, &request, argc, argv);
     if (status != STATUS_OK || request.help_shown)
         return status;
+    if (args.sample_seconds > 0 && args.samples == 0)
+        return status_fail(STATUS_MISUSE,
+                           "evaluate: --sample-seconds without samples; add --samples N");
     args.checkpoint = request.positionals[0];
     args.dataset = request.positionals[1];
     status = parse_split(split, &args.split);
@@ -301,7 +353,8 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
         return status;
     struct comm *comm = NULL;
     char message[STATUS_MESSAGE_SIZE];
-    enum status input_status = check_inputs_sandboxed(&args);
+    static struct evaluate_samples samples; /* large */
+    enum status input_status = check_inputs_sandboxed(&args, &samples);
     snprintf(message, sizeof message, "%s", status_message());
     status = cli_open_ranks(STATUS_OK, &comm);
     if (status != STATUS_OK)
@@ -309,7 +362,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
     status_set_message(message);
     status = agree_on_rank0_status(comm, input_status);
     if (status == STATUS_OK)
-        status = evaluate(comm, &args);
+        status = evaluate(comm, &args, &samples);
     comm_close(comm);
     return status;
 }
@@ -328,6 +381,7 @@ const struct cli_command command_evaluate = {
         "--cpus-per-task, or else 1.\n"
         "\n"
         "  tutti evaluate runs/first data/mine\n"
-        "  mpirun -n 4 tutti evaluate runs/first data/mine --split test --json",
+        "  mpirun -n 4 tutti evaluate runs/first data/mine --split test --json\n"
+        "  tutti evaluate runs/first data/mine --samples 50 --sample-seconds 60",
     .run = run,
 };

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "statistics_table.h"
 #include "base/json.h"
 #include "base/printable.h"
 
@@ -33,6 +34,36 @@ static void print_other_notes(const struct evaluate_results *results)
                others);
 }
 
+enum { COLUMNS = 2 };
+
+static void set_columns(const struct evaluate_results *results,
+                        struct statistics_column columns[COLUMNS])
+{
+    columns[0] = (struct statistics_column){.name = "dataset",
+                                            .summary = results->samples->dataset};
+    columns[1] = (struct statistics_column){.name = "samples",
+                                            .summary = results->samples->samples};
+}
+
+static void print_samples(const struct evaluate_results *results)
+{
+    struct statistics_column columns[COLUMNS];
+    set_columns(results, columns);
+    printf("\nsamples and all pieces of the dataset, at most %g s of each\n",
+           results->samples->seconds);
+    statistics_print_table(columns, COLUMNS);
+}
+
+static void samples_json(struct json *json, const struct evaluate_results *results)
+{
+    struct statistics_column columns[COLUMNS];
+    set_columns(results, columns);
+    json_object(json, "samples");
+    json_number(json, "seconds", results->samples->seconds);
+    statistics_write_json(json, columns, COLUMNS);
+    json_close(json);
+}
+
 void evaluate_print_table(const struct evaluate_results *results)
 {
     const struct evaluation *model = &results->model;
@@ -55,6 +86,8 @@ void evaluate_print_table(const struct evaluate_results *results)
     print_line("per piece", model->per_piece, "nats");
     if (model->frames)
         print_line("per frame", model->per_frame, "nats, frames 2 to the last");
+    if (results->samples)
+        print_samples(results);
 }
 
 enum status evaluate_print_json(const struct evaluate_results *results)
@@ -90,6 +123,8 @@ enum status evaluate_print_json(const struct evaluate_results *results)
         json_unsigned(&json, "frames", model->frames);
         json_number(&json, "nats_per_frame", model->per_frame);
     }
+    if (results->samples)
+        samples_json(&json, results);
     json_close(&json);
     return json_end(&json);
 }

@@ -2,6 +2,7 @@
 #ifndef TUTTI_CLI_EVALUATE_RESULTS_H
 #define TUTTI_CLI_EVALUATE_RESULTS_H
 
+#include "evaluate_samples.h"
 #include "base/status.h"
 #include "data/dataset.h"
 #include "train/baselines.h"
@@ -17,6 +18,7 @@ struct evaluate_results {
     struct evaluation model;
     struct baselines baselines;                  /* NAN if unknown */
     char baselines_unknown[STATUS_MESSAGE_SIZE]; /* why unknown; "" otherwise */
+    const struct evaluate_samples *samples;      /* NULL: none */
 };
 
 /* Prints to stdout. */

@@ -5,6 +5,7 @@
 
 #include "cli.h"
 #include "statistics_table.h"
+#include "statistics_training.h"
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
@@ -12,23 +13,27 @@
 #include "data/scan.h"
 #include "midi/midi.h"
 #include "statistics/corpus.h"
+#include "statistics/dataset_pieces.h"
+#include "statistics/excerpt.h"
 #include "statistics/piece_group.h"
 
 struct arguments {
     const char *training; /* NULL: none */
+    double seconds;       /* 0: whole pieces */
     bool ignore_pedal;
     bool json;
 };
 
-/* Called for every file with notes; `context` is the visitor's, and `file` the hash of the
- * file's path, not 0. */
-typedef enum status visit_notes(void *context, const struct notes *notes, uint64_t file);
+/* Called for every file with notes, which it may change; `context` is the visitor's.
+ * `file` is a hash of the file's path, or of its notes, not 0. */
+typedef enum status visit_notes(void *context, struct notes *notes, uint64_t file);
 
 struct visit {
     visit_notes *function;
     void *context;
     struct midi_limits limits;
     bool ignore_pedal;
+    bool by_notes;         /* pieces are identified by their notes, not by their files */
     struct midi_file midi; /* the last file */
     size_t visited, skipped;
 };
@@ -52,6 +57,8 @@ static enum status visit_bytes(struct visit *visit, const char *path, uint64_t f
     if (!visit->ignore_pedal && midi_apply_pedal(midi) != STATUS_OK)
         return STATUS_FAILED;
     visit->visited++;
+    if (visit->by_notes)
+        file = dataset_pieces_owner(notes_hash(&midi->notes));
     return visit->function(visit->context, &midi->notes, file);
 }
 
@@ -120,7 +127,7 @@ struct corpus_builder {
     struct melody melody; /* of the last piece */
 };
 
-static enum status add_to_corpus(void *context, const struct notes *notes, uint64_t file)
+static enum status add_to_corpus(void *context, struct notes *notes, uint64_t file)
 {
     struct corpus_builder *builder = context;
     enum status status = melody_extract(notes, &builder->melody);
@@ -130,12 +137,15 @@ static enum status add_to_corpus(void *context, const struct notes *notes, uint6
 
 struct group_builder {
     const struct corpus *corpus; /* NULL: none */
+    double seconds;              /* of each piece; 0: all */
     struct piece_group group;
 };
 
-static enum status add_to_group(void *context, const struct notes *notes, uint64_t file)
+static enum status add_to_group(void *context, struct notes *notes, uint64_t file)
 {
     struct group_builder *builder = context;
+    if (builder->seconds > 0)
+        excerpt_cut(notes, builder->seconds);
     return piece_group_add(&builder->group, notes, builder->corpus, file);
 }
 
@@ -145,7 +155,10 @@ static enum status compute_column(const struct arguments *args,
                                   const struct group_builder *reference,
                                   struct statistics_column *column)
 {
-    struct visit visit = {.function = add_to_group, .context = builder};
+    struct visit visit = {.function = add_to_group,
+                          .context = builder,
+                          .by_notes =
+                              args->training && statistics_is_dataset(args->training)};
     enum status status = visit_path(column->name, args, &visit);
     if (status == STATUS_OK)
         status = piece_group_summarise(
@@ -158,10 +171,10 @@ static enum status compute_columns(const struct arguments *args,
                                    const struct corpus *corpus,
                                    struct statistics_column *columns, size_t count)
 {
-    struct group_builder first = {.corpus = corpus};
+    struct group_builder first = {.corpus = corpus, .seconds = args->seconds};
     enum status status = compute_column(args, &first, NULL, &columns[0]);
     for (size_t i = 1; i < count && status == STATUS_OK; i++) {
-        struct group_builder other = {.corpus = corpus};
+        struct group_builder other = {.corpus = corpus, .seconds = args->seconds};
         status = compute_column(args, &other, &first, &columns[i]);
         piece_group_free(&other.group);
     }
@@ -207,7 +220,9 @@ static enum status statistics(const struct arguments *args, const char *const *p
     for (size_t i = 0; i < count && columns; i++)
         columns[i].name = paths[i];
     if (status == STATUS_OK && args->training)
-        status = visit_path(args->training, args, &visit);
+        status = statistics_is_dataset(args->training)
+                     ? statistics_read_training(args->training, &training.corpus)
+                     : visit_path(args->training, args, &visit);
     if (status == STATUS_OK)
         status = compute_and_print(args, args->training ? &training.corpus : NULL,
                                    columns, count);
@@ -226,8 +241,15 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
         {.name = "--training",
          .placeholder = "PATH",
          .text = &args.training,
-         .help = "MIDI file or folder: adds copied_groups, the share of 8-note groups "
-                 "of the melody that stand in another piece there"},
+         .help = "dataset (its training split), MIDI file or folder: adds copied_groups, "
+                 "the share of 8-note groups of the melody that stand in another piece "
+                 "there"},
+        {.name = "--seconds",
+         .placeholder = "N",
+         .number = &args.seconds,
+         .low = 0.01,
+         .high = 1e9,
+         .help = "use only the first N seconds of each piece (default: all)"},
         {.name = "--ignore-pedal",
          .flag = &args.ignore_pedal,
          .help = "end notes when their key is released"},

@@ -7,7 +7,7 @@
 
 #include "base/printable.h"
 
-enum { CELL = 64, NAME_WIDTH = 19, UNIT_WIDTH = 9, NUMBER_WIDTH = 8 };
+enum { CELL = 64, NAME_WIDTH = 19, UNIT_WIDTH = 9, NUMBER_WIDTH = 8, GROUP_WIDTH = 37 };
 
 static bool exists(const struct statistics_column *columns, size_t count,
                    enum metric metric)
@@ -45,14 +45,16 @@ static void print_headings(const struct statistics_column *columns, size_t count
 {
     for (size_t i = 0; i < count; i++) {
         const struct statistics_column *column = &columns[i];
-        printable_line(stdout, "%zu  %s: %zu piece%s, %zu file%s skipped", i + 1,
-                       column->name, column->summary.pieces,
-                       column->summary.pieces == 1 ? "" : "s", column->skipped,
-                       column->skipped == 1 ? "" : "s");
+        printable_line(stdout, "%zu  %s: %zu piece%s, %zu skipped", i + 1, column->name,
+                       column->summary.pieces, column->summary.pieces == 1 ? "" : "s",
+                       column->skipped);
     }
     printf("\n  %-*s", NAME_WIDTH + 1 + UNIT_WIDTH, "mean and quartiles");
     for (size_t i = 0; i < count; i++)
-        printf("  %*zu %*s %*s %*s", NUMBER_WIDTH, i + 1, NUMBER_WIDTH, "25 %",
+        printf("%*zu", i ? GROUP_WIDTH : 2 + NUMBER_WIDTH, i + 1);
+    printf("\n  %-*s", NAME_WIDTH + 1 + UNIT_WIDTH, "");
+    for (size_t i = 0; i < count; i++)
+        printf("  %*s %*s %*s %*s", NUMBER_WIDTH, "mean", NUMBER_WIDTH, "25 %",
                NUMBER_WIDTH, "50 %", NUMBER_WIDTH, "75 %");
     putchar('\n');
 }

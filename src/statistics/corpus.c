@@ -2,6 +2,7 @@
 #include "corpus.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { CAPACITY_MIN = 1024 };
 
@@ -46,17 +47,46 @@ static void add_group(struct corpus *corpus, uint64_t group, uint64_t owner)
     }
 }
 
-enum status corpus_add(struct corpus *corpus, const struct melody *melody, uint64_t owner)
+/* Makes room for `count` more groups. */
+static enum status reserve(struct corpus *corpus, size_t count)
 {
-    size_t need = 2 * (corpus->count + melody->group_count);
+    size_t need = 2 * (corpus->count + count);
     size_t capacity = corpus->capacity ? corpus->capacity : CAPACITY_MIN;
     while (capacity < need)
         capacity *= 2;
-    if (capacity != corpus->capacity && grow(corpus, capacity) != STATUS_OK)
+    return capacity == corpus->capacity ? STATUS_OK : grow(corpus, capacity);
+}
+
+enum status corpus_add(struct corpus *corpus, const struct melody *melody, uint64_t owner)
+{
+    if (reserve(corpus, melody->group_count) != STATUS_OK)
         return STATUS_FAILED;
     for (size_t i = 0; i < melody->group_count; i++)
         add_group(corpus, nonzero(melody->groups[i]), owner);
-    corpus->pieces++;
+    return STATUS_OK;
+}
+
+enum status corpus_send(const struct corpus *corpus, FILE *to)
+{
+    for (size_t i = 0; i < corpus->capacity; i++)
+        if (corpus->entries[i].group &&
+            fwrite(&corpus->entries[i], sizeof *corpus->entries, 1, to) != 1)
+            return status_fail_errno("can't send a group of notes");
+    return STATUS_OK;
+}
+
+enum status corpus_receive(const uint8_t *bytes, size_t size, struct corpus *corpus)
+{
+    struct corpus_entry entry;
+    if (size % sizeof entry != 0)
+        return status_fail(STATUS_FAILED, "received %zu bytes, not groups of %zu", size,
+                           sizeof entry);
+    if (reserve(corpus, size / sizeof entry) != STATUS_OK)
+        return STATUS_FAILED;
+    for (size_t i = 0; i < size; i += sizeof entry) {
+        memcpy(&entry, bytes + i, sizeof entry);
+        add_group(corpus, nonzero(entry.group), entry.owner);
+    }
     return STATUS_OK;
 }
 

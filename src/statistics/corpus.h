@@ -9,6 +9,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "melody.h"
 #include "base/status.h"
@@ -22,7 +23,6 @@ struct corpus { /* zero-initialise; free with corpus_free */
     struct corpus_entry *entries;
     size_t capacity; /* a power of two, or 0 */
     size_t count;
-    size_t pieces;
 };
 
 /* Adds a piece. `owner` identifies it, and is not 0. STATUS_FAILED only if out of memory.
@@ -30,6 +30,12 @@ struct corpus { /* zero-initialise; free with corpus_free */
 enum status corpus_add(struct corpus *corpus, const struct melody *melody,
                        uint64_t owner);
 void corpus_free(struct corpus *corpus);
+
+/* Sends the groups to another process of the same program, which adds them to its corpus.
+ * Any bytes whose number is that of whole entries are accepted: the values are only
+ * compared. */
+enum status corpus_send(const struct corpus *corpus, FILE *to);
+enum status corpus_receive(const uint8_t *bytes, size_t size, struct corpus *corpus);
 
 /* The number of groups of `melody` that stand in a piece of the corpus other than
  * `owner`: a piece of the corpus is compared with the rest of it. 0: not one of the

@@ -1,0 +1,18 @@
+/* statistics_training: the training split of a dataset, as a corpus. */
+#ifndef TUTTI_CLI_STATISTICS_TRAINING_H
+#define TUTTI_CLI_STATISTICS_TRAINING_H
+
+#include <stdbool.h>
+
+#include "base/status.h"
+#include "statistics/corpus.h"
+
+/* True for a folder with an index.h5. */
+bool statistics_is_dataset(const char *path);
+
+/* Adds the pieces of the dataset's training split, which a sandboxed child reads
+ * (sandbox.h). Their owners are those of dataset_pieces.h. Errors as for dataset_open and
+ * sandbox_run. */
+enum status statistics_read_training(const char *path, struct corpus *corpus);
+
+#endif
