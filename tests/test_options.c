@@ -24,6 +24,7 @@
     X(model.activation, ACTIVATIONS)                                                     \
     X(train.optimizer, OPTIMIZERS)                                                       \
     X(train.schedule, SCHEDULES)                                                         \
+    X(train.average, AVERAGES)                                                           \
     X(train.reduce, REDUCES)                                                             \
     X(train.matmul, MATMULS)                                                             \
     X(train.precision, PRECISIONS)
@@ -71,6 +72,7 @@
     X(train.weight_decay, 1)                                                             \
     X(train.final_lr_ratio, 1)                                                           \
     X(train.plateau_factor, 1)                                                           \
+    X(train.average_decay, 1)                                                            \
     X(train.label_smoothing, 1)                                                          \
     X(train.clip_norm, 1e9)                                                              \
     X(run.checkpoint_minutes, 1e6)                                                       \
@@ -634,6 +636,8 @@ static void ignores_settings_that_may_change(void **state)
                                         "train.final_lr_ratio",
                                         "train.plateau_factor",
                                         "train.plateau_patience",
+                                        "train.average",
+                                        "train.average_decay",
                                         "train.label_smoothing",
                                         "train.clip_norm",
                                         "train.init_from",

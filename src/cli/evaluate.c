@@ -18,6 +18,7 @@ struct evaluate_arguments {
     enum split split;
     int64_t batch;  /* 0: the checkpoint's */
     int64_t memory; /* megabytes; 0: all */
+    bool average;   /* evaluates the averaged weights */
     bool json;
 };
 
@@ -180,8 +181,10 @@ static enum status read_inputs(const struct evaluate_arguments *args,
 {
     enum status status = checkpoint_path_resolve(args->checkpoint, "best", &inputs->path);
     if (status == STATUS_OK)
-        status =
-            checkpoint_read(inputs->path, CHECKPOINT_TO_PREDICT, &inputs->checkpoint);
+        status = checkpoint_read(inputs->path,
+                                 args->average ? CHECKPOINT_TO_PREDICT_AVERAGE
+                                               : CHECKPOINT_TO_PREDICT,
+                                 &inputs->checkpoint);
     if (status == STATUS_OK)
         status = dataset_open(args->dataset, &inputs->dataset);
     if (status == STATUS_OK)
@@ -285,6 +288,9 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
          .help =
              "memory per rank for tokens; the rest is streamed from disk (default: no "
              "limit)"},
+        {.name = "--average",
+         .flag = &args.average,
+         .help = "use the averaged weights of a run with train.average = ema"},
         {.name = "--json", .flag = &args.json, .help = "print JSON instead of a table"},
         {.name = NULL},
     };
