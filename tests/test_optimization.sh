@@ -148,6 +148,10 @@ done <losses.txt
 [ "$(sed -nE 's/.*"valid_loss": *([^,]*),.*"valid_loss_average": *([^,]*),.*/\1 \2/p' runs/ema/metrics.jsonl |
     awk '$1 != $2' | wc -l)" = 2 ] || fail "ema: the average has the losses of the weights"
 
+# It begins as the initial weights, so that of weights that do not move is the same.
+train still 0 train.average=ema train.init_from=runs/plain "${unmoved[@]}" train.max_steps=5
+[ "$(average_of still)" = "$source_hash" ] || fail "the average of constant weights differs"
+
 # evaluate and generate use the average on request.
 rounded() { awk '{ printf "%.6f\n", $1 }'; }
 
