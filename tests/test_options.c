@@ -25,6 +25,7 @@
     X(model.activation, ACTIVATIONS)                                                     \
     X(train.optimizer, OPTIMIZERS)                                                       \
     X(train.schedule, SCHEDULES)                                                         \
+    X(train.average, AVERAGES)                                                           \
     X(train.reduce, REDUCES)                                                             \
     X(train.matmul, MATMULS)                                                             \
     X(train.precision, PRECISIONS)                                                       \
@@ -79,6 +80,7 @@
     X(train.weight_decay, 1)                                                             \
     X(train.final_lr_ratio, 1)                                                           \
     X(train.plateau_factor, 1)                                                           \
+    X(train.average_decay, 1)                                                            \
     X(train.label_smoothing, 1)                                                          \
     X(train.time_stretch, 0.5)                                                           \
     X(train.clip_norm, 1e9)                                                              \
@@ -672,6 +674,8 @@ static void ignores_settings_that_may_change(void **state)
                                         "train.final_lr_ratio",
                                         "train.plateau_factor",
                                         "train.plateau_patience",
+                                        "train.average",
+                                        "train.average_decay",
                                         "train.label_smoothing",
                                         "train.clip_norm",
                                         "train.init_from",

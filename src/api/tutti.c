@@ -36,7 +36,7 @@ int tutti_open(const char *path, struct tutti **out)
     struct tutti *model = calloc(1, sizeof *model);
     if (!model)
         return (int)status_fail(STATUS_FAILED, "%s: out of memory", path);
-    enum status status = generator_load(path, &model->checkpoint);
+    enum status status = generator_load(path, false, &model->checkpoint);
     if (status == STATUS_OK)
         *out = model;
     else

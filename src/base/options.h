@@ -40,6 +40,7 @@ enum option_schedule {
     SCHEDULE_ONE_CYCLE,
     SCHEDULES
 };
+enum option_average { AVERAGE_NONE, AVERAGE_EMA, AVERAGES };
 enum option_reduce { REDUCE_EXACT, REDUCE_FLOAT, REDUCES };
 enum option_matmul { MATMUL_AUTO, MATMUL_PACKED, MATMUL_OPENBLAS, MATMULS };
 enum option_precision { PRECISION_FLOAT32, PRECISION_BFLOAT16, PRECISIONS };
@@ -90,6 +91,8 @@ struct options {
         int64_t plateau_patience; /* plateau: epochs to wait for an improvement */
         int64_t
             early_stop_patience; /* epochs to wait for an improvement; 0: never stops */
+        int average;             /* of the weights: enum option_average */
+        double average_decay;    /* limit of the average's decay rate */
         double label_smoothing;  /* of the gradient's targets; 0: off */
         double clip_norm;        /* global gradient norm; 0: off */
         char init_from[OPTIONS_TEXT]; /* checkpoint of the initial weights; "": random */

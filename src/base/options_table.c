@@ -41,6 +41,8 @@ static const char *const schedule_words[SCHEDULES + 1] = {
     [SCHEDULE_COSINE] = "cosine",
     [SCHEDULE_PLATEAU] = "plateau",
     [SCHEDULE_ONE_CYCLE] = "one_cycle"};
+static const char *const average_words[AVERAGES + 1] = {
+    [AVERAGE_NONE] = "none", [AVERAGE_EMA] = "ema"};
 static const char *const reduce_words[REDUCES + 1] = {
     [REDUCE_EXACT] = "exact", [REDUCE_FLOAT] = "float"};
 static const char *const matmul_words[MATMULS + 1] = {
@@ -145,6 +147,10 @@ const struct option_row option_rows[] = {
      .help = "plateau: epochs without improvement before a reduction"},
     {AT(train, early_stop_patience), INTEGER(0, 1000000), .unit = "epochs", .default_value = "0",
      MAY_CHANGE, .help = "epochs without improvement before training stops; 0: never"},
+    {AT(train, average), WORD(average_words), .default_value = "none",
+     .help = "average of the weights beside them: none, or ema, an exponential moving average"},
+    {AT(train, average_decay), NUMBER(0, 1), .high_open = true, .default_value = "0.999",
+     .help = "ema: decay rate per step, reached after a warm-up"},
     {AT(train, label_smoothing), NUMBER(0, 1), .high_open = true, .default_value = "0",
      .help = "probability that training targets spread over all tokens; losses are reported without"},
     {AT(train, clip_norm), NUMBER(0, 1e9), .default_value = "1",

@@ -12,12 +12,14 @@
 #include "nn/model.h"
 #include "train/checkpoint_path.h"
 
-enum status generator_load(const char *path, struct checkpoint *checkpoint)
+enum status generator_load(const char *path, bool average, struct checkpoint *checkpoint)
 {
     char *file = NULL;
     enum status status = checkpoint_path_resolve(path, "best", &file);
     if (status == STATUS_OK)
-        status = checkpoint_read(file, CHECKPOINT_TO_PREDICT, checkpoint);
+        status = checkpoint_read(
+            file, average ? CHECKPOINT_TO_PREDICT_AVERAGE : CHECKPOINT_TO_PREDICT,
+            checkpoint);
     free(file);
     return status;
 }

@@ -63,6 +63,16 @@ void step_set_weights(struct step_engine *engine, const float *weights)
     model_weights_changed(engine->model);
 }
 
+void step_swap_weights(struct step_engine *engine, float *weights)
+{
+    for (size_t i = 0; i < engine->params.total; i++) {
+        float other = weights[i];
+        weights[i] = engine->weights[i];
+        engine->weights[i] = other;
+    }
+    model_weights_changed(engine->model);
+}
+
 enum status step_open_sum(struct step_engine *engine)
 {
     return gradient_sum_open(&engine->sum, engine->comm, engine->options,
