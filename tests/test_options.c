@@ -95,6 +95,7 @@
     X(sample.max_note_seconds, 3600)
 #define BOOLEANS(X)                                                                      \
     X(train.allow_mixed_cores)                                                           \
+    X(model.tie_embeddings)                                                              \
     X(run.hash_steps)                                                                    \
     X(sample.guard)
 #define STRINGS(X)                                                                       \
@@ -590,6 +591,13 @@ static void checks_constraints_between_settings(void **state)
     refused("[data]\nsplit=0 .5 .5", "leaves nothing to train on");
     refused("[data]\nmin_notes=9\nmax_notes=8", "data.max_notes = 8");
     refused("[run]\ndir =", "run.dir is empty");
+    refused(
+        "[model]\ntie_embeddings=yes\nembedding=64\nhidden=96",
+        "model.tie_embeddings = yes needs model.embedding = model.hidden, the input of "
+        "the output layer: set model.embedding = 96, not 64");
+    refused("[model]\ntie_embeddings=yes\nembedding=96\nhidden=96\ndense=64",
+            "needs model.embedding = model.dense, the input of the output layer: set "
+            "model.embedding = 64, not 96");
     refused("[train]\nprecision=bfloat16\nmatmul=openblas",
             "train.matmul = packed or auto");
     struct options fine = read_text("[data]\nsplit = .333333 .333333 .333333\n"
@@ -659,6 +667,7 @@ static void ignores_settings_that_may_change(void **state)
                                         "model.dropout_mask",
                                         "model.dense",
                                         "model.activation",
+                                        "model.tie_embeddings",
                                         "train.batch",
                                         "train.microbatches",
                                         "train.sequence_length",

@@ -73,6 +73,7 @@ struct options {
         int dropout_mask; /* enum option_dropout_mask */
         int64_t dense;    /* 0: none */
         int activation;   /* of the dense layer: enum option_activation */
+        bool tie_embeddings;
     } model;
     struct {
         int64_t epochs;

@@ -112,6 +112,8 @@ const struct option_row option_rows[] = {
      .help = "units of the dense layer before the output layer; 0: no dense layer"},
     {AT(model, activation), WORD(activation_words), .default_value = "relu",
      .help = "activation function of the dense layer"},
+    {AT(model, tie_embeddings), BOOLEAN, .default_value = "no",
+     .help = "one matrix as embedding and as output weights; needs embedding = hidden, or = dense"},
 
     {AT(train, epochs), INTEGER(1, 1000000), .default_value = "20", MAY_CHANGE,
      .help = "number of passes over the training split"},

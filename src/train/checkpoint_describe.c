@@ -52,9 +52,11 @@ static void describe_layers(const struct sink *sink, const struct model_shape *s
         describe_recurrent(sink, cell_of(shape->cell), i);
     if (shape->dense)
         describe_dense(sink, shape);
-    emit(sink, "/model/output", "equations",
-         shape->dense ? "logits = weight y + bias; p(next token) = softmax(logits)"
-                      : "logits = weight h + bias; p(next token) = softmax(logits)");
+    char equations[SENTENCE];
+    snprintf(equations, sizeof equations,
+             "logits = %s %s + bias; p(next token) = softmax(logits)",
+             shape->tied ? "embedding/weight" : "weight", shape->dense ? "y" : "h");
+    emit(sink, "/model/output", "equations", equations);
 }
 
 static const char *dropout_mask_text(int mask)

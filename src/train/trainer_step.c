@@ -122,7 +122,8 @@ static void add_gradient(void *context, int microbatch,
     bool first_thread = team_thread() == 0;
     if (first_thread)
         phase_enter(PHASE_ALLREDUCE);
-    gradient_sum_add(&engine->sum, microbatch == 0 ? EXACT_OVERWRITE : EXACT_ADD, block);
+    bool overwrite = microbatch == 0 && !block->accumulate;
+    gradient_sum_add(&engine->sum, overwrite ? EXACT_OVERWRITE : EXACT_ADD, block);
     if (first_thread && microbatch == 0)
         inject_nan(engine, block);
     if (first_thread)
