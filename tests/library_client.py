@@ -14,14 +14,15 @@ class Note(c.Structure):
 
 class Piece(c.Structure):
     _fields_ = [("notes", c.POINTER(Note)), ("count", c.c_size_t), ("seconds", c.c_double),
-                ("tempo", c.c_int)]
+                ("tempo", c.c_int), ("ended", c.c_bool)]
 
 
 class Settings(c.Structure):
-    _fields_ = [("seconds", c.c_double), ("temperature", c.c_double), ("top_k", c.c_int64),
-                ("top_p", c.c_double), ("seed", c.c_uint64), ("guard", c.c_bool),
-                ("max_silence", c.c_double), ("keep_primer", c.c_bool),
-                ("threads", c.c_int)]
+    _fields_ = [("seconds", c.c_double), ("end", c.c_int), ("temperature", c.c_double),
+                ("top_k", c.c_int64), ("top_p", c.c_double), ("seed", c.c_uint64),
+                ("guard", c.c_bool), ("max_silence", c.c_double),
+                ("max_note_seconds", c.c_double),
+                ("keep_primer", c.c_bool), ("threads", c.c_int)]
 
 
 def main(library, checkpoint, output):

@@ -49,6 +49,8 @@ static inline const char *outcome_fault(const struct midi_file *file)
     if (file->outcome == MIDI_SKIPPED) {
         INVARIANT(file->reason[0] != '\0' && file->repairs == 0);
         INVARIANT(file->notes.count == 0 && file->pedal_count == 0);
+        INVARIANT(file->notes.tempos.count == 0 && file->notes.signatures.count == 0);
+        INVARIANT(file->notes.names.count == 0);
         return NULL;
     }
     INVARIANT(file->outcome == (file->repairs ? MIDI_REPAIRED : MIDI_OK));
@@ -63,11 +65,65 @@ static inline const char *outcome_fault(const struct midi_file *file)
     return NULL;
 }
 
+/* Ticks ascend, and each item differs from the one in force. */
+static inline const char *tempos_fault(const struct midi_file *file)
+{
+    const struct tempo_changes *tempos = &file->notes.tempos;
+    for (size_t i = 0; i < tempos->count; i++) {
+        const struct tempo_change *change = &tempos->items[i];
+        INVARIANT(change->tempo >= 1 && change->tempo < 1 << 24);
+        INVARIANT(change->tempo != (i ? change[-1].tempo : 500000));
+        INVARIANT(i == 0 || change[-1].tick < change->tick);
+    }
+    if (tempos->count && tempos->items[0].tick == 0)
+        INVARIANT(file->first_tempo == tempos->items[0].tempo);
+    else if (file->division > 0)
+        INVARIANT(file->first_tempo == 500000);
+    return NULL;
+}
+
+static inline const char *signatures_fault(const struct midi_file *file)
+{
+    const struct time_signatures *signatures = &file->notes.signatures;
+    for (size_t i = 0; i < signatures->count; i++) {
+        const struct time_signature *signature = &signatures->items[i];
+        int numerator = i ? signature[-1].numerator : 4,
+            denominator_log2 = i ? signature[-1].denominator_log2 : 2;
+        INVARIANT(signature->numerator >= 1 && signature->denominator_log2 <= 6);
+        INVARIANT(signature->numerator != numerator ||
+                  signature->denominator_log2 != denominator_log2);
+        INVARIANT(i == 0 || signature[-1].tick < signature->tick);
+    }
+    return NULL;
+}
+
+static inline const char *names_fault(const struct midi_file *file)
+{
+    const struct track_names *names = &file->notes.names;
+    for (size_t i = 0; i < names->count; i++) {
+        const struct track_name *name = &names->items[i];
+        INVARIANT(name->track < file->tracks);
+        INVARIANT(memchr(name->text, 0, sizeof name->text) > (const void *)name->text);
+        INVARIANT(i == 0 || name[-1].track < name->track);
+    }
+    return NULL;
+}
+
+static inline const char *metre_fault(const struct midi_file *file)
+{
+    if (file->outcome == MIDI_SKIPPED) /* outcome_fault: there is nothing */
+        return NULL;
+    const char *fault = tempos_fault(file);
+    fault = fault ? fault : signatures_fault(file);
+    return fault ? fault : names_fault(file);
+}
+
 /* Returns NULL, or the violated invariant. `size`: bytes that were read. */
 static inline const char *midi_fault(const struct midi_file *file, size_t size,
                                      const struct midi_limits *limits)
 {
     const char *fault = outcome_fault(file);
+    fault = fault ? fault : metre_fault(file);
     /* notes and pedal events take at least three bytes; a pedal may get a release added
      */
     INVARIANT(file->notes.count <= size / 3);
@@ -88,6 +144,28 @@ static inline const char *midi_fault(const struct midi_file *file, size_t size,
     return fault;
 }
 
+static inline uint64_t metre_fingerprint(const struct notes *notes)
+{
+    uint64_t hash = 0;
+    for (size_t i = 0; i < notes->tempos.count; i++) {
+        const struct tempo_change *change = &notes->tempos.items[i];
+        uint64_t fields[] = {hash, change->tick, change->tempo};
+        hash = hash64(fields, sizeof fields);
+    }
+    for (size_t i = 0; i < notes->signatures.count; i++) {
+        const struct time_signature *signature = &notes->signatures.items[i];
+        uint64_t fields[] = {hash, signature->tick, signature->numerator,
+                             signature->denominator_log2};
+        hash = hash64(fields, sizeof fields);
+    }
+    for (size_t i = 0; i < notes->names.count; i++) {
+        const struct track_name *name = &notes->names.items[i];
+        uint64_t fields[] = {hash, name->track, hash64(name->text, strlen(name->text))};
+        hash = hash64(fields, sizeof fields);
+    }
+    return hash;
+}
+
 /* A hash of everything that was read. */
 static inline uint64_t midi_fingerprint(const struct midi_file *file)
 {
@@ -106,6 +184,7 @@ static inline uint64_t midi_fingerprint(const struct midi_file *file)
         (uint64_t)file->tempo_events,
         (uint64_t)file->first_tempo,
         file->notes.count,
+        metre_fingerprint(&file->notes),
     };
     return hash64(fields, sizeof fields);
 }

@@ -204,6 +204,8 @@ static inline void put_random_file(struct bytes *bytes, uint64_t seed, int plain
     for (int track = 0; track < tracks; track++) {
         size_t begin = begin_track(bytes);
         int running = 0;
+        PUT(bytes, 0, 0xFF, 0x03, 1, (uint8_t)('A' + track));
+        PUT(bytes, 0, 0xFF, 0x58, 4, (uint8_t)((int)(seed % 8) + track), 3, 24, 8);
         for (uint32_t events = draw(&state, 150); events > 0; events--)
             put_random_event(bytes, &state, plain, &running);
         end_track(bytes, begin);

@@ -24,6 +24,22 @@ static const struct model_shape cases[] = {
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
+/* Every kind of dropout. */
+static const struct dropout dropouts[] = {
+    {.rate = 0.4, .seed = 5, .step = 17, .first_row = 100},
+    {.rate = 0.4, .mask = DROPOUT_MASK_SEQUENCE, .seed = 5, .step = 17, .first_row = 100},
+    {.input_rate = 0.3, .seed = 5, .step = 17, .first_row = 100},
+    {.embedding_rate = 0.3, .seed = 5, .step = 17, .first_row = 100},
+    {.recurrent_rate = 0.3, .seed = 5, .step = 17, .first_row = 100},
+    {.rate = 0.4,
+     .input_rate = 0.3,
+     .embedding_rate = 0.2,
+     .recurrent_rate = 0.1,
+     .mask = DROPOUT_MASK_SEQUENCE,
+     .seed = 5},
+};
+enum { DROPOUTS = sizeof dropouts / sizeof *dropouts };
+
 static int case_threads = 1; /* of the models that are created */
 
 /* Plan of a training model for one of the cases. */
@@ -36,6 +52,8 @@ static inline struct model_plan plan_of(const struct model_shape *shape, int mic
                                .steps = STEPS,
                                .training = true,
                                .backend = &matmul_float32,
+                               .dropout_input = true,
+                               .dropout_recurrent = true,
                                .threads = case_threads};
 }
 

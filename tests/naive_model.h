@@ -15,6 +15,21 @@ struct naive_state {
     double h[NAIVE_LAYERS_MAX][NAIVE_WIDTH_MAX], c[NAIVE_LAYERS_MAX][NAIVE_WIDTH_MAX];
 };
 
+/* Factors of one row at one time step: 0 for dropped units, the scale for the others. */
+struct naive_dropout {
+    double input[NAIVE_WIDTH_MAX];                    /* of the embedded token */
+    double output[NAIVE_LAYERS_MAX][NAIVE_WIDTH_MAX]; /* of each layer's output; the last
+                                                       * of the output layer's input */
+};
+
+struct naive_model {
+    const struct model_shape *shape;
+    const struct params *params;
+    const double *block;
+    const struct naive_dropout *dropout; /* NULL: none */
+    double smoothing;                    /* of the labels */
+};
+
 static inline const double *naive_tensor(const struct params *params, const double *block,
                                          const char *layer, int index, const char *name)
 {
@@ -90,29 +105,51 @@ static inline void naive_affine(const struct params *params, const double *block
         y[j] = naive_dot(w, in, j, x) + b[j];
 }
 
-/* Feeds one token to one row and computes the logits of the next token. */
-static inline void naive_step(const struct model_shape *shape,
-                              const struct params *params, const double *block,
-                              token input, int clear, struct naive_state *state,
-                              double *logits)
+/* x[width] := its product with the factors; NULL: x. */
+static inline void naive_drop(const double *factors, int width, double *x)
 {
-    double x[NAIVE_WIDTH_MAX], y[NAIVE_WIDTH_MAX];
-    int e = shape->embedding, h = shape->hidden, f = shape->dense;
+    for (int j = 0; factors && j < width; j++)
+        x[j] *= factors[j];
+}
+
+static inline void naive_dense(const struct naive_model *model, double *x)
+{
+    const struct model_shape *shape = model->shape;
+    double y[NAIVE_WIDTH_MAX];
+    naive_affine(model->params, model->block, "dense", shape->hidden, shape->dense, x, y);
+    for (int j = 0; j < shape->dense; j++)
+        x[j] = shape->activation == ACTIVATION_RELU   ? fmax(y[j], 0)
+               : shape->activation == ACTIVATION_TANH ? tanh(y[j])
+                                                      : y[j];
+}
+
+/* Feeds one token to one row and computes the logits of the next token. */
+static inline void naive_step(const struct naive_model *model, token input, int clear,
+                              struct naive_state *state, double *logits)
+{
+    const struct model_shape *shape = model->shape;
+    const struct naive_dropout *dropout = model->dropout;
+    double x[NAIVE_WIDTH_MAX];
+    int e = shape->embedding, h = shape->hidden, f = shape->dense,
+        last = shape->layers - 1;
     if (clear)
         memset(state, 0, sizeof *state);
-    memcpy(x, naive_tensor(params, block, "embedding", -1, "weight") + input * e,
+    memcpy(x,
+           naive_tensor(model->params, model->block, "embedding", -1, "weight") +
+               input * e,
            (size_t)e * sizeof *x);
-    for (int layer = 0; layer < shape->layers; layer++)
-        (shape->cell == CELL_LSTM ? naive_lstm : naive_gru)(params, block, layer,
-                                                            layer ? h : e, h, x, state);
-    if (f) {
-        naive_affine(params, block, "dense", h, f, x, y);
-        for (int j = 0; j < f; j++)
-            x[j] = shape->activation == ACTIVATION_RELU   ? fmax(y[j], 0)
-                   : shape->activation == ACTIVATION_TANH ? tanh(y[j])
-                                                          : y[j];
+    naive_drop(dropout ? dropout->input : NULL, e, x);
+    for (int layer = 0; layer <= last; layer++) {
+        (shape->cell == CELL_LSTM ? naive_lstm : naive_gru)(
+            model->params, model->block, layer, layer ? h : e, h, x, state);
+        if (layer < last)
+            naive_drop(dropout ? dropout->output[layer] : NULL, h, x);
     }
-    naive_affine(params, block, "output", f ? f : h, shape->vocabulary, x, logits);
+    if (f)
+        naive_dense(model, x);
+    naive_drop(dropout ? dropout->output[last] : NULL, f ? f : h, x);
+    naive_affine(model->params, model->block, "output", f ? f : h, shape->vocabulary, x,
+                 logits);
 }
 
 static inline double naive_log_probability(int n, const double *logits, int target)
@@ -121,6 +158,18 @@ static inline double naive_log_probability(int n, const double *logits, int targ
     for (int i = 0; i < n; i++)
         total += exp(logits[i]);
     return logits[target] - log(total);
+}
+
+/* Cross-entropy with the smoothed distribution of the target. */
+static inline double naive_smoothed_loss(int n, const double *logits, int target,
+                                         double smoothing)
+{
+    double loss = 0;
+    for (int i = 0; i < n; i++) {
+        double q = (i == target ? 1 - smoothing : 0) + smoothing / n;
+        loss -= q * naive_log_probability(n, logits, i);
+    }
+    return loss;
 }
 
 #endif

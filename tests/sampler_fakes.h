@@ -93,7 +93,9 @@ static const struct sampler_settings plain = {.temperature = 1,
                                               .seed = 7,
                                               .seconds = 20,
                                               .guard = true,
-                                              .max_silence = 3};
+                                              .max_silence = 3,
+                                              .max_note_seconds = 1000,
+                                              .end = END_FORBID};
 
 static inline enum status try_run(struct run *run, const char *encoding,
                                   void (*fill)(const struct fake *, int, real *),

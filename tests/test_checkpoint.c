@@ -86,6 +86,8 @@ static void fill_checkpoint(struct checkpoint *original, int cell, int optimizer
     original->state.schedule = (struct schedule_state){0.7, 1, 1, 0, 0.25};
     original->dataset_hash = 0x0123456789abcdef;
     original->provenance.ranks = 3;
+    original->provenance.init_hash = 0xfedcba9876543210;
+    strcpy(original->options.train.init_from, "runs/of \xff/another");
     for (size_t i = 0; i < original->streams.row_count; i++)
         original->streams.rows[i] = (struct stream_row){(int64_t)i, 10 + (int64_t)i, 7};
     for (size_t i = 0; i < original->streams.microbatches; i++)
@@ -129,7 +131,8 @@ static bool equal_model(const struct checkpoint *a, const struct checkpoint *b)
            equal_pairs(a, b) &&
            strcmp(a->provenance.numerics, b->provenance.numerics) == 0 &&
            strcmp(a->provenance.host, b->provenance.host) == 0 &&
-           a->provenance.ranks == b->provenance.ranks;
+           a->provenance.ranks == b->provenance.ranks &&
+           a->provenance.init_hash == b->provenance.init_hash;
 }
 
 static bool equal_options(const struct checkpoint *a, const struct checkpoint *b)

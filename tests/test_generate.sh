@@ -43,10 +43,10 @@ cmp -s d.mid e1.mid && fail "the command line doesn't override the configuration
 # the length stored in a checkpoint is limited; the user may ask for more
 "$tutti" train first.conf --set run.dir=runs/long --set run.samples=0 --set train.max_steps=2 \
     --set run.sample_seconds=3000 >train.txt 2>&1 || fail "train: $(cat train.txt)"
-"$tutti" generate runs/long -o long.mid >output.txt 2>&1
+"$tutti" generate runs/long -o long.mid --end forbid >output.txt 2>&1
 grep -q "run.sample_seconds = 3000 is limited to 600" output.txt || fail "3000 s: $(cat output.txt)"
 at_least 600.05 "$(field long.mid seconds)" || fail "longer than 600 s"
-"$tutti" generate runs/long -o longer.mid --seconds 610 >output.txt 2>&1
+"$tutti" generate runs/long -o longer.mid --seconds 610 --end forbid >output.txt 2>&1
 grep -q "is limited to" output.txt && fail "610 s: $(cat output.txt)"
 at_least "$(field longer.mid seconds)" 600.05 || fail "not as long as requested"
 
@@ -109,6 +109,24 @@ tempo=1 write_midi absurd.mid 60 62 64
 refuses 2 "at the primer's tempo of 60000000 beats" \
     "$tutti" generate runs/roll -o x.mid --prime absurd.mid --seconds 9
 
+# where pieces end: --end forbid gives the full length, draw ends some earlier, and require
+# tries again until all end, or warns
+count_shorter() { awk -v limit="$2" '$4 < limit { n++ } END { print n + 0 }' "$1"; }
+"$tutti" generate runs/roll -o full.mid --seconds 30 --count 8 --end forbid >full.txt
+"$tutti" generate runs/roll -o free.mid --seconds 30 --count 8 >free.txt
+[ "$(count_shorter full.txt 26)" = 0 ] || fail "--end forbid: $(cat full.txt)"
+[ "$(count_shorter free.txt 26)" -gt 0 ] || fail "no piece ends: $(cat free.txt)"
+"$tutti" generate runs/roll -o whole.mid --seconds 30 --count 8 --end require >whole.txt 2>warnings.txt
+[ ! -s warnings.txt ] || fail "--end require: $(cat whole.txt warnings.txt)"
+[ "$(count_shorter whole.txt 26)" -gt "$(count_shorter free.txt 26)" ] ||
+    fail "pieces are not tried again: $(cat whole.txt)"
+"$tutti" generate runs/roll -o one.mid --seconds 30 --end require >/dev/null
+cmp -s one.mid whole-1.mid || fail "the attempts at piece 1 depend on the number of pieces"
+"$tutti" generate runs/roll -o short.mid --seconds 0.1 --count 2 --end require >/dev/null 2>warnings.txt
+grep -q "^tutti: warning: pieces 1, 2 of 2 did not come to an end within 0.1 s in 8 attempts; " \
+    warnings.txt || fail "--end require in 0.1 s: $(cat warnings.txt)"
+refuses 2 "expected draw, forbid or require" "$tutti" generate runs/roll -o x.mid --end never
+
 # threads: the same files for any number of them, which the environment gives; a model that
 # is too small gets fewer
 started() { grep -c "^a thread" output.txt; }
@@ -147,7 +165,7 @@ places() { # PID: the different sets of cores on which its child's threads may r
 has_two_places() { [ "$(places "$1")" = 2 ]; }
 if [ "$(nproc)" -ge 2 ]; then
     OMP_NUM_THREADS=2 OMP_PROC_BIND=close OMP_PLACES=threads "$tutti" generate runs/model.cell=lstm \
-        -o bound.mid --seconds 600 --count 64 >/dev/null &
+        -o bound.mid --seconds 600 --count 64 --end forbid >/dev/null &
     generator=$!
     wait_until "two threads on different cores" has_two_places $generator
     kill $generator

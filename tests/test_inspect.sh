@@ -115,6 +115,35 @@ json_matches "$("$tutti" inspect corpus/text.mid --json)" '"outcome":"skipped","
 json_matches "$("$tutti" inspect corpus/cut.mid --json)" '"outcome":"repaired"'
 refuses 1 "corpus/text.mid: skipped: " "$tutti" inspect corpus/text.mid --verify
 
+# 3/4, 120 beats per minute, "Lead", a note of the violin, 240 beats per minute, a beat
+# later 6/8, and a drum
+events=00ff580403021808
+events+=00ff510307a120
+events+=00ff03044c656164
+events+=00c028
+events+=00903c4060803c40
+events+=00ff510303d090
+events+=60ff580406031808
+events+=0099244030892440
+events+=00ff2f00
+write_hex metre.mid "4d546864000000060000000100604d54726b$(printf %08x $((${#events} / 2)))$events"
+text=$("$tutti" inspect metre.mid)
+matches "$text" "^  tempo +120.00 to 240.00, 120.00 beats per minute at first, 2 tempo events$"
+matches "$text" "^  time signature +3/4, 6/8 from 0.75 s$"
+matches "$text" "^  track 0 +Lead$"
+matches "$text" "^  program +40 Violin, 1 note$"
+matches "$text" "^  percussion +1 note$"
+json=$("$tutti" inspect metre.mid --json)
+json_matches "$json" '"slowest_tempo":500000,"fastest_tempo":250000,'
+json_matches "$json" '"time_signatures":\[\{"tick":0,"seconds":0,"numerator":3,"denominator":4\},'
+json_matches "$json" '\{"tick":192,"seconds":0.75,"numerator":6,"denominator":8\}\]'
+json_matches "$json" '"track_names":\[\{"track":0,"name":"Lead"\}\]'
+json_matches "$json" '"instruments":\[\{"program":40,"name":"Violin","notes":1\}\]'
+json_matches "$json" '"percussion_notes":1'
+text=$("$tutti" inspect corpus/tune-000.mid)
+matches "$text" "^  tempo +120.00 beats per minute at first, 0 tempo events$"
+matches "$text" "^  time signature +4/4$"
+
 # ---- differences ----
 same=$("$tutti" inspect runs/first --diff runs/first/checkpoints/epoch-0002.h5)
 matches "$same" "^weights equal"

@@ -625,8 +625,8 @@ static void run_cells(const struct kernels *k, float out[8 * H * 4 + V])
     float logits[V];
     int argmax;
     fill(logits, V, 17, 8);
-    double before = k->softmax_cross_entropy(V, logits, 5, false, &argmax);
-    double with_gradient = k->softmax_cross_entropy(V, logits, 5, true, &argmax);
+    double before = k->softmax_cross_entropy(V, logits, 5, false, 0, &argmax);
+    double with_gradient = k->softmax_cross_entropy(V, logits, 5, true, 0.1, &argmax);
     assert_true(fabs(before - with_gradient) < 1e-6);
     memcpy(at, logits, sizeof logits);
 }
@@ -647,26 +647,36 @@ static void cells_and_softmax_are_equal_on_all_instruction_sets(void **state)
     }
 }
 
-static void softmax_gradient_is_p_minus_onehot(void **state)
+/* p - q for the target 3 of V. */
+static void check_softmax_gradient(double smoothing)
 {
-    (void)state;
     float logits[V], copy[V];
     double sum = 0, total = 0;
     int argmax;
     fill(logits, V, 18, 6);
     logits[7] = logits[9] = 7;
     memcpy(copy, logits, sizeof copy);
-    double log_p = kernels()->softmax_cross_entropy(V, logits, 3, true, &argmax);
+    double log_p =
+        kernels()->softmax_cross_entropy(V, logits, 3, true, smoothing, &argmax);
     for (int i = 0; i < V; i++)
         total += exp((double)copy[i]);
     assert_int_equal(argmax, 7);
     assert_true(fabs(log_p - ((double)copy[3] - log(total))) < 1e-6);
     for (int i = 0; i < V; i++) {
         double p = exp((double)copy[i]) / total;
-        assert_true(fabs((double)logits[i] - (p - (i == 3))) < 1e-6);
+        double q = i == 3 ? 1 - smoothing + smoothing / V : smoothing / V;
+        assert_true(fabs((double)logits[i] - (p - q)) < 1e-6);
         sum += (double)logits[i];
     }
     assert_true(fabs(sum) < 1e-5);
+}
+
+static void softmax_gradient_is_p_minus_targets(void **state)
+{
+    (void)state;
+    check_softmax_gradient(0);
+    check_softmax_gradient(0.1);
+    check_softmax_gradient(0.9);
 }
 
 /* The first of equal maxima, at any index; NaN is ignored. */
@@ -687,11 +697,11 @@ static void argmax_is_the_first_largest_logit(void **state)
         }
         if (!kernel)
             continue;
-        kernel->softmax_cross_entropy(n, logits, 0, false, &argmax);
+        kernel->softmax_cross_entropy(n, logits, 0, false, 0, &argmax);
         assert_int_equal(argmax, expected);
         logits[expected ? 0 : n - 1] = NAN;
         assert_true(
-            isnan(kernel->softmax_cross_entropy(n, logits, n / 2, false, &argmax)));
+            isnan(kernel->softmax_cross_entropy(n, logits, n / 2, false, 0, &argmax)));
         assert_true(n == 1 || argmax == expected);
     }
 }
@@ -712,7 +722,7 @@ int main(void)
         cmocka_unit_test(fixed_point_add_is_exact),
         cmocka_unit_test(fixed_point_is_converted_to_float_and_squared),
         cmocka_unit_test(cells_and_softmax_are_equal_on_all_instruction_sets),
-        cmocka_unit_test(softmax_gradient_is_p_minus_onehot),
+        cmocka_unit_test(softmax_gradient_is_p_minus_targets),
         cmocka_unit_test(argmax_is_the_first_largest_logit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,13 +12,20 @@
 
 enum { WINDOWS = 3 };
 
-static struct model *create_model(const struct model_shape *shape, int microbatches)
+static struct model *create_smoothed(const struct model_shape *shape, int microbatches,
+                                     double smoothing)
 {
     struct model *model = NULL;
-    const struct model_plan plan = plan_of(shape, microbatches);
+    struct model_plan plan = plan_of(shape, microbatches);
+    plan.label_smoothing = smoothing;
     assert_int_equal(model_create(&plan, &model), STATUS_OK);
     weights_fill(model, 1);
     return model;
+}
+
+static struct model *create_model(const struct model_shape *shape, int microbatches)
+{
+    return create_smoothed(shape, microbatches, 0);
 }
 
 static double *weights_in_double(struct model *model)
@@ -30,15 +37,79 @@ static double *weights_in_double(struct model *model)
     return block;
 }
 
+/* ---- dropout, drawn a second time ---- */
+
+/* The factor of an element at a rate, from its own random bits of block `first` + element /
+ * 16. */
+static double naive_factor(const struct dropout *dropout, double rate,
+                           enum rng_purpose purpose, uint64_t b, uint64_t first,
+                           int element)
+{
+    enum { UNITS = 16 }; /* of a block */
+    double used = nearbyint(rate * 65536) / 65536;
+    struct rng_block block = rng_block(dropout->seed, purpose, (uint64_t)dropout->step, b,
+                                       first + (uint64_t)(element / UNITS));
+    uint16_t draws[UNITS];
+    memcpy(draws, block.word, sizeof draws); /* little-endian */
+    return draws[element % UNITS] / 65536.0 < used ? 0 : 1 / (1 - used);
+}
+
+/* The factors of a row's units at a site. */
+static void naive_site(const struct dropout *dropout, double rate, uint64_t site,
+                       const int position[2], int width, double *factors)
+{
+    int row = position[0], t = dropout->mask == DROPOUT_MASK_TOKEN ? position[1] : 0;
+    uint64_t site_and_row = site << 32 | (uint64_t)(dropout->first_row + row);
+    for (int j = 0; j < width; j++)
+        factors[j] = naive_factor(dropout, rate, RNG_DROPOUT, site_and_row,
+                                  (uint64_t)(t * ((width + 15) / 16)), j);
+}
+
+/* Of a row and time step, position[2], with this input. */
+static void fill_naive_dropout(const struct model_shape *shape,
+                               const struct dropout *dropout, const int position[2],
+                               token input, struct naive_dropout *naive)
+{
+    int e = shape->embedding, h = shape->hidden, last = shape->layers - 1;
+    naive_site(dropout, dropout->input_rate, 1 << 16, position, e, naive->input);
+    double factor = naive_factor(dropout, dropout->embedding_rate, RNG_DROPOUT_EMBEDDING,
+                                 0, 0, input);
+    for (int j = 0; j < e; j++)
+        naive->input[j] *= factor;
+    for (int site = 0; site <= last; site++)
+        naive_site(dropout, dropout->rate, (uint64_t)site, position,
+                   site == last && shape->dense ? shape->dense : h, naive->output[site]);
+}
+
+/* weight_hh of all layers := its product with the factors, in block[total]. */
+static void drop_recurrent(const struct model_shape *shape, const struct params *params,
+                           const struct dropout *dropout, double *block)
+{
+    for (int layer = 0; layer < shape->layers; layer++) {
+        char name[PARAM_NAME];
+        snprintf(name, sizeof name, "%s%d/weight_hh",
+                 shape->cell == CELL_LSTM ? "lstm" : "gru", layer);
+        const struct param *weight_hh = params_find(params, name);
+        for (size_t i = 0; i < weight_hh->count; i++)
+            block[weight_hh->offset + i] *=
+                naive_factor(dropout, dropout->recurrent_rate, RNG_DROPOUT_RECURRENT,
+                             (uint64_t)layer, 0, (int)i);
+    }
+}
+
+/* ---- values ---- */
+
 /* Loss of microbatch s in the last of `windows` windows, computed by the naive model
- * from zero states; `logits` (may be NULL) receives the logits of the last window,
- * [T][B][V]. */
-static double naive_loss(const struct model_shape *shape, const struct params *params,
-                         const double *block, int s, int windows, double *logits)
+ * from zero states, without model->dropout but with `dropout` (may be NULL); `logits`
+ * (may be NULL) receives the logits of the last window, [T][B][V]. */
+static double naive_loss(struct naive_model model, const struct dropout *dropout, int s,
+                         int windows, double *logits)
 {
     static struct naive_state states[ROWS];
+    static struct naive_dropout factors;
     double loss = 0, row[VOCABULARY];
     memset(states, 0, sizeof states);
+    model.dropout = dropout ? &factors : NULL;
     for (int w = 0; w < windows; w++) {
         struct window window;
         window_fill(&window, (uint64_t)w);
@@ -46,24 +117,49 @@ static double naive_loss(const struct model_shape *shape, const struct params *p
         for (int i = 0; i < STEPS * ROWS; i++) {
             token input = window.inputs[s][i];
             int target = window.targets[s][i];
-            naive_step(shape, params, block, input, input == END_TOKEN, &states[i % ROWS],
-                       row);
+            const int position[] = {s * ROWS + i % ROWS, i / ROWS};
+            if (dropout)
+                fill_naive_dropout(model.shape, dropout, position, input, &factors);
+            naive_step(&model, input, input == END_TOKEN, &states[i % ROWS], row);
             if (logits)
                 memcpy(logits + i * VOCABULARY, row, sizeof row);
             if (target >= 0)
-                loss -= naive_log_probability(VOCABULARY, row, target);
+                loss += naive_smoothed_loss(VOCABULARY, row, target, model.smoothing);
         }
     }
     return loss;
 }
 
-static void forward_windows(struct model *model, int windows,
-                            struct microbatch_loss *losses)
+static void forward_windows(struct model *model, const struct dropout *dropout,
+                            int windows, struct microbatch_loss *losses)
 {
     for (int w = 0; w < windows; w++) {
         struct window window;
         window_fill(&window, (uint64_t)w);
-        model_forward(model, window.input_of, window.target_of, NULL, losses);
+        model_forward(model, window.input_of, window.target_of, dropout, losses);
+    }
+}
+
+static void losses_with_dropout_agree_with_the_naive_model(void **state)
+{
+    (void)state;
+    for (int c = 0; c < CASES; c++) {
+        struct model *model = create_model(&cases[c], MICROBATCHES);
+        for (int d = 0; d < DROPOUTS; d++) {
+            struct microbatch_loss losses[MICROBATCHES];
+            double *dropped = weights_in_double(model);
+            const struct naive_model naive = {&cases[c], model_params(model), dropped,
+                                              NULL, 0};
+            drop_recurrent(&cases[c], naive.params, &dropouts[d], dropped);
+            model_clear_states(model);
+            forward_windows(model, &dropouts[d], WINDOWS, losses);
+            for (int s = 0; s < MICROBATCHES; s++) {
+                double expected = naive_loss(naive, &dropouts[d], s, WINDOWS, NULL);
+                assert_true(fabs(losses[s].loss - expected) < 1e-5 * expected);
+            }
+            free(dropped);
+        }
+        model_free(model);
     }
 }
 
@@ -73,22 +169,22 @@ static void logits_and_loss_agree_with_the_naive_model(void **state)
     for (int c = 0; c < CASES; c++) {
         struct model *model = create_model(&cases[c], MICROBATCHES);
         double *block = weights_in_double(model);
+        const struct naive_model naive = {&cases[c], model_params(model), block, NULL, 0};
         struct microbatch_loss losses[MICROBATCHES];
         struct window window;
-        forward_windows(model, WINDOWS - 1, losses);
+        forward_windows(model, NULL, WINDOWS - 1, losses);
         window_fill(&window, WINDOWS - 1);
         model_forward(model, window.input_of, NULL, NULL, NULL);
         for (int s = 0; s < MICROBATCHES; s++) {
             double logits[STEPS * ROWS * VOCABULARY];
-            naive_loss(&cases[c], model_params(model), block, s, WINDOWS, logits);
+            naive_loss(naive, NULL, s, WINDOWS, logits);
             for (int i = 0; i < STEPS * ROWS * VOCABULARY; i++)
                 assert_true(fabs((double)model_logits(model, s)[i] - logits[i]) < 2e-5);
         }
         model_clear_states(model);
-        forward_windows(model, WINDOWS, losses);
+        forward_windows(model, NULL, WINDOWS, losses);
         for (int s = 0; s < MICROBATCHES; s++) {
-            double expected =
-                naive_loss(&cases[c], model_params(model), block, s, WINDOWS, NULL);
+            double expected = naive_loss(naive, NULL, s, WINDOWS, NULL);
             int64_t targets = 0;
             double sum = 0;
             window_fill(&window, WINDOWS - 1);
@@ -107,14 +203,15 @@ static void logits_and_loss_agree_with_the_naive_model(void **state)
 }
 
 /* The float gradient against central differences of the naive loss in double. */
-static void gradients_agree_with_the_naive_model(void **state)
+static void check_gradients(double smoothing)
 {
-    (void)state;
     const double step = 1e-5;
     for (int c = 0; c < CASES; c++) {
-        struct model *model = create_model(&cases[c], MICROBATCHES);
+        struct model *model = create_smoothed(&cases[c], MICROBATCHES, smoothing);
         size_t total = model_params(model)->total;
         double *block = weights_in_double(model), error = 0, size = 0;
+        const struct naive_model naive = {&cases[c], model_params(model), block, NULL,
+                                          smoothing};
         real *gradients = calloc(MICROBATCHES * total, sizeof *gradients);
         struct microbatch_loss losses[MICROBATCHES];
         struct window window;
@@ -126,19 +223,18 @@ static void gradients_agree_with_the_naive_model(void **state)
             for (size_t i = 0; i < total; i++) {
                 double weight = block[i];
                 block[i] = weight + step;
-                double above =
-                    naive_loss(&cases[c], model_params(model), block, s, 1, NULL);
+                double above = naive_loss(naive, NULL, s, 1, NULL);
                 block[i] = weight - step;
-                double below =
-                    naive_loss(&cases[c], model_params(model), block, s, 1, NULL);
+                double below = naive_loss(naive, NULL, s, 1, NULL);
                 block[i] = weight;
                 double expected = (above - below) / (2 * step);
                 error += pow((double)gradient[i] - expected, 2);
                 size += pow(expected, 2);
             }
         }
-        print_message("case %d: relative error of the gradient %.1e\n", c,
-                      sqrt(error / size));
+        print_message(
+            "case %d, label smoothing %g: relative error of the gradient %.1e\n", c,
+            smoothing, sqrt(error / size));
         assert_true(sqrt(error / size) < 4e-6);
         free(gradients);
         free(block);
@@ -146,44 +242,114 @@ static void gradients_agree_with_the_naive_model(void **state)
     }
 }
 
+static void gradients_agree_with_the_naive_model(void **state)
+{
+    (void)state;
+    check_gradients(0);
+    check_gradients(0.15);
+}
+
+/* Losses are reported without label smoothing. */
+static void label_smoothing_leaves_the_losses_as_they_are(void **state)
+{
+    (void)state;
+    struct model *plain = create_model(&cases[0], MICROBATCHES);
+    struct model *smoothed = create_smoothed(&cases[0], MICROBATCHES, 0.3);
+    struct microbatch_loss expected[MICROBATCHES], found[MICROBATCHES];
+    forward_windows(plain, NULL, WINDOWS, expected);
+    forward_windows(smoothed, NULL, WINDOWS, found);
+    assert_memory_equal(found, expected, sizeof expected);
+    model_free(plain);
+    model_free(smoothed);
+}
+
+static double loss_with(struct model *model, const struct dropout *dropout)
+{
+    struct microbatch_loss losses[MICROBATCHES];
+    model_clear_states(model);
+    forward_windows(model, dropout, 1, losses);
+    return losses[0].loss;
+}
+
+/* Dropped weights have the bits of a model that was given them, on every backend, and are
+ * whole again without dropout. */
+static void compare_dropped_weights(const struct model_shape *shape,
+                                    const struct matmul_backend *backend)
+{
+    const struct dropout dropout = {.recurrent_rate = 0.5, .seed = 5, .step = 2};
+    struct model_plan plan = plan_of(shape, MICROBATCHES);
+    struct model *model = NULL;
+    plan.backend = backend;
+    assert_int_equal(model_create(&plan, &model), STATUS_OK);
+    weights_fill(model, 1);
+    double whole = loss_with(model, NULL), dropped = loss_with(model, &dropout);
+    assert_true(dropped != whole);
+    assert_true(loss_with(model, NULL) == whole);
+    assert_true(loss_with(model, &dropout) == dropped);
+    double *block = weights_in_double(model);
+    drop_recurrent(shape, model_params(model), &dropout, block); /* factors 0 and 2 */
+    for (size_t i = 0; i < model_params(model)->total; i++)
+        model_weights(model)[i] = (real)block[i];
+    model_weights_changed(model);
+    assert_true(loss_with(model, NULL) == dropped);
+    free(block);
+    model_free(model);
+}
+
+static void weights_are_dropped_and_restored(void **state)
+{
+    (void)state;
+    const struct matmul_backend *openblas;
+    assert_int_equal(matmul_backend_select(BACKEND_OPENBLAS, &openblas), STATUS_OK);
+    for (int c = 0; c < CASES; c++) {
+        compare_dropped_weights(&cases[c], &matmul_float32);
+        compare_dropped_weights(&cases[c], &matmul_bfloat16);
+        compare_dropped_weights(&cases[c], openblas);
+    }
+}
+
+static void compare_microbatches(const struct model_shape *shape,
+                                 const struct dropout *dropout)
+{
+    struct model *both = create_model(shape, MICROBATCHES), *one = create_model(shape, 1);
+    size_t total = model_params(both)->total;
+    real *first = calloc(MICROBATCHES * total, sizeof *first),
+         *second = calloc(total, sizeof *second);
+    struct microbatch_loss losses[MICROBATCHES], alone;
+    struct dropout shifted = *dropout;
+    shifted.first_row += ROWS;
+    for (int w = 0; w < WINDOWS; w++) {
+        struct window window;
+        window_fill(&window, (uint64_t)w);
+        model_forward(both, window.input_of, window.target_of, dropout, losses);
+        model_forward(one, &window.input_of[1], &window.target_of[1], &shifted, &alone);
+        backward_into(both, MICROBATCHES, first);
+        backward_into(one, 1, second);
+        assert_memory_equal(&losses[1], &alone, sizeof alone);
+        assert_memory_equal(first + total, second, total * sizeof *first);
+    }
+    free(first);
+    free(second);
+    model_free(both);
+    model_free(one);
+}
+
 /* Microbatch 1 gives equal bits in a model of two microbatches and alone in another
  * model. */
 static void a_microbatch_is_independent_of_the_others(void **state)
 {
     (void)state;
-    for (int c = 0; c < CASES; c++) {
-        struct model *both = create_model(&cases[c], MICROBATCHES),
-                     *one = create_model(&cases[c], 1);
-        size_t total = model_params(both)->total;
-        real *first = calloc(MICROBATCHES * total, sizeof *first),
-             *second = calloc(total, sizeof *second);
-        struct microbatch_loss losses[MICROBATCHES], alone;
-        struct dropout dropout = {0.4, 5, 17, 100}, shifted = {0.4, 5, 17, 100 + ROWS};
-        for (int w = 0; w < WINDOWS; w++) {
-            struct window window;
-            window_fill(&window, (uint64_t)w);
-            model_forward(both, window.input_of, window.target_of, &dropout, losses);
-            model_forward(one, &window.input_of[1], &window.target_of[1], &shifted,
-                          &alone);
-            backward_into(both, MICROBATCHES, first);
-            backward_into(one, 1, second);
-            assert_memory_equal(&losses[1], &alone, sizeof alone);
-            assert_memory_equal(first + total, second, total * sizeof *first);
-        }
-        free(first);
-        free(second);
-        model_free(both);
-        model_free(one);
-    }
+    for (int c = 0; c < CASES; c++)
+        for (int d = 0; d < DROPOUTS; d++)
+            compare_microbatches(&cases[c], &dropouts[d]);
 }
 
 /* Losses and gradients of a window, with dropout. */
-static real *results_of(const struct model_shape *shape,
+static real *results_of(const struct model_shape *shape, const struct dropout *dropout,
                         const struct matmul_backend *backend, int threads, size_t *count)
 {
     struct window window;
     struct microbatch_loss losses[MICROBATCHES];
-    struct dropout dropout = {0.4, 5, 17, 100};
     struct model_plan plan = plan_of(shape, MICROBATCHES);
     struct model *model = NULL;
     plan.backend = backend;
@@ -192,9 +358,9 @@ static real *results_of(const struct model_shape *shape,
     weights_fill(model, 1);
     size_t total = model_params(model)->total;
     real *results = calloc(MICROBATCHES * (total + 3), sizeof *results);
-    forward_windows(model, WINDOWS, losses);
+    forward_windows(model, NULL, WINDOWS, losses);
     window_fill(&window, WINDOWS);
-    model_forward(model, window.input_of, window.target_of, &dropout, losses);
+    model_forward(model, window.input_of, window.target_of, dropout, losses);
     backward_into(model, MICROBATCHES, results);
     for (size_t s = 0; s < MICROBATCHES; s++) {
         real *at = results + MICROBATCHES * total + 3 * s;
@@ -207,12 +373,13 @@ static real *results_of(const struct model_shape *shape,
 }
 
 static void compare_threads(const struct model_shape *shape,
+                            const struct dropout *dropout,
                             const struct matmul_backend *backend)
 {
     size_t count, again;
-    real *expected = results_of(shape, backend, 1, &count);
+    real *expected = results_of(shape, dropout, backend, 1, &count);
     for (int threads = 2; threads <= 5; threads++) {
-        real *found = results_of(shape, backend, threads, &again);
+        real *found = results_of(shape, dropout, backend, threads, &again);
         assert_int_equal(again, count);
         assert_memory_equal(found, expected, count * sizeof *found);
         free(found);
@@ -229,12 +396,14 @@ static void bits_are_independent_of_the_threads(void **state)
         {CELL_GRU, 1, 70, 33, 50, ACTIVATION_TANH, VOCABULARY}};
     const struct matmul_backend *openblas;
     assert_int_equal(matmul_backend_select(BACKEND_OPENBLAS, &openblas), STATUS_OK);
-    for (int c = 0; c < CASES; c++)
-        compare_threads(&cases[c], &matmul_float32);
-    for (size_t c = 0; c < sizeof wide / sizeof *wide; c++) {
-        compare_threads(&wide[c], &matmul_float32);
-        compare_threads(&wide[c], &matmul_bfloat16);
-        compare_threads(&wide[c], openblas);
+    for (int d = 0; d < DROPOUTS; d += DROPOUTS - 1) { /* the first and the last */
+        for (int c = 0; c < CASES; c++)
+            compare_threads(&cases[c], &dropouts[d], &matmul_float32);
+        for (size_t c = 0; c < sizeof wide / sizeof *wide; c++) {
+            compare_threads(&wide[c], &dropouts[d], &matmul_float32);
+            compare_threads(&wide[c], &dropouts[d], &matmul_bfloat16);
+            compare_threads(&wide[c], &dropouts[d], openblas);
+        }
     }
 }
 
@@ -355,7 +524,7 @@ static void states_can_be_saved_and_restored(void **state)
         struct microbatch_loss before[MICROBATCHES], after[MICROBATCHES],
             other[MICROBATCHES];
         struct window window;
-        forward_windows(model, 1, before);
+        forward_windows(model, NULL, 1, before);
         model_get_state(model, 1, saved);
         window_fill(&window, 1);
         model_forward(model, window.input_of, window.target_of, NULL, before);
@@ -389,7 +558,7 @@ static void dropout_preserves_the_mean(void **state)
     double plain = (double)model_logits(model, 0)[0], mean = 0, square = 0;
     enum { DRAWS = 2000 };
     for (int i = 0; i < DRAWS; i++) {
-        struct dropout dropout = {0.25, 1, i, 0};
+        struct dropout dropout = {.rate = 0.25, .seed = 1, .step = i, .first_row = 0};
         model_clear_states(model);
         model_forward(model, window.input_of, NULL, &dropout, NULL);
         double value = (double)model_logits(model, 0)[0];
@@ -411,7 +580,7 @@ static double loss_of(const struct matmul_backend *backend, bool training)
     plan.training = training;
     assert_int_equal(model_create(&plan, &model), STATUS_OK);
     weights_fill(model, 1);
-    forward_windows(model, 1, losses);
+    forward_windows(model, NULL, 1, losses);
     model_free(model);
     return losses[0].loss;
 }
@@ -461,7 +630,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(logits_and_loss_agree_with_the_naive_model),
+        cmocka_unit_test(losses_with_dropout_agree_with_the_naive_model),
         cmocka_unit_test(gradients_agree_with_the_naive_model),
+        cmocka_unit_test(label_smoothing_leaves_the_losses_as_they_are),
+        cmocka_unit_test(weights_are_dropped_and_restored),
         cmocka_unit_test(a_microbatch_is_independent_of_the_others),
         cmocka_unit_test(bits_are_independent_of_the_threads),
         cmocka_unit_test(many_rows_equal_single_rows),
@@ -474,6 +646,7 @@ int main(void)
     /* The others need no team: one gives the bits of one thread. */
     const struct CMUnitTest on_teams[] = {
         cmocka_unit_test(logits_and_loss_agree_with_the_naive_model),
+        cmocka_unit_test(losses_with_dropout_agree_with_the_naive_model),
         cmocka_unit_test(a_microbatch_is_independent_of_the_others),
         cmocka_unit_test(many_rows_equal_single_rows),
         cmocka_unit_test(states_can_be_saved_and_restored),

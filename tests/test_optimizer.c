@@ -172,6 +172,52 @@ static void cosine_decays_over_half_a_period(void **unused)
     assert_near(schedule_learning_rate(&state, &options, 100, 100), 0.25, 1e-15);
 }
 
+/* 30 steps: 9 rise (positions 0 to 8), 21 fall (8 to 29). */
+static void one_cycle_rises_and_falls(void **unused)
+{
+    (void)unused;
+    struct schedule_state state;
+    schedule_init(&state);
+    struct options options = schedule_options(SCHEDULE_ONE_CYCLE);
+    static const struct {
+        int64_t step;
+        double low, cosine; /* the end of its half cosine that is not the peak */
+    } known[] = {{1, 0.04, -1},   {5, 0.04, 0},  {9, 0.04, 1}, {16, 0.1, 0.5},
+                 {23, 0.1, -0.5}, {30, 0.1, -1}, {31, 0.1, -1}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        double low = known[i].low;
+        assert_near(schedule_learning_rate(&state, &options, known[i].step, 30),
+                    0.5 * (low + (1 - low) * (1 + known[i].cosine) / 2), 1e-12);
+    }
+}
+
+/* torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.5, total_steps=N) in PyTorch
+ * 2.15, the rates of the steps 1 to N. */
+static void one_cycle_is_that_of_pytorch(void **unused)
+{
+    (void)unused;
+    struct schedule_state state;
+    schedule_init(&state);
+    struct options options = schedule_options(SCHEDULE_ONE_CYCLE);
+    options.train.final_lr_ratio = 4e-6;
+    static const double rates[] = {0.02,
+                                   0.211170556867368,
+                                   0.480130712361309,
+                                   0.489873283910651,
+                                   0.442237862384315,
+                                   0.363043524648764,
+                                   0.2652913540438,
+                                   0.165029014493647,
+                                   0.0787162563997539,
+                                   0.0205227716031454,
+                                   2e-06};
+    for (int64_t step = 1; step <= 11; step++)
+        assert_near(schedule_learning_rate(&state, &options, step, 11), rates[step - 1],
+                    1e-12);
+    for (int64_t total = 1; total <= 4; total++) /* the shortest runs */
+        assert_near(schedule_learning_rate(&state, &options, total, total), 2e-6, 1e-15);
+}
+
 static void plateau_reduces_after_patience(void **unused)
 {
     (void)unused;
@@ -217,6 +263,8 @@ int main(void)
         cmocka_unit_test(sgd_matches_momentum_formula),
         cmocka_unit_test(warms_up_linearly),
         cmocka_unit_test(cosine_decays_over_half_a_period),
+        cmocka_unit_test(one_cycle_rises_and_falls),
+        cmocka_unit_test(one_cycle_is_that_of_pytorch),
         cmocka_unit_test(plateau_reduces_after_patience),
         cmocka_unit_test(constant_rate_is_never_reduced),
     };

@@ -21,12 +21,14 @@
     X(data.encoding, ENCODINGS)                                                          \
     X(data.pedal, PEDALS)                                                                \
     X(model.cell, CELLS)                                                                 \
+    X(model.dropout_mask, DROPOUT_MASKS)                                                 \
     X(model.activation, ACTIVATIONS)                                                     \
     X(train.optimizer, OPTIMIZERS)                                                       \
     X(train.schedule, SCHEDULES)                                                         \
     X(train.reduce, REDUCES)                                                             \
     X(train.matmul, MATMULS)                                                             \
-    X(train.precision, PRECISIONS)
+    X(train.precision, PRECISIONS)                                                       \
+    X(sample.end, ENDS)
 #define INTEGERS(X)                                                                      \
     X(data.shards, 1, 9999)                                                              \
     X(data.min_notes, 0, INT64_MAX)                                                      \
@@ -43,6 +45,9 @@
     X(train.warmup_steps, 0, 1000000000)                                                 \
     X(train.plateau_patience, 1, 1000000)                                                \
     X(train.early_stop_patience, 0, 1000000)                                             \
+    X(train.transpose[0], -127, 0)                                                       \
+    X(train.transpose[1], 0, 127)                                                        \
+    X(train.velocity_shift, 0, 31)                                                       \
     X(train.bucket, 1, INT32_MAX)                                                        \
     X(train.max_steps, 0, INT64_MAX)                                                     \
     X(train.threads, 0, 1024)                                                            \
@@ -63,6 +68,9 @@
     X(data.split[1], 1)                                                                  \
     X(data.split[2], 1)                                                                  \
     X(model.dropout, 1)                                                                  \
+    X(model.dropout_input, 1)                                                            \
+    X(model.dropout_embedding, 1)                                                        \
+    X(model.dropout_recurrent, 1)                                                        \
     X(train.learning_rate, 10)                                                           \
     X(train.beta1, 1)                                                                    \
     X(train.beta2, 1)                                                                    \
@@ -71,13 +79,16 @@
     X(train.weight_decay, 1)                                                             \
     X(train.final_lr_ratio, 1)                                                           \
     X(train.plateau_factor, 1)                                                           \
+    X(train.label_smoothing, 1)                                                          \
+    X(train.time_stretch, 0.5)                                                           \
     X(train.clip_norm, 1e9)                                                              \
     X(run.checkpoint_minutes, 1e6)                                                       \
     X(run.time_limit_minutes, 1e9)                                                       \
     X(run.sample_seconds, 86400)                                                         \
     X(sample.temperature, 100)                                                           \
     X(sample.top_p, 1)                                                                   \
-    X(sample.max_silence, 3600)
+    X(sample.max_silence, 3600)                                                          \
+    X(sample.max_note_seconds, 3600)
 #define BOOLEANS(X)                                                                      \
     X(train.allow_mixed_cores)                                                           \
     X(run.hash_steps)                                                                    \
@@ -85,6 +96,7 @@
 #define STRINGS(X)                                                                       \
     X(data.dataset)                                                                      \
     X(data.split_file)                                                                   \
+    X(train.init_from)                                                                   \
     X(run.dir)                                                                           \
     X(run.interface)
 
@@ -217,7 +229,8 @@ static void test_covers_every_setting(void **state)
     BOOLEANS(X)
     STRINGS(X)
 #undef X
-    assert_int_equal(listed, option_row_count + 2); /* data.split has three elements */
+    assert_int_equal(listed,
+                     option_row_count + 3); /* split has 3 elements, transpose 2 */
 }
 
 static void each_section_is_printed_separately(void **state)
@@ -287,6 +300,7 @@ static void parses_settings(void **state)
                                        "grid = 120 ticks\r\n"
                                        "[train]\r\n"
                                        "warmup-steps = +7\r\n"
+                                       "transpose = -5 .. +6\r\n"
                                        "allow_mixed_cores = on");
     assert_int_equal(options.train.batch, 64);
     assert_int_equal(options.train.microbatches, 16);
@@ -296,6 +310,8 @@ static void parses_settings(void **state)
     assert_string_equal(options.data.split_file, " # \"\\ ");
     assert_string_equal(options.data.grid, "120 ticks");
     assert_int_equal(options.train.warmup_steps, 7);
+    assert_int_equal(options.train.transpose[0], -5);
+    assert_int_equal(options.train.transpose[1], 6);
     assert_true(options.train.allow_mixed_cores);
 }
 
@@ -367,6 +383,16 @@ static void errors_state_line_and_remedy(void **state)
          "mean lstm?"},
         {"[train]\noptimizer = none_such", "train.optimizer = none_such: expected "},
         {"[sample]\nguard = maybe", "a.conf:2: sample.guard = maybe: expected yes or no"},
+        {"[train]\ntranspose = 5",
+         "a.conf:2: train.transpose = 5: expected LOW..HIGH, LOW from -127 to 0, HIGH "
+         "from 0 to 127"},
+        {"[train]\ntranspose = 1..5", "train.transpose = 1..5: expected LOW..HIGH"},
+        {"[train]\ntranspose = -5..-1", "train.transpose = -5..-1: expected LOW..HIGH"},
+        {"[train]\ntranspose = -128..1", "train.transpose = -128..1: expected LOW"},
+        {"[train]\ntranspose = 0..128", "train.transpose = 0..128: expected LOW"},
+        {"[train]\ntranspose = -5..", "train.transpose = -5..: expected LOW..HIGH"},
+        {"[train]\ntranspose = ..5", "train.transpose = ..5: expected LOW..HIGH"},
+        {"[train]\ntranspose = -5...5", "train.transpose = -5...5: expected LOW..HIGH"},
         {"[data]\nsplit = .5 .5",
          "a.conf:2: data.split = .5 .5: expected 3 numbers from 0 to 1"},
         {"[data]\nsplit = .5 .5 0 0", "expected 3 numbers from 0 to 1"},
@@ -615,6 +641,10 @@ static void ignores_settings_that_may_change(void **state)
                                         "model.hidden",
                                         "model.embedding",
                                         "model.dropout",
+                                        "model.dropout_input",
+                                        "model.dropout_embedding",
+                                        "model.dropout_recurrent",
+                                        "model.dropout_mask",
                                         "model.dense",
                                         "model.activation",
                                         "train.batch",
@@ -632,8 +662,13 @@ static void ignores_settings_that_may_change(void **state)
                                         "train.final_lr_ratio",
                                         "train.plateau_factor",
                                         "train.plateau_patience",
+                                        "train.label_smoothing",
                                         "train.clip_norm",
+                                        "train.init_from",
                                         "train.seed",
+                                        "train.transpose",
+                                        "train.velocity_shift",
+                                        "train.time_stretch",
                                         "train.reduce",
                                         "train.matmul",
                                         "train.precision"};

@@ -200,17 +200,17 @@ static void assert_truncated(const char *encoding, double seconds, const token *
                              double unfinished_step)
 {
     struct sampler_settings settings = plain;
-    int truncated = -1;
+    enum sampler_outcome outcomes[2] = {SAMPLER_UNFINISHED};
     settings.temperature = 0;
     settings.guard = false;
     settings.seconds = seconds;
-    settings.truncated_count = &truncated;
+    settings.outcomes = outcomes;
     struct run run;
     assert_int_equal(
         try_run(&run, encoding, fill_busy, &settings, 2, begin, begin_count, true),
         STATUS_OK);
-    assert_int_equal(truncated, 2);
     for (int row = 0; row < 2; row++) {
+        assert_int_equal(outcomes[row], SAMPLER_TOKEN_LIMIT);
         size_t count = 0;
         const token *tokens = drawn(&run, row, &count);
         assert_int_equal(count + 1, begin_count + max_tokens);
@@ -246,13 +246,13 @@ static void dense_music_is_not_truncated(void **state)
 {
     (void)state;
     struct sampler_settings settings = plain;
-    int truncated = -1;
+    enum sampler_outcome outcome = SAMPLER_UNFINISHED;
     settings.temperature = 0;
     settings.guard = false;
     settings.seconds = 60;
-    settings.truncated_count = &truncated;
+    settings.outcomes = &outcome;
     struct run run = do_run("performance", fill_dense, &settings, 1);
-    assert_int_equal(truncated, 0);
+    assert_int_equal(outcome, SAMPLER_FULL_LENGTH);
     assert_int_equal(run.pieces[0].count, 60 * 50 * 7);
     assert_notes_end_by(&run.pieces[0], 59.99); /* the last release */
     end_run(&run);
@@ -517,6 +517,10 @@ static void rejects_settings_out_of_range(void **state)
     assert_rejected(&bad, 1, "top_p");
     bad = plain, bad.max_silence = 0;
     assert_rejected(&bad, 1, "max_silence");
+    bad = plain, bad.max_note_seconds = 0;
+    assert_rejected(&bad, 1, "max_note_seconds");
+    bad = plain, bad.end = ENDS;
+    assert_rejected(&bad, 1, "end 3");
 }
 
 static void rejects_a_primer_outside_the_vocabulary(void **state)

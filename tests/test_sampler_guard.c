@@ -215,6 +215,146 @@ static void breaks_long_silence(void **state)
     }
 }
 
+/* ---- long notes ---- */
+
+/* Strikes 60 and never releases it; everything else is random. */
+static void fill_stuck(const struct fake *fake, int row, real *logits)
+{
+    bool performance = fake->encoding->vocabulary > STEP + 2;
+    token last = last_seen(fake, row);
+    fill_random(fake, row, logits);
+    if (performance) {
+        logits[60] = 50;
+        logits[OFF + 60] = -1e4F;
+    } else { /* key 0 is the first of every step */
+        logits[0] = last == STEP || last == fake->encoding->end ? 50 : 0;
+    }
+}
+
+/* For how many seconds the note of `pitch` has sounded after tokens[0..count) of the
+ * performance encoding, or the key in all steps before the current one of the pianoroll.
+ * Searches back from the end. */
+static double find_age(const struct encoding *encoding, const token *tokens, size_t count,
+                       token pitch)
+{
+    bool performance = encoding->vocabulary > STEP + 2, held = false;
+    double age = 0;
+    for (size_t n = count; n-- > 0;) {
+        if (performance && tokens[n] == OFF + pitch)
+            return 0;
+        if (performance && tokens[n] == pitch)
+            return age;
+        age += performance ? encoding->token_seconds(encoding, tokens[n]) : 0;
+    }
+    size_t n = count;
+    while (!performance && n > 0 && tokens[n - 1] != STEP)
+        n--;
+    for (; !performance && n-- > 0 && tokens[n] == STEP; age += held ? 0.125 : 0) {
+        for (held = false; n > 0 && tokens[n - 1] != STEP; n--)
+            held |= tokens[n - 1] == pitch;
+        if (!held)
+            break;
+    }
+    return performance ? 0 : age;
+}
+
+/* The most seconds that any note has sounded after tokens[0..count). */
+static double find_oldest(const struct encoding *encoding, const token *tokens,
+                          size_t count)
+{
+    double oldest = 0;
+    token pitches = encoding->vocabulary > STEP + 2 ? 128 : STEP;
+    for (token pitch = 0; pitch < pitches; pitch++)
+        oldest = fmax(oldest, find_age(encoding, tokens, count, pitch));
+    return oldest;
+}
+
+/* Where a note is too old, the next token ends one (performance), or doesn't continue it
+ * (pianoroll). Returns how often one was ended. */
+static int assert_long_notes_end(const struct encoding *encoding, const token *tokens,
+                                 size_t count, double longest)
+{
+    int ended = 0;
+    for (size_t n = 0; n < count; n++) {
+        bool performance = encoding->vocabulary > STEP + 2;
+        if (find_oldest(encoding, tokens, n) < longest - 1e-6)
+            continue;
+        token value = tokens[n];
+        double age = find_age(encoding, tokens, n, performance ? value - OFF : value);
+        if (performance)
+            assert_true(value >= OFF && value <= SHIFT && age > longest - 1e-6);
+        else
+            assert_true(value == STEP || age < longest - 1e-6);
+        ended++;
+    }
+    return ended;
+}
+
+static void ends_long_notes(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        struct sampler_settings settings = plain;
+        settings.seconds = 30;
+        bool stuck = (i & 2) == 0;
+        settings.temperature = stuck ? 1 : 20;
+        struct run free =
+            do_run(i & 1 ? "pianoroll" : "performance", fill_stuck, &settings, 2);
+        settings.max_note_seconds = 3.5;
+        struct run run =
+            do_run(i & 1 ? "pianoroll" : "performance", fill_stuck, &settings, 2);
+        double token_seconds = i & 1 ? 0.125 : 1, longest = 0;
+        for (int row = 0; row < 2; row++) {
+            size_t count = 0, same = 0;
+            const token *tokens = drawn(&run, row, &count);
+            assert_true(assert_long_notes_end(run.encoding, tokens, count, 3.5) > 3 ||
+                        !stuck);
+            assert_string_equal(well_formed(run.encoding, tokens, count, 0), "");
+            for (size_t k = 0; k < run.pieces[row].count; k++)
+                assert_true(run.pieces[row].items[k].duration < 3.5 + token_seconds);
+            for (size_t k = 0; k < free.pieces[row].count; k++)
+                longest = fmax(longest, free.pieces[row].items[k].duration);
+            if (!stuck)
+                continue;
+            const token *free_tokens = drawn(&free, row, &count);
+            while (same < count && tokens[same] == free_tokens[same])
+                same++; /* the first difference is where a note is too long */
+            assert_true(find_oldest(run.encoding, tokens, same) > 3.5 - 1e-6);
+        }
+        assert_true(longest > 4.5 || !stuck);
+        end_run(&run);
+        end_run(&free);
+    }
+}
+
+/* Without a token that ends the note, the grammar has precedence. */
+static void long_notes_leave_a_token(void **state)
+{
+    (void)state;
+    struct encoding *encoding = NULL;
+    struct grammar grammar;
+    bool allowed[400];
+    assert_int_equal(encoding_create("performance", NULL, &encoding), STATUS_OK);
+    encoding->grammar_start(encoding, &grammar);
+    static const token pending[] = {VELOCITY, 60, SHIFT + 100, SHIFT + 100, VELOCITY + 1};
+    for (int i = 0; i < 5; i++)
+        encoding->grammar_accept(encoding, &grammar, pending[i]);
+    for (int i = 0; i < 2; i++) { /* NOTE_OFF is possible after the pending NOTE_ON */
+        encoding->grammar_allowed(encoding, &grammar, allowed);
+        encoding->grammar_end_long_notes(encoding, &grammar, 2, allowed);
+        assert_int_equal(allowed[62], i == 0);
+        assert_int_equal(allowed[OFF + 60], i == 1);
+        encoding->grammar_accept(encoding, &grammar, 62);
+    }
+    encoding->grammar_start(encoding, &grammar);
+    encoding->grammar_accept(encoding, &grammar, VELOCITY);
+    encoding->grammar_accept(encoding, &grammar, 60); /* can't end at once */
+    encoding->grammar_allowed(encoding, &grammar, allowed);
+    encoding->grammar_end_long_notes(encoding, &grammar, 1e-12, allowed);
+    assert_true(allowed[SHIFT + 1]);
+    encoding_free(encoding);
+}
+
 static void ignores_tokens_outside_the_vocabulary(void **state)
 {
     (void)state;
@@ -243,6 +383,8 @@ int main(void)
         cmocka_unit_test(grammar_takes_precedence),
         cmocka_unit_test(includes_the_primer),
         cmocka_unit_test(breaks_long_silence),
+        cmocka_unit_test(ends_long_notes),
+        cmocka_unit_test(long_notes_leave_a_token),
         cmocka_unit_test(ignores_tokens_outside_the_vocabulary),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

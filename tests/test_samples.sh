@@ -31,7 +31,7 @@ echo "ok: the bytes"
 # ---- while samples are under way ----
 
 # More music than anyone waits for.
-endless=(--set run.sample_seconds=86400 --set run.samples=4)
+endless=(--set run.sample_seconds=86400 --set run.samples=4 --set sample.end=forbid)
 
 under_way() { compgen -G "runs/$1/samples/.epoch.*.partial" >/dev/null; }
 at_step() { grep -q "\"step\": $2,.*gradient_norm" "runs/$1/metrics.jsonl"; }

@@ -52,10 +52,43 @@ static void restore(struct stream *disk, const struct stream *memory)
     stream_files_check(stream_restore(disk, rows, &cursor));
 }
 
-static void check_endless(struct stream_files *files, int rows, uint64_t key)
+/* Moves the tokens of these files up and down; those near the ends of the vocabulary have
+ * less space. */
+static token move_token(const struct encoding *self, token value, int semitones)
+{
+    const int distance = 10;
+    int moved = value == END ? END : value + distance * semitones;
+    return moved >= 0 && moved < self->end ? (token)moved : END;
+}
+
+/* Each fifth of the tokens advances time, by 1 to 7 steps of a second. */
+static double token_seconds(const struct encoding *self, token value)
+{
+    (void)self;
+    return value < END / 5 ? value % 7 + 1 : 0;
+}
+
+static token longest_shift(const struct encoding *self, uint64_t steps)
+{
+    (void)self;
+    return (token)(steps < 7 ? steps - 1 : 6);
+}
+
+static void check_endless(struct stream_files *files, int rows, uint64_t key,
+                          int semitones)
 {
     struct stream *disk = stream_files_stream(files, rows);
     struct stream *memory = stream_files_in_memory(files, rows);
+    const struct augmentation augmentation = {.encoding = &files->encoding,
+                                              .transpose_low = -semitones,
+                                              .transpose_high = semitones,
+                                              .time_stretch = semitones > 0 ? 0.1 : 0};
+    files->encoding.transpose = move_token;
+    files->encoding.token_seconds = token_seconds;
+    files->encoding.longest_shift = longest_shift;
+    files->encoding.seconds_per_grid_step = 1;
+    stream_augment(disk, &augmentation);
+    stream_augment(memory, &augmentation);
     uint64_t epochs = 0;
     from_disk.counted = from_memory.counted = 0;
     for (uint64_t w = 0; epochs < 3; w++) {
@@ -108,7 +141,8 @@ static void windows_from_disk_equal_those_from_memory(void **state)
         struct stream_files files;
         stream_files_make(&files, memory[m]);
         for (size_t r = 0; r < 3; r++) {
-            check_endless(&files, rows[r], 10 * m + r);
+            check_endless(&files, rows[r], 10 * m + r, 0);
+            check_endless(&files, rows[r], 10 * m + r, 9);
             check_single_pass(&files, rows[r], 10 * m + r);
         }
         stream_files_remove(&files);

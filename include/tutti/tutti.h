@@ -59,6 +59,13 @@ enum {
     TUTTI_MISUSE = 2  /* an invalid argument or setting */
 };
 
+/* tutti_settings.end. A model can end a piece before its full length. */
+enum {
+    TUTTI_END_DRAW = 0,   /* where the model ends it */
+    TUTTI_END_FORBID = 1, /* never: each piece has the full length */
+    TUTTI_END_REQUIRE = 2 /* a piece that does not end is sampled again, 8 times in all */
+};
+
 /* Maximum number of pieces per call of tutti_sample. */
 enum { TUTTI_PIECES_MAX = 4096 };
 
@@ -80,21 +87,24 @@ struct tutti_piece {
     int tempo;      /* microseconds per beat of the file that tutti_write makes, at most
                        2^24 - 1; 0: 500000, 120 beats per minute. It sets the beats of a
                        score and does not move notes: start and duration are in seconds */
+    bool ended;     /* the model ended the piece before its full length */
 };
 
 struct tutti_settings {
-    double seconds;     /* length after the primer; > 0, at most 86400. A piece with
+    double seconds;     /* full length after the primer; > 0, at most 86400. A piece with
                            implausibly many notes may end earlier */
+    int end;            /* TUTTI_END_DRAW, TUTTI_END_FORBID or TUTTI_END_REQUIRE */
     double temperature; /* >= 0; 1: the model's distribution; below 1 more predictable,
                            above 1 more varied; 0: always the most probable token */
     int64_t top_k;      /* sample from the k most probable tokens; 0: from all */
     double top_p;       /* (0, 1]: sample from the most probable tokens with this total
                            probability; 1: from all */
     uint64_t seed;
-    bool guard;         /* prevent long silence and endless repetition */
+    bool guard;         /* prevent long silence, endless repetition and stuck notes */
     double max_silence; /* guard: longest time without an onset, seconds; > 0 */
-    bool keep_primer;   /* the pieces begin with the primer's notes */
-    int threads;        /* maximum number of OpenMP threads, up to 1024; 0: the value of
+    double max_note_seconds; /* guard: time after which a held note is ended; > 0 */
+    bool keep_primer;        /* the pieces begin with the primer's notes */
+    int threads; /* maximum number of OpenMP threads, up to 1024; 0: the value of
                            OMP_NUM_THREADS, else of SLURM_CPUS_PER_TASK, else 1, and
                            within a parallel region of the program 1 */
 };
@@ -127,7 +137,7 @@ void tutti_defaults(const struct tutti *model, struct tutti_settings *settings);
 int tutti_prime(struct tutti *model, const char *path, double seconds);
 
 /* Samples `count` pieces (1 to TUTTI_PIECES_MAX) as one batch into pieces[0..count),
- * whose previous contents are ignored; on failure all are empty. Each is
+ * whose previous contents are ignored; on failure all are empty. Each is at most
  * settings->seconds long after the primer. */
 int tutti_sample(struct tutti *model, const struct tutti_settings *settings, int count,
                  struct tutti_piece *pieces);

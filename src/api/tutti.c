@@ -13,6 +13,10 @@
 _Static_assert((int)TUTTI_OK == (int)STATUS_OK, "public and internal values are equal");
 _Static_assert((int)TUTTI_FAILED == (int)STATUS_FAILED, "see TUTTI_OK");
 _Static_assert((int)TUTTI_MISUSE == (int)STATUS_MISUSE, "see TUTTI_OK");
+_Static_assert((int)TUTTI_END_DRAW == (int)END_DRAW &&
+                   (int)TUTTI_END_FORBID == (int)END_FORBID &&
+                   (int)TUTTI_END_REQUIRE == (int)END_REQUIRE,
+               "see TUTTI_OK");
 _Static_assert((int)TUTTI_PIECES_MAX == (int)GENERATOR_PIECES_MAX, "see TUTTI_OK");
 
 /* Limit of a note's start and duration, seconds: as ticks they must fit into 32 bits. */
@@ -78,12 +82,14 @@ void tutti_defaults(const struct tutti *model, struct tutti_settings *settings)
     struct sampler_settings configured = generator_settings(&model->checkpoint.options);
     *settings = (struct tutti_settings){
         .seconds = configured.seconds,
+        .end = configured.end,
         .temperature = configured.temperature,
         .top_k = configured.top_k,
         .top_p = configured.top_p,
         .seed = configured.seed,
         .guard = configured.guard,
         .max_silence = configured.max_silence,
+        .max_note_seconds = configured.max_note_seconds,
         .keep_primer = false,
     };
 }
@@ -110,6 +116,8 @@ static enum status check_settings(const struct tutti_settings *settings)
     const char *invalid = NULL;
     if (!(settings->seconds > 0 && isfinite(settings->seconds)))
         invalid = "seconds (expected more than 0)";
+    else if (settings->end < 0 || settings->end >= ENDS)
+        invalid = "end (expected 0 to 2)";
     else if (!(settings->temperature >= 0 && isfinite(settings->temperature)))
         invalid = "temperature (expected 0 or more)";
     else if (settings->top_k < 0)
@@ -118,6 +126,8 @@ static enum status check_settings(const struct tutti_settings *settings)
         invalid = "top_p (expected more than 0, 1 at most)";
     else if (settings->guard && !(settings->max_silence > 0))
         invalid = "max_silence (expected more than 0)";
+    else if (settings->guard && !(settings->max_note_seconds > 0))
+        invalid = "max_note_seconds (expected more than 0)";
     else if (settings->threads < 0 || settings->threads > TEAM_THREADS_MAX)
         invalid = "threads (expected 0 to 1024)";
     if (invalid)
@@ -148,7 +158,7 @@ static enum status export_notes(const struct notes *from, struct tutti_piece *to
 
 static enum status sample_notes(const struct tutti *model,
                                 const struct tutti_settings *settings, int count,
-                                struct notes *sampled)
+                                struct notes *sampled, enum sampler_outcome *outcomes)
 {
     const struct sampler_settings sampler = {
         .temperature = settings->temperature,
@@ -156,8 +166,11 @@ static enum status sample_notes(const struct tutti *model,
         .top_p = settings->top_p,
         .seed = settings->seed,
         .seconds = settings->seconds,
+        .end = settings->end,
+        .outcomes = outcomes,
         .guard = settings->guard != 0,
         .max_silence = settings->max_silence,
+        .max_note_seconds = settings->max_note_seconds,
         .threads = team_threads(settings->threads),
     };
     return generator_run(&model->checkpoint, &sampler, &model->primer,
@@ -175,16 +188,19 @@ int tutti_sample(struct tutti *model, const struct tutti_settings *settings, int
     if (status != STATUS_OK)
         return (int)status;
     struct notes *sampled = calloc((size_t)count, sizeof *sampled);
-    if (!sampled)
-        return (int)status_fail(STATUS_FAILED, "no memory for %d pieces", count);
-    status = sample_notes(model, settings, count, sampled);
-    for (int i = 0; i < count; i++) {
+    enum sampler_outcome *outcomes = calloc((size_t)count, sizeof *outcomes);
+    status = sampled && outcomes
+                 ? sample_notes(model, settings, count, sampled, outcomes)
+                 : status_fail(STATUS_FAILED, "no memory for %d pieces", count);
+    for (int i = 0; i < count && sampled && outcomes; i++) {
         if (status == STATUS_OK)
             status = export_notes(&sampled[i], &pieces[i]);
         pieces[i].tempo = generator_tempo(&model->primer);
+        pieces[i].ended = outcomes[i] == SAMPLER_ENDED;
         notes_free(&sampled[i]);
     }
     free(sampled);
+    free(outcomes);
     if (status != STATUS_OK)
         tutti_free_pieces(pieces, count);
     return (int)status;

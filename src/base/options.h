@@ -31,11 +31,19 @@ enum option_activation {
     ACTIVATION_TANH,
     ACTIVATIONS
 };
+enum option_dropout_mask { DROPOUT_MASK_TOKEN, DROPOUT_MASK_SEQUENCE, DROPOUT_MASKS };
 enum option_optimizer { OPTIMIZER_ADAM, OPTIMIZER_ADAMW, OPTIMIZER_SGD, OPTIMIZERS };
-enum option_schedule { SCHEDULE_CONSTANT, SCHEDULE_COSINE, SCHEDULE_PLATEAU, SCHEDULES };
+enum option_schedule {
+    SCHEDULE_CONSTANT,
+    SCHEDULE_COSINE,
+    SCHEDULE_PLATEAU,
+    SCHEDULE_ONE_CYCLE,
+    SCHEDULES
+};
 enum option_reduce { REDUCE_EXACT, REDUCE_FLOAT, REDUCES };
 enum option_matmul { MATMUL_AUTO, MATMUL_PACKED, MATMUL_OPENBLAS, MATMULS };
 enum option_precision { PRECISION_FLOAT32, PRECISION_BFLOAT16, PRECISIONS };
+enum option_end { END_DRAW, END_FORBID, END_REQUIRE, ENDS };
 
 struct options {
     struct {
@@ -60,8 +68,10 @@ struct options {
         int64_t hidden;
         int64_t embedding;
         double dropout;
-        int64_t dense;  /* 0: none */
-        int activation; /* of the dense layer: enum option_activation */
+        double dropout_input, dropout_embedding, dropout_recurrent;
+        int dropout_mask; /* enum option_dropout_mask */
+        int64_t dense;    /* 0: none */
+        int activation;   /* of the dense layer: enum option_activation */
     } model;
     struct {
         int64_t epochs;
@@ -75,13 +85,18 @@ struct options {
         double weight_decay;          /* AdamW: decoupled */
         int schedule;                 /* enum option_schedule */
         int64_t warmup_steps;
-        double final_lr_ratio;    /* cosine: ends at learning_rate times this */
+        double final_lr_ratio;    /* cosine, one_cycle: end at learning_rate times this */
         double plateau_factor;    /* plateau: multiplies the learning rate */
         int64_t plateau_patience; /* plateau: epochs to wait for an improvement */
         int64_t
             early_stop_patience; /* epochs to wait for an improvement; 0: never stops */
+        double label_smoothing;  /* of the gradient's targets; 0: off */
         double clip_norm;        /* global gradient norm; 0: off */
+        char init_from[OPTIONS_TEXT]; /* checkpoint of the initial weights; "": random */
         uint64_t seed;
+        int64_t transpose[2];   /* semitones: lowest <= 0, highest >= 0; 0 0: off */
+        int64_t velocity_shift; /* velocity bins, up or down; 0: off */
+        double time_stretch;    /* tempo: factors from 1 - this to 1 + this; 0: off */
         int reduce;             /* enum option_reduce */
         int matmul;             /* enum option_matmul */
         int precision;          /* enum option_precision */
@@ -107,8 +122,10 @@ struct options {
         int64_t top_k; /* 0: off */
         double top_p;  /* 1: off */
         uint64_t seed;
-        bool guard;         /* against silence and endless repetition */
-        double max_silence; /* guard: longest time without an onset, seconds */
+        bool guard;              /* against silence and endless repetition */
+        double max_silence;      /* guard: longest time without an onset, seconds */
+        double max_note_seconds; /* guard: longest time that a note is held */
+        int end;                 /* enum option_end */
     } sample;
 };
 

@@ -13,6 +13,7 @@
     .size = sizeof(((struct options *)NULL)->part.member)
 #define INTEGER(from, to) .type = OPTION_INTEGER, .min = (from), .max = (to)
 #define SEED .type = OPTION_SEED
+#define SPAN(from, to) .type = OPTION_SPAN, .min = (from), .max = (to)
 #define NUMBER(from, to) .type = OPTION_NUMBER, .low = (from), .high = (to)
 #define WORD(list) .type = OPTION_WORD, .words = (list)
 #define BOOLEAN .type = OPTION_BOOLEAN
@@ -31,16 +32,21 @@ static const char *const activation_words[ACTIVATIONS + 1] = {[ACTIVATION_LINEAR
                                                                   "linear",
                                                               [ACTIVATION_RELU] = "relu",
                                                               [ACTIVATION_TANH] = "tanh"};
+static const char *const dropout_mask_words[DROPOUT_MASKS + 1] = {
+    [DROPOUT_MASK_TOKEN] = "token", [DROPOUT_MASK_SEQUENCE] = "sequence"};
 static const char *const optimizer_words[OPTIMIZERS + 1] = {
     [OPTIMIZER_ADAM] = "adam", [OPTIMIZER_ADAMW] = "adamw", [OPTIMIZER_SGD] = "sgd"};
-static const char *const schedule_words[SCHEDULES + 1] = {[SCHEDULE_CONSTANT] =
-                                                              "constant",
-                                                          [SCHEDULE_COSINE] = "cosine",
-                                                          [SCHEDULE_PLATEAU] = "plateau"};
+static const char *const schedule_words[SCHEDULES + 1] = {
+    [SCHEDULE_CONSTANT] = "constant",
+    [SCHEDULE_COSINE] = "cosine",
+    [SCHEDULE_PLATEAU] = "plateau",
+    [SCHEDULE_ONE_CYCLE] = "one_cycle"};
 static const char *const reduce_words[REDUCES + 1] = {
     [REDUCE_EXACT] = "exact", [REDUCE_FLOAT] = "float"};
 static const char *const matmul_words[MATMULS + 1] = {
     [MATMUL_AUTO] = "auto", [MATMUL_PACKED] = "packed", [MATMUL_OPENBLAS] = "openblas"};
+static const char *const end_words[ENDS + 1] = {
+    [END_DRAW] = "draw", [END_FORBID] = "forbid", [END_REQUIRE] = "require"};
 static const char *const precision_words[PRECISIONS + 1] = {
     [PRECISION_FLOAT32] = "float32", [PRECISION_BFLOAT16] = "bfloat16"};
 
@@ -92,6 +98,14 @@ const struct option_row option_rows[] = {
      .help = "dimension of the token embedding"},
     {AT(model, dropout), NUMBER(0, 1), .high_open = true, .default_value = "0.3",
      .help = "dropout rate after each layer, rounded to 1/65536; 0: no dropout"},
+    {AT(model, dropout_input), NUMBER(0, 1), .high_open = true, .default_value = "0",
+     .help = "dropout rate of the embedded tokens, before the first layer; 0: no dropout"},
+    {AT(model, dropout_embedding), NUMBER(0, 1), .high_open = true, .default_value = "0",
+     .help = "dropout rate of whole tokens of the embedding, for one step; 0: no dropout"},
+    {AT(model, dropout_recurrent), NUMBER(0, 1), .high_open = true, .default_value = "0",
+     .help = "dropout rate of hidden-to-hidden weights, for one step; 0: no dropout"},
+    {AT(model, dropout_mask), WORD(dropout_mask_words), .default_value = "token",
+     .help = "dropout masks: a new one for each token, or one for each sequence of a step"},
     {AT(model, dense), INTEGER(0, 16384), .unit = "units", .default_value = "0",
      .help = "units of the dense layer before the output layer; 0: no dense layer"},
     {AT(model, activation), WORD(activation_words), .default_value = "relu",
@@ -120,21 +134,31 @@ const struct option_row option_rows[] = {
     {AT(train, weight_decay), NUMBER(0, 1), .default_value = "0.01",
      .help = "adamw: decoupled weight decay; 0: none"},
     {AT(train, schedule), WORD(schedule_words), .default_value = "cosine",
-     .help = "learning-rate schedule after warm-up"},
+     .help = "learning-rate schedule after warm-up; one_cycle: with a warm-up of its own"},
     {AT(train, warmup_steps), INTEGER(0, 1000000000), .unit = "steps", .default_value = "100",
-     .help = "steps of linear warm-up of the learning rate from 0; 0: no warm-up"},
+     .help = "steps of linear warm-up of the learning rate from 0; 0: no warm-up; not with one_cycle"},
     {AT(train, final_lr_ratio), NUMBER(0, 1), .default_value = "0.05",
-     .help = "cosine: final learning rate, as a fraction of learning_rate"},
+     .help = "cosine, one_cycle: final learning rate, as a fraction of learning_rate"},
     {AT(train, plateau_factor), NUMBER(0, 1), .low_open = true, .high_open = true,
      .default_value = "0.5", .help = "plateau: factor by which the learning rate is reduced"},
     {AT(train, plateau_patience), INTEGER(1, 1000000), .unit = "epochs", .default_value = "2",
      .help = "plateau: epochs without improvement before a reduction"},
     {AT(train, early_stop_patience), INTEGER(0, 1000000), .unit = "epochs", .default_value = "0",
      MAY_CHANGE, .help = "epochs without improvement before training stops; 0: never"},
+    {AT(train, label_smoothing), NUMBER(0, 1), .high_open = true, .default_value = "0",
+     .help = "probability that training targets spread over all tokens; losses are reported without"},
     {AT(train, clip_norm), NUMBER(0, 1e9), .default_value = "1",
      .help = "maximum global norm of the gradient, by scaling; 0: no clipping"},
+    {AT(train, init_from), PATH, .unit = "checkpoint or directory", .default_value = "",
+     .help = "checkpoint, or run's directory, whose weights a new run starts with; empty: random weights"},
     {AT(train, seed), SEED, .default_value = "1",
-     .help = "random seed of initial weights, order of pieces and dropout"},
+     .help = "random seed of initial weights, order of pieces, augmentation and dropout"},
+    {AT(train, transpose), SPAN(-127, 127), .unit = "semitones", .default_value = "0..0",
+     .help = "range of the random transposition of each piece in each epoch; 0..0: none"},
+    {AT(train, velocity_shift), INTEGER(0, 31), .unit = "bins", .default_value = "0",
+     .help = "performance: largest random shift of each piece's VELOCITY tokens in each epoch; 0: none"},
+    {AT(train, time_stretch), NUMBER(0, 0.5), .default_value = "0",
+     .help = "performance: largest random change of each piece's length in each epoch, as a fraction; 0: none"},
     {AT(train, reduce), WORD(reduce_words), .default_value = "exact",
      .help = "gradient sum: exact (same bits on any number of ranks), or in float32"},
     {AT(train, matmul), WORD(matmul_words), .default_value = "auto",
@@ -144,7 +168,7 @@ const struct option_row option_rows[] = {
     {AT(train, bucket), INTEGER(1, INT32_MAX), .unit = "elements", .default_value = "262144",
      MAY_CHANGE, .help = "gradient elements per allreduce; does not affect the result"},
     {AT(train, max_steps), INTEGER(0, INT64_MAX), .unit = "steps", .default_value = "0",
-     MAY_CHANGE, .help = "maximum number of steps; the cosine schedule ends there; 0: no limit"},
+     MAY_CHANGE, .help = "maximum number of steps; cosine and one_cycle schedules end there; 0: no limit"},
     {AT(train, threads), INTEGER(0, 1024), .default_value = "0", MAY_CHANGE,
      .help = "threads per rank; 0: OMP_NUM_THREADS, or else Slurm's --cpus-per-task, or else 1"},
     {AT(train, allow_mixed_cores), BOOLEAN, .default_value = "no", MAY_CHANGE,
@@ -180,9 +204,13 @@ const struct option_row option_rows[] = {
     {AT(sample, seed), SEED, .default_value = "1", MAY_CHANGE,
      .help = "random seed of sampling; the same seed gives the same music"},
     {AT(sample, guard), BOOLEAN, .default_value = "yes", MAY_CHANGE,
-     .help = "prevention of long silence and endless repetition"},
+     .help = "prevention of long silence, endless repetition and stuck notes"},
     {AT(sample, max_silence), NUMBER(0, 3600), .low_open = true, .unit = "seconds",
      .default_value = "4", MAY_CHANGE, .help = "guard: longest time without a new note"},
+    {AT(sample, max_note_seconds), NUMBER(0, 3600), .low_open = true, .unit = "seconds",
+     .default_value = "10", MAY_CHANGE, .help = "guard: time after which a held note is ended"},
+    {AT(sample, end), WORD(end_words), .default_value = "draw", MAY_CHANGE,
+     .help = "own end of a piece: draw it, forbid it (full length), or require it (try again)"},
 };
 /* clang-format on */
 

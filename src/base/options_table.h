@@ -17,6 +17,7 @@ enum option_type {
     OPTION_BOOLEAN, /* bool */
     OPTION_INTEGER, /* int64_t in [min, max] */
     OPTION_SEED,    /* uint64_t, all of its range */
+    OPTION_SPAN,    /* int64_t[2], "LOW..HIGH": LOW in [min, 0], HIGH in [0, max] */
     OPTION_NUMBER,  /* double in [low, high]; low_open and high_open exclude an end */
     OPTION_NUMBERS, /* as many doubles as fit in `size`, each as OPTION_NUMBER */
     OPTION_PATH,    /* char[size], a path without control characters */

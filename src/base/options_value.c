@@ -87,6 +87,22 @@ static bool read_seed(const char *text, void *member)
     return true;
 }
 
+/* "LOW..HIGH". */
+static bool read_span(const struct option_row *row, const char *text, void *member)
+{
+    char low[32];
+    int64_t values[2];
+    const char *dots = strstr(text, "..");
+    if (!dots || (size_t)(dots - text) >= sizeof low)
+        return false;
+    snprintf(low, sizeof low, "%.*s", (int)(dots - text), text);
+    if (!text_to_integer(low, &values[0]) || !text_to_integer(dots + 2, &values[1]) ||
+        values[0] < row->min || values[0] > 0 || values[1] < 0 || values[1] > row->max)
+        return false;
+    memcpy(member, values, sizeof values);
+    return true;
+}
+
 static bool read_string(const struct option_row *row, const char *text, void *member)
 {
     size_t length = strlen(text);
@@ -127,6 +143,8 @@ static bool read_value(const struct option_row *row, const char *text, void *mem
         return read_ranged_integer(row, text, member);
     case OPTION_SEED:
         return read_seed(text, member);
+    case OPTION_SPAN:
+        return read_span(row, text, member);
     case OPTION_NUMBER:
     case OPTION_NUMBERS:
         return read_numbers(row, text, member);
@@ -216,6 +234,10 @@ const char *option_format(const struct option_row *row, const struct options *op
     case OPTION_SEED:
         snprintf(text, size, "%" PRIu64, *(const uint64_t *)member);
         break;
+    case OPTION_SPAN:
+        snprintf(text, size, "%" PRId64 "..%" PRId64, ((const int64_t *)member)[0],
+                 ((const int64_t *)member)[1]);
+        break;
     case OPTION_NUMBER:
     case OPTION_NUMBERS:
         format_numbers(member, number_count(row), text, size);
@@ -276,6 +298,11 @@ const char *option_expected(const struct option_row *row, char *text, size_t siz
         break;
     case OPTION_SEED:
         snprintf(text, size, "a whole number from 0 to %" PRIu64, UINT64_MAX);
+        break;
+    case OPTION_SPAN:
+        snprintf(text, size,
+                 "LOW..HIGH, LOW from %" PRId64 " to 0, HIGH from 0 to %" PRId64,
+                 row->min, row->max);
         break;
     case OPTION_NUMBER:
     case OPTION_NUMBERS:

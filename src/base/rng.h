@@ -15,12 +15,17 @@
  * append to them. */
 enum rng_purpose {
     RNG_INITIALISE = 1, /* a = tensor index, b = element */
-    RNG_DROPOUT = 2,    /* a = step, b = layer << 32 | global row, c = block of units */
+    RNG_DROPOUT = 2,    /* a = step, b = layer << 32 | global row, c = block of units;
+                         * layer 2^16 is the embedding */
     RNG_SHUFFLE = 3,    /* a = microbatch epoch, b = microbatch, c = draw */
     RNG_SAMPLE = 4,     /* a = piece, b = position */
     RNG_COMPOSE = 5,    /* a = piece, b = draw */
     RNG_SPLIT = 6,      /* a, b = hash of the notes */
-    RNG_TEST = 7        /* tests and benchmarks */
+    RNG_TEST = 7,       /* tests and benchmarks */
+    /* a = microbatch epoch, b = microbatch, c = position in the queue * 4 + property */
+    RNG_AUGMENTATION = 8,
+    RNG_DROPOUT_EMBEDDING = 9, /* a = step, c = block of tokens */
+    RNG_DROPOUT_RECURRENT = 10 /* a = step, b = layer, c = block of elements */
 };
 
 struct rng_block {

@@ -40,7 +40,7 @@ static void softmax(void *context)
 {
     struct cell_bench *bench = context;
     int best;
-    kernels()->softmax_cross_entropy(bench->vocabulary, bench->logits, 0, true, &best);
+    kernels()->softmax_cross_entropy(bench->vocabulary, bench->logits, 0, true, 0, &best);
 }
 
 /* Lays out the vectors of a step, one after another. */

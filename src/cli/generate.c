@@ -286,8 +286,8 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
          .number = &args.seconds,
          .low = 0.01,
          .high = SAMPLER_SECONDS_MAX,
-         .help = "seconds to generate after the primer (default: run.sample_seconds, at "
-                 "most 600)"},
+         .help = "maximum length after the primer in seconds (default: "
+                 "run.sample_seconds, at most 600)"},
         {.name = "--prime",
          .placeholder = "FILE.mid",
          .text = &args.prime,

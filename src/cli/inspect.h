@@ -41,6 +41,12 @@ enum status inspect_runs(const char *const *paths, size_t count, bool json);
  * weights hash. NAN if there is none. */
 double inspect_partial_epoch_loss(const char *file, const struct checkpoint *checkpoint);
 
+/* Tempo, time signatures and track names of a file that was read: lines of a table, or
+ * members of an open object. */
+struct midi_file;
+void inspect_print_metre(const struct midi_file *midi);
+void inspect_metre_json(struct json *json, const struct midi_file *midi);
+
 /* Prints "  label            text\n", one line of a table. */
 void inspect_print_field(const char *label, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

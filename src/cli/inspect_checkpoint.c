@@ -81,6 +81,15 @@ static void print_best(const struct checkpoint *checkpoint)
                             checkpoint->state.schedule.best_epoch);
 }
 
+static void print_source(const struct checkpoint *checkpoint)
+{
+    char text[HASH64_TEXT];
+    if (checkpoint->options.train.init_from[0])
+        inspect_print_field("initial weights", "%s, of %s",
+                            hash64_text(checkpoint->provenance.init_hash, text),
+                            checkpoint->options.train.init_from);
+}
+
 static void print_summary(const struct inspect_request *request,
                           const struct checkpoint *checkpoint)
 {
@@ -103,6 +112,7 @@ static void print_summary(const struct inspect_request *request,
                         hash64_text(checkpoint->vocabulary_hash, text));
     inspect_print_field("dataset hash", "%s",
                         hash64_text(checkpoint->dataset_hash, text));
+    print_source(checkpoint);
     inspect_print_field("written by", "%s, %" PRId64 " rank%s, numerics %s",
                         checkpoint->provenance.host, checkpoint->provenance.ranks,
                         checkpoint->provenance.ranks == 1 ? "" : "s",
@@ -176,6 +186,10 @@ static void summary_json(struct json *json, const struct inspect_request *reques
     json_integer(json, "vocabulary", (int64_t)checkpoint->encoding->vocabulary);
     json_hash(json, "vocabulary_hash", checkpoint->vocabulary_hash);
     json_hash(json, "dataset_hash", checkpoint->dataset_hash);
+    if (checkpoint->options.train.init_from[0]) {
+        json_string(json, "init_from", checkpoint->options.train.init_from);
+        json_hash(json, "init_weights_hash", checkpoint->provenance.init_hash);
+    }
     json_string(json, "host", checkpoint->provenance.host);
     json_integer(json, "ranks", checkpoint->provenance.ranks);
     json_string(json, "numerics", checkpoint->provenance.numerics);

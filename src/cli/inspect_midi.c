@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/printable.h"
+#include "midi/instruments.h"
 #include "midi/midi.h"
 
 enum { PROGRAMS = 128, CHANNELS = 16 };
@@ -61,16 +62,24 @@ static void print_division(int division)
         inspect_print_field("division", "%d ticks per quarter note", division);
 }
 
-static void print_counts(const char *label, const size_t *counts, int count)
+static void print_channels(const size_t counts[CHANNELS])
 {
-    char text[512] = "";
+    char text[CHANNELS * 40] = "";
     size_t used = 0;
-    for (int i = 0; i < count && used < sizeof text - 32; i++)
+    for (int i = 0; i < CHANNELS; i++)
         if (counts[i])
             used += (size_t)snprintf(text + used, sizeof text - used, "%s%d (%zu notes)",
                                      used ? ", " : "", i, counts[i]);
-    if (used)
-        inspect_print_field(label, "%s", text);
+    inspect_print_field("channels", "%s", text);
+}
+
+static void print_programs(const size_t counts[PROGRAMS])
+{
+    for (int i = 0; i < PROGRAMS; i++)
+        if (counts[i])
+            inspect_print_field("program", "%d %s, %zu note%s", i,
+                                instrument_name(i, false), counts[i],
+                                counts[i] == 1 ? "" : "s");
 }
 
 static void print_notes(const struct midi_file *midi, const struct note_stats *note_stats)
@@ -84,9 +93,10 @@ static void print_notes(const struct midi_file *midi, const struct note_stats *n
                         pitch_name(note_stats->highest, high));
     inspect_print_field("velocities", "%d to %d", note_stats->softest,
                         note_stats->loudest);
-    print_counts("programs", note_stats->programs, PROGRAMS);
-    print_counts("channels", note_stats->channels, CHANNELS);
-    inspect_print_field("percussion", "%zu notes", note_stats->percussion);
+    print_programs(note_stats->programs);
+    print_channels(note_stats->channels);
+    inspect_print_field("percussion", "%zu note%s", note_stats->percussion,
+                        note_stats->percussion == 1 ? "" : "s");
 }
 
 static size_t pedal_events(const struct midi_file *midi)
@@ -109,10 +119,7 @@ static void print_midi(const struct inspect_request *request,
     inspect_print_field("format", "%d, %d track%s", midi->format, midi->tracks,
                         midi->tracks == 1 ? "" : "s");
     print_division(midi->division);
-    if (midi->first_tempo > 0)
-        inspect_print_field("tempo", "%.2f beats per minute at first, %d tempo event%s",
-                            60e6 / midi->first_tempo, midi->tempo_events,
-                            midi->tempo_events == 1 ? "" : "s");
+    inspect_print_metre(midi);
     print_notes(midi, &note_stats);
     inspect_print_field("pedal", "%zu events", pedal_events(midi));
 }
@@ -130,6 +137,21 @@ static void counts_json(struct json *json, const char *key, const size_t *counts
     json_close(json);
 }
 
+static void instruments_json(struct json *json, const size_t counts[PROGRAMS])
+{
+    json_array(json, "instruments");
+    for (int i = 0; i < PROGRAMS; i++) {
+        if (!counts[i])
+            continue;
+        json_object(json, NULL);
+        json_integer(json, "program", i);
+        json_string(json, "name", instrument_name(i, false));
+        json_integer(json, "notes", (int64_t)counts[i]);
+        json_close(json);
+    }
+    json_close(json);
+}
+
 static void note_stats_json(struct json *json, const struct midi_file *midi)
 {
     struct note_stats note_stats = compute_note_stats(&midi->notes);
@@ -141,6 +163,7 @@ static void note_stats_json(struct json *json, const struct midi_file *midi)
         json_integer(json, "highest_velocity", note_stats.loudest);
     }
     counts_json(json, "programs", note_stats.programs, PROGRAMS);
+    instruments_json(json, note_stats.programs);
     counts_json(json, "channels", note_stats.channels, CHANNELS);
     json_integer(json, "percussion_notes", (int64_t)note_stats.percussion);
 }
@@ -160,6 +183,7 @@ static enum status midi_json(const struct inspect_request *request,
     json_integer(&json, "division", midi->division);
     json_integer(&json, "tempo_events", midi->tempo_events);
     json_number(&json, "first_tempo", midi->first_tempo);
+    inspect_metre_json(&json, midi);
     json_integer(&json, "pedal_events", (int64_t)pedal_events(midi));
     json_integer(&json, "notes", (int64_t)midi->notes.count);
     note_stats_json(&json, midi);

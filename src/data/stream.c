@@ -22,6 +22,16 @@ struct view {
     const token *tokens;
 };
 
+/* How a row reads a variation of its piece: from its beginning, token by token. */
+struct varied_piece {
+    bool begun; /* else the rest is not valid */
+    bool ended; /* its last target, END, has been read */
+    struct variation variation;
+    struct time_stretch time;
+    uint64_t next; /* token of the original to read next */
+    token input;   /* the target before; END at the beginning */
+};
+
 struct stream {
     struct stream_source source;
     token end;
@@ -33,6 +43,8 @@ struct stream {
     size_t *row_piece;      /* [rows]: the piece that the row reads */
     struct view *view;      /* [rows] */
     token *buffer;          /* [rows][VIEW_TOKENS], if there is a cache */
+    struct augmentation augmentation;
+    struct varied_piece *varied; /* [rows]; used if the augmentation is on */
     /* of the single pass: */
     size_t pass_next;   /* next piece to start */
     size_t *pass_piece; /* [rows]; NO_PIECE: none */
@@ -69,10 +81,11 @@ static enum status allocate(struct stream *stream)
     stream->row_piece = calloc(rows, sizeof *stream->row_piece);
     stream->view = calloc(rows, sizeof *stream->view);
     stream->buffer = calloc(views, sizeof *stream->buffer);
+    stream->varied = calloc(rows, sizeof *stream->varied);
     stream->pass_piece = calloc(rows, sizeof *stream->pass_piece);
     stream->pass_offset = calloc(rows, sizeof *stream->pass_offset);
     if (!stream->queue || !stream->row || !stream->row_piece || !stream->view ||
-        !stream->buffer || !stream->pass_piece || !stream->pass_offset)
+        !stream->buffer || !stream->varied || !stream->pass_piece || !stream->pass_offset)
         return status_fail(STATUS_FAILED,
                            "no memory for the stream of microbatch %d (%zu pieces)",
                            stream->microbatch, pieces);
@@ -132,6 +145,11 @@ enum status stream_from_shard(struct shard *shard, token end, int microbatch, in
     return stream_create(&source, end, microbatch, rows, seed, out);
 }
 
+void stream_augment(struct stream *stream, const struct augmentation *augmentation)
+{
+    stream->augmentation = *augmentation;
+}
+
 void stream_close(struct stream *stream)
 {
     if (!stream)
@@ -142,6 +160,7 @@ void stream_close(struct stream *stream)
     free(stream->row_piece);
     free(stream->view);
     free(stream->buffer);
+    free(stream->varied);
     free(stream->pass_piece);
     free(stream->pass_offset);
     free(stream);
@@ -167,8 +186,8 @@ uint64_t stream_table_bytes(uint64_t pieces, int rows, bool cached)
     const struct stream *stream = NULL;
     size_t each_piece = sizeof *stream->source.pieces + sizeof *stream->queue;
     size_t each_row = sizeof *stream->row + sizeof *stream->row_piece +
-                      sizeof *stream->view + sizeof *stream->pass_piece +
-                      sizeof *stream->pass_offset +
+                      sizeof *stream->view + sizeof *stream->varied +
+                      sizeof *stream->pass_piece + sizeof *stream->pass_offset +
                       (cached ? VIEW_TOKENS * sizeof *stream->buffer : 0);
     return sizeof *stream + pieces * each_piece + (uint64_t)rows * each_row;
 }
@@ -247,7 +266,15 @@ static enum status read_input(struct stream *stream, int r, size_t piece, uint64
     return STATUS_OK;
 }
 
-/* ---- the endless rows ---- */
+/* ---- the queue ---- */
+
+static enum status fail_position(const struct stream *stream)
+{
+    return status_fail(STATUS_FAILED,
+                       "the saved position in microbatch %d doesn't fit its %zu pieces: "
+                       "another dataset than the one trained on",
+                       stream->microbatch, stream->source.piece_count);
+}
 
 /* Moves the row to the next piece of the queue; after the last one a new queue begins. */
 static void start_next_piece(struct stream *stream, int r)
@@ -259,11 +286,109 @@ static void start_next_piece(struct stream *stream, int r)
     }
     stream->row[r] = (struct stream_row){.epoch = cursor->epoch, .piece = cursor->next};
     stream->row_piece[r] = stream->queue[cursor->next++];
+    stream->varied[r].begun = false;
 }
+
+/* ---- variations ---- */
+
+/* Draws the variation of the row's piece, within the bounds that its tokens allow. */
+static enum status draw_variation(struct stream *stream, int r, struct variation *out)
+{
+    const struct stream_row *row = &stream->row[r];
+    size_t piece = stream->row_piece[r];
+    uint64_t count = stream->source.pieces[piece].count;
+    struct variation_bounds bounds = variation_bounds_of(&stream->augmentation);
+    for (uint64_t offset = 0; offset < count; offset++) {
+        token input;
+        int32_t target;
+        enum status status = read_input(stream, r, piece, offset, &input, &target);
+        if (status != STATUS_OK)
+            return status;
+        variation_bounds_narrow(&bounds, stream->augmentation.encoding, (token)target);
+    }
+    *out = variation_draw(&bounds, stream->seed, (uint64_t)row->epoch,
+                          (uint64_t)stream->microbatch, (uint64_t)row->piece);
+    return STATUS_OK;
+}
+
+/* The next token of the varied piece, or END. */
+static enum status next_varied_token(struct stream *stream, int r, token *out)
+{
+    struct varied_piece *varied = &stream->varied[r];
+    token input;
+    int32_t next;
+    do {
+        enum status status =
+            read_input(stream, r, stream->row_piece[r], varied->next++, &input, &next);
+        if (status != STATUS_OK)
+            return status;
+    } while (time_stretch_collect(&varied->time, (token)next));
+    if (time_stretch_next(&varied->time, out))
+        varied->next--; /* the event is read again */
+    else
+        *out = variation_apply(&varied->variation, stream->augmentation.encoding,
+                               (token)next);
+    return STATUS_OK;
+}
+
+static enum status read_varied(struct stream *stream, int r, token *input,
+                               int32_t *target)
+{
+    struct varied_piece *varied = &stream->varied[r];
+    token next = 0;
+    enum status status = next_varied_token(stream, r, &next);
+    *input = varied->input;
+    *target = varied->input = next;
+    varied->ended = next == stream->end;
+    return status;
+}
+
+/* Begins the row's piece in its variation, and reads it again up to the row's offset. */
+static enum status begin_varied(struct stream *stream, int r)
+{
+    struct varied_piece *varied = &stream->varied[r];
+    struct variation variation;
+    enum status status = draw_variation(stream, r, &variation);
+    if (status != STATUS_OK)
+        return status;
+    *varied =
+        (struct varied_piece){.begun = true,
+                              .variation = variation,
+                              .time = time_stretch_of(&stream->augmentation, &variation),
+                              .input = stream->end};
+    for (int64_t i = 0; status == STATUS_OK && i < stream->row[r].offset; i++) {
+        token input;
+        int32_t target;
+        if (varied->ended)
+            return fail_position(stream);
+        status = read_varied(stream, r, &input, &target);
+    }
+    return status;
+}
+
+static enum status read_varied_row(struct stream *stream, int r, token *input,
+                                   int32_t *target)
+{
+    enum status status = STATUS_OK;
+    if (stream->row[r].piece >= 0 && !stream->varied[r].begun) /* restored */
+        status = begin_varied(stream, r);
+    if (status == STATUS_OK && (stream->row[r].piece < 0 || stream->varied[r].ended)) {
+        start_next_piece(stream, r);
+        status = begin_varied(stream, r);
+    }
+    if (status == STATUS_OK)
+        status = read_varied(stream, r, input, target);
+    stream->row[r].offset++;
+    return status;
+}
+
+/* ---- the endless rows ---- */
 
 static enum status read_row(struct stream *stream, int r, token *input, int32_t *target)
 {
     struct stream_row *row = &stream->row[r];
+    if (augmentation_is_on(&stream->augmentation))
+        return read_varied_row(stream, r, input, target);
     if (row->piece < 0 ||
         (uint64_t)row->offset > stream->source.pieces[stream->row_piece[r]].count)
         start_next_piece(stream, r);
@@ -344,6 +469,7 @@ static bool restore_row(struct stream *stream, int r, const struct stream_row *r
 {
     int64_t pieces = (int64_t)stream->source.piece_count;
     stream->row[r] = *row;
+    stream->varied[r].begun = false;
     if (row->piece < 0)
         return true; /* none yet */
     const struct stream_cursor *cursor = &stream->cursor;
@@ -353,7 +479,8 @@ static bool restore_row(struct stream *stream, int r, const struct stream_row *r
     shuffle_queue(stream, row->epoch, queue);
     stream->row_piece[r] = queue[row->piece];
     int64_t tokens = (int64_t)stream->source.pieces[stream->row_piece[r]].count;
-    return row->offset >= 0 && row->offset <= tokens + 1;
+    bool stretched = stream->augmentation.time_stretch > 0; /* see stream_augment */
+    return row->offset >= 0 && (stretched || row->offset <= tokens + 1);
 }
 
 enum status stream_restore(struct stream *stream, const struct stream_row *rows,
@@ -366,11 +493,7 @@ enum status stream_restore(struct stream *stream, const struct stream_row *rows,
         valid = restore_row(stream, r, &rows[r], stream->queue);
     if (!valid) {
         reset(stream);
-        return status_fail(
-            STATUS_FAILED,
-            "the saved position in microbatch %d doesn't fit its %zu pieces: "
-            "another dataset than the one trained on",
-            stream->microbatch, stream->source.piece_count);
+        return fail_position(stream);
     }
     shuffle_queue(stream, cursor->epoch, stream->queue);
     return STATUS_OK;

@@ -9,6 +9,9 @@
  * stream_cursor, plain values that a checkpoint stores; so a run resumes exactly, with
  * any number of ranks.
  *
+ * The rows may read variations of their pieces (augmentation.h), one for each piece and
+ * microbatch epoch; it follows from the row's position, so no checkpoint stores it.
+ *
  * The order depends only on the lengths of the pieces. So the tokens are either all in
  * memory, or read from the shard files when a row reaches them, within a given memory
  * limit; the sequences are the same.
@@ -18,13 +21,14 @@
 
 #include <stdint.h>
 
+#include "augmentation.h"
 #include "dataset.h"
 #include "base/status.h"
 
 struct stream_row {
     int64_t epoch;  /* microbatch epoch whose queue the piece is from */
     int64_t piece;  /* position in that queue; -1: none yet */
-    int64_t offset; /* inputs of the piece returned so far, including its END */
+    int64_t offset; /* inputs of the piece, as varied, returned so far, with its END */
 };
 
 struct stream_cursor {
@@ -43,6 +47,7 @@ struct streams_request {
     int first, count; /* microbatches */
     int rows;         /* of a microbatch */
     uint64_t seed;
+    struct augmentation augmentation; /* of stream_next */
     /* Bytes for everything that the streams hold: tables of pieces and tokens; at least
      * streams_min_bytes. 0: all tokens are read at once and stay in memory. Otherwise a
      * shard's table of pieces is compared with the index by streams_open, and each chunk
@@ -80,6 +85,12 @@ enum status stream_from_shard(struct shard *shard, token end, int microbatch, in
                               uint64_t seed, struct stream **out);
 void stream_close(struct stream *stream); /* NULL is fine */
 
+/* Lets stream_next return variations of the pieces. To find a piece's bounds, a row reads
+ * all of it when it starts or resumes it. Call it before the first stream_next or
+ * stream_restore. With stretched times, an offset beyond the end of its piece is detected
+ * by stream_next instead of stream_restore. */
+void stream_augment(struct stream *stream, const struct augmentation *augmentation);
+
 uint64_t stream_tokens(const struct stream *stream); /* of its split, including END */
 size_t stream_piece_count(const struct stream *stream);
 token stream_end(const struct stream *stream); /* END */
@@ -91,9 +102,10 @@ token stream_end(const struct stream *stream); /* END */
 enum status stream_next(struct stream *stream, int steps, token *inputs,
                         int32_t *targets);
 
-/* A single pass, for validation: like stream_next over the pieces in shard order, but a
- * row without a piece gets input END and target -1 (not counted). *counted: the number of
- * targets that are not -1; 0 when the pass is over. stream_rewind starts again. */
+/* A single pass, for validation: like stream_next over the pieces in shard order, without
+ * augmentation, but a row without a piece gets input END and target -1 (not counted).
+ * *counted: the number of targets that are not -1; 0 when the pass is over. stream_rewind
+ * starts again. */
 enum status stream_pass_next(struct stream *stream, int steps, token *inputs,
                              int32_t *targets, int64_t *counted);
 void stream_rewind(struct stream *stream);

@@ -194,6 +194,8 @@ enum status streams_open(const struct streams_request *request, struct streams *
         int microbatch = request->first + out->count;
         status = out->cache ? open_cached(request, microbatch, out->cache, stream)
                             : open_in_memory(request, microbatch, stream);
+        if (status == STATUS_OK)
+            stream_augment(*stream, &request->augmentation);
     }
     if (status == STATUS_OK && out->cache)
         token_cache_set_limit(out->cache,

@@ -12,9 +12,8 @@
  * do not accumulate. A note whose length would round to 0 gets one step. Silence before
  * the first note is dropped. Decoded notes have program, channel and track 0.
  *
- * An encoding receives notes (midi/notes.h). Of the tempo map it knows only the seconds
- * of the notes; the reader keeps no time signatures, so the position of bar lines is
- * unknown.
+ * An encoding receives notes (midi/notes.h), with tempo changes, time signatures and
+ * track names, which both existing encodings ignore.
  *
  * Rules that callers rely on in every encoding:
  * - Time advances by tokens whose length is fixed: token_seconds depends on the token
@@ -68,7 +67,8 @@ struct grammar {
     bool velocity_pending; /* performance: a VELOCITY awaits its NOTE_ON */
     int last_key;          /* pianoroll: highest key of this step so far, -1: none */
     int sounding_count;
-    bool sounding[128]; /* by pitch; pianoroll: in the current step */
+    bool sounding[128];    /* by pitch; pianoroll: in the current step */
+    uint64_t started[128]; /* by pitch: value of `time` when the sounding note began */
     /* by pitch; performance: sounding since before this instant; pianoroll: sounding in
      * the previous step */
     bool sounding_before[128];
@@ -132,6 +132,22 @@ struct encoding {
     /* True if the token starts or continues a sound: NOTE_ON, KEY. */
     bool (*token_sounds)(const struct encoding *self, token value);
 
+    /* The token with its pitch `semitones` higher; tokens without a pitch are returned
+     * unchanged, and so must those of percussion be, if an encoding has them. `end` if
+     * the encoding does not have that pitch. The tokens of a piece, transposed by the
+     * same interval, are well formed and decode to its notes transposed. */
+    token (*transpose)(const struct encoding *self, token value, int semitones);
+
+    /* The token with its velocity `bins` higher; tokens without a velocity are returned
+     * unchanged. `end` if there is no such bin. NULL if the encoding has no velocities.
+     * The tokens of a piece, shifted by the same bins, are well formed. */
+    token (*shift_velocity)(const struct encoding *self, token value, int bins);
+
+    /* The token that advances time by the most grid steps, but by no more than `steps`,
+     * which is positive. NULL if the encoding has no times that could be stretched
+     * (pianoroll: its steps are parts of a beat). */
+    token (*longest_shift)(const struct encoding *self, uint64_t steps);
+
     /* The grammar of well-formed sequences, token by token. Starts a piece. */
     void (*grammar_start)(const struct encoding *self, struct grammar *grammar);
 
@@ -139,6 +155,15 @@ struct encoding {
      * token besides END is always allowed. */
     void (*grammar_allowed)(const struct encoding *self, const struct grammar *grammar,
                             bool *allowed);
+
+    /* Ends notes that have sounded for `longest` seconds (> 0) or more. Of allowed[0..
+     * vocabulary), as set by grammar_allowed, clears all but the tokens that end such
+     * notes, if there are any (performance), or the tokens that continue them
+     * (pianoroll). At least one token remains allowed, and a note lasts for less than
+     * `longest` seconds and one token that advances time. */
+    void (*grammar_end_long_notes)(const struct encoding *self,
+                                   const struct grammar *grammar, double longest,
+                                   bool *allowed);
 
     /* Accepts any token; tokens that are not allowed are interpreted as by decode. After
      * END the state is that of a new piece, with no note sounding, except that seconds,

@@ -89,6 +89,14 @@ enum status onsets_truncate(struct onsets *onsets)
     return STATUS_OK;
 }
 
+bool grammar_has_sounded(const struct encoding *encoding, const struct grammar *grammar,
+                         int pitch, double seconds)
+{
+    const double epsilon = 1e-9; /* sums of steps are not exact in seconds */
+    double steps = (double)(grammar->time - grammar->started[pitch]);
+    return steps * encoding->seconds_per_grid_step >= seconds - epsilon;
+}
+
 enum status encoding_fail_too_long(const struct encoding *encoding,
                                    const struct notes *notes)
 {

@@ -46,6 +46,10 @@ void onsets_free(struct onsets *onsets);
 enum status encoding_fail_too_long(const struct encoding *encoding,
                                    const struct notes *notes);
 
+/* True if the note of a pitch that sounds has lasted `seconds` or more. */
+bool grammar_has_sounded(const struct encoding *encoding, const struct grammar *grammar,
+                         int pitch, double seconds);
+
 /* Appends a note from `start` to `end` seconds, unless its length is zero. */
 enum status decoded_append(struct notes *out, double start, double end, int pitch,
                            int velocity);

@@ -346,6 +346,32 @@ static bool performance_token_sounds(const struct encoding *self, token value)
     return value < NOTE_OFF;
 }
 
+static token performance_transpose(const struct encoding *self, token value,
+                                   int semitones)
+{
+    (void)self;
+    if (value >= TIME_SHIFT)
+        return value;
+    int pitch = value % PITCHES + semitones;
+    return pitch < 0 || pitch >= PITCHES ? END : (token)(value + semitones);
+}
+
+static token performance_shift_velocity(const struct encoding *self, token value,
+                                        int bins)
+{
+    (void)self;
+    if (value < VELOCITY || value >= END)
+        return value;
+    int bin = value - VELOCITY + bins;
+    return bin < 0 || bin >= VELOCITY_BINS ? END : (token)(VELOCITY + bin);
+}
+
+static token performance_longest_shift(const struct encoding *self, uint64_t steps)
+{
+    (void)self;
+    return (token)(TIME_SHIFT + (steps < SHIFT_MAX ? steps : SHIFT_MAX) - 1);
+}
+
 /* ---- grammar ---- */
 
 static void performance_grammar_start(const struct encoding *self,
@@ -375,8 +401,24 @@ static void performance_grammar_allowed(const struct encoding *self,
     allowed[END] = !pending && grammar->sounding_count == 0;
 }
 
+static void performance_grammar_end_long_notes(const struct encoding *self,
+                                               const struct grammar *grammar,
+                                               double longest, bool *allowed)
+{
+    bool ends[PITCHES], any = false;
+    for (int pitch = 0; pitch < PITCHES; pitch++) {
+        ends[pitch] = allowed[NOTE_OFF + pitch] &&
+                      grammar_has_sounded(self, grammar, pitch, longest);
+        any |= ends[pitch];
+    }
+    for (int value = 0; value < VOCABULARY && any; value++)
+        allowed[value] =
+            value >= NOTE_OFF && value < TIME_SHIFT && ends[value - NOTE_OFF];
+}
+
 static void accept_note(struct grammar *grammar, int pitch, bool on)
 {
+    grammar->started[pitch] = grammar->time;
     grammar->sounding_count += (int)on - (int)grammar->sounding[pitch];
     grammar->sounding[pitch] = on;
     grammar->sounding_before[pitch] = false;
@@ -426,7 +468,11 @@ const struct encoding encoding_performance = {
     .token_name = performance_token_name,
     .token_seconds = performance_token_seconds,
     .token_sounds = performance_token_sounds,
+    .transpose = performance_transpose,
+    .shift_velocity = performance_shift_velocity,
+    .longest_shift = performance_longest_shift,
     .grammar_start = performance_grammar_start,
     .grammar_allowed = performance_grammar_allowed,
+    .grammar_end_long_notes = performance_grammar_end_long_notes,
     .grammar_accept = performance_grammar_accept,
 };

@@ -321,6 +321,15 @@ static bool pianoroll_token_sounds(const struct encoding *self, token value)
     return value < KEYS;
 }
 
+static token pianoroll_transpose(const struct encoding *self, token value, int semitones)
+{
+    (void)self;
+    if (value >= KEYS)
+        return value;
+    int key = value + semitones;
+    return key < 0 || key >= KEYS ? END : (token)key;
+}
+
 /* ---- grammar ---- */
 
 static void pianoroll_grammar_start(const struct encoding *self, struct grammar *grammar)
@@ -339,9 +348,23 @@ static void pianoroll_grammar_allowed(const struct encoding *self,
     allowed[END] = grammar->last_key < 0;
 }
 
+static void pianoroll_grammar_end_long_notes(const struct encoding *self,
+                                             const struct grammar *grammar,
+                                             double longest, bool *allowed)
+{
+    for (int key = 0; key < KEYS; key++) {
+        int pitch = key + LOWEST_PITCH;
+        if (grammar->sounding_before[pitch] &&
+            grammar_has_sounded(self, grammar, pitch, longest))
+            allowed[key] = false;
+    }
+}
+
 static void accept_key(struct grammar *grammar, int key)
 {
     int pitch = key + LOWEST_PITCH;
+    if (!grammar->sounding[pitch] && !grammar->sounding_before[pitch])
+        grammar->started[pitch] = grammar->time;
     if (!grammar->sounding[pitch]) {
         grammar->sounding[pitch] = true;
         grammar->sounding_count++;
@@ -387,7 +410,9 @@ const struct encoding encoding_pianoroll = {
     .token_name = pianoroll_token_name,
     .token_seconds = pianoroll_token_seconds,
     .token_sounds = pianoroll_token_sounds,
+    .transpose = pianoroll_transpose,
     .grammar_start = pianoroll_grammar_start,
     .grammar_allowed = pianoroll_grammar_allowed,
+    .grammar_end_long_notes = pianoroll_grammar_end_long_notes,
     .grammar_accept = pianoroll_grammar_accept,
 };

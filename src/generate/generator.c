@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "midi/instruments.h"
 #include "nn/model.h"
 #include "train/checkpoint_path.h"
 
@@ -30,6 +31,8 @@ struct sampler_settings generator_settings(const struct options *options)
         .seconds = options->run.sample_seconds,
         .guard = options->sample.guard,
         .max_silence = options->sample.max_silence,
+        .max_note_seconds = options->sample.max_note_seconds,
+        .end = options->sample.end,
         .threads = 1,
     };
 }
@@ -50,6 +53,7 @@ static enum status scale_to_decoded_time(const struct primer *primer,
            longest = SAMPLER_SECONDS_MAX * primer->tempo_ratio;
     settings->seconds /= primer->tempo_ratio;
     settings->max_silence /= primer->tempo_ratio;
+    settings->max_note_seconds /= primer->tempo_ratio;
     if (requested <= SAMPLER_SECONDS_MAX && requested > longest)
         return status_fail(STATUS_MISUSE,
                            "%g seconds requested (expected at most %g at the primer's "
@@ -125,8 +129,11 @@ enum status generator_run(const struct checkpoint *checkpoint,
                                         .primer_count = primer ? primer->tokens.count : 0,
                                         .keep_primer = keep_primer};
     status = sampler_run(model, checkpoint->encoding, &decoded, &batch, pieces);
-    for (int i = 0; has_tempo && status == STATUS_OK && i < count; i++)
-        apply_tempo(checkpoint->encoding, primer, keep_primer, &pieces[i]);
+    for (int i = 0; status == STATUS_OK && i < count; i++) {
+        if (has_tempo)
+            apply_tempo(checkpoint->encoding, primer, keep_primer, &pieces[i]);
+        instruments_assign_channels(&pieces[i]);
+    }
     model_free(model);
     return status;
 }

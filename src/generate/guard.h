@@ -1,5 +1,6 @@
 /* guard: prevents generated music from staying silent or repeating itself indefinitely.
- * Its restrictions are defined with struct sampler_settings. */
+ * Its restrictions are defined with struct sampler_settings; the encodings implement the
+ * one on the length of notes, because the grammar knows which notes sound. */
 #ifndef TUTTI_GENERATE_GUARD_H
 #define TUTTI_GENERATE_GUARD_H
 

@@ -1,7 +1,9 @@
 /* sampler: the loop over model and grammar.
  *
- * All rows receive the same primer, then diverge. The tokens are decoded once all pieces
- * are complete, so that the notes depend only on the encoding.
+ * All rows receive the same primer, then diverge. A row whose piece is begun again
+ * receives END and the primer anew, one token at a time, while the others continue. The
+ * tokens are decoded once all pieces are complete, so that the notes depend only on the
+ * encoding.
  */
 #include "sampler.h"
 
@@ -19,7 +21,12 @@ struct row {
     struct grammar grammar;
     struct guard guard;
     struct tokens tokens; /* to be decoded */
+    uint64_t position;    /* tokens drawn in this attempt */
+    uint64_t attempt;     /* from 0 */
+    size_t fed;           /* tokens of the primer that this attempt has received */
+    bool sounded;         /* a sound was drawn in this attempt */
     bool finished;
+    enum sampler_outcome outcome;
 };
 
 struct sampler {
@@ -29,13 +36,26 @@ struct sampler {
     const struct sampler_batch *batch;
     size_t count;        /* pieces */
     double end;          /* in the grammar's time, which includes the primer */
-    uint64_t max_tokens; /* per piece, after the primer */
+    uint64_t max_tokens; /* per attempt, after the primer */
+    struct row primed;   /* the state of a row after the primer, except its tokens */
+    size_t begun;        /* tokens with which each piece begins */
     struct row *rows;
     token *inputs;                /* [count] */
     bool *allowed;                /* [vocabulary] */
     bool *guarded;                /* [vocabulary] */
     struct candidate *candidates; /* [vocabulary] */
 };
+
+static enum status check_guard(const struct sampler_settings *settings)
+{
+    if (!(settings->max_silence > 0))
+        return status_fail(STATUS_MISUSE, "max_silence %g (expected more than 0)",
+                           settings->max_silence);
+    if (!(settings->max_note_seconds > 0))
+        return status_fail(STATUS_MISUSE, "max_note_seconds %g (expected more than 0)",
+                           settings->max_note_seconds);
+    return STATUS_OK;
+}
 
 static enum status check_settings(const struct sampler_settings *settings, int count)
 {
@@ -55,10 +75,10 @@ static enum status check_settings(const struct sampler_settings *settings, int c
     if (!(settings->top_p > 0 && settings->top_p <= 1))
         return status_fail(STATUS_MISUSE, "top_p %g (expected more than 0, at most 1)",
                            settings->top_p);
-    if (settings->guard && !(settings->max_silence > 0))
-        return status_fail(STATUS_MISUSE, "max_silence %g (expected more than 0)",
-                           settings->max_silence);
-    return STATUS_OK;
+    if (settings->end < 0 || settings->end >= ENDS)
+        return status_fail(STATUS_MISUSE, "end %d (expected 0 to %d)", settings->end,
+                           ENDS - 1);
+    return settings->guard ? check_guard(settings) : STATUS_OK;
 }
 
 static enum status check_primer(const struct encoding *encoding,
@@ -120,22 +140,34 @@ static const real *feed_all(struct sampler *sampler, token value)
     return sampler->source->next(sampler->source->context, sampler->inputs);
 }
 
-/* Feeds END and the primer to model, grammar and guard; returns the logits after them. */
+/* Discards the tokens drawn in a row. The model has yet to receive the primer. */
+static void begin_attempt(const struct sampler *sampler, struct row *row)
+{
+    row->grammar = sampler->primed.grammar;
+    row->guard = sampler->primed.guard;
+    row->tokens.count = sampler->begun;
+    row->position = 0;
+    row->fed = 0;
+    row->sounded = false;
+}
+
+/* Feeds END and the primer to model, grammar and guard of all rows; returns the logits
+ * after them. */
 static const real *feed_primer(struct sampler *sampler)
 {
     const token *primer = sampler->batch->primer;
-    struct row *first = &sampler->rows[0];
-    sampler->encoding->grammar_start(sampler->encoding, &first->grammar);
+    struct row *primed = &sampler->primed;
+    sampler->encoding->grammar_start(sampler->encoding, &primed->grammar);
     const real *logits = feed_all(sampler, sampler->encoding->end);
     for (size_t i = 0; i < sampler->batch->primer_count; i++) {
         logits = feed_all(sampler, primer[i]);
-        accept(sampler, first, primer[i]);
+        accept(sampler, primed, primer[i]);
     }
-    for (size_t i = 1; i < sampler->count; i++) {
-        sampler->rows[i].grammar = first->grammar;
-        sampler->rows[i].guard = first->guard;
+    for (size_t i = 0; i < sampler->count; i++) {
+        begin_attempt(sampler, &sampler->rows[i]);
+        sampler->rows[i].fed = sampler->batch->primer_count;
     }
-    sampler->end = first->grammar.seconds + sampler->settings->seconds;
+    sampler->end = primed->grammar.seconds + sampler->settings->seconds;
     return logits;
 }
 
@@ -155,21 +187,25 @@ static enum status begin_pieces(struct sampler *sampler)
             if (sampler->batch->keep_primer || silent)
                 status = tokens_append(&sampler->rows[i].tokens, primer[j]);
         }
+    sampler->begun = sampler->rows[0].tokens.count;
     return status;
 }
 
 /* ---- the pieces ---- */
 
-/* The tokens that may come next in a row: all that the grammar allows, except END, minus
- * those that the guard forbids, unless that would leave no token. */
+/* The tokens that may come next in a row: all that the grammar allows, without END before
+ * the first sound or if it is forbidden, minus those that the guard forbids. */
 static const bool *find_allowed(struct sampler *sampler, const struct row *row)
 {
     const struct encoding *encoding = sampler->encoding;
     bool *allowed = sampler->allowed, *guarded = sampler->guarded, any = false;
     encoding->grammar_allowed(encoding, &row->grammar, allowed);
-    allowed[encoding->end] = false;
+    if (!row->sounded || sampler->settings->end == END_FORBID)
+        allowed[encoding->end] = false;
     if (!sampler->settings->guard)
         return allowed;
+    encoding->grammar_end_long_notes(encoding, &row->grammar,
+                                     sampler->settings->max_note_seconds, allowed);
     for (size_t value = 0; value < encoding->vocabulary; value++)
         guarded[value] = allowed[value];
     guard_restrict(&row->guard, encoding, sampler->settings->max_silence,
@@ -179,24 +215,67 @@ static const bool *find_allowed(struct sampler *sampler, const struct row *row)
     return any ? guarded : allowed;
 }
 
-static enum status extend(struct sampler *sampler, size_t index, uint64_t position,
-                          const real *logits)
+static enum status draw(struct sampler *sampler, size_t index, const real *logits,
+                        token *value)
+{
+    const struct row *row = &sampler->rows[index];
+    size_t vocabulary = sampler->encoding->vocabulary;
+    double uniform = rng_uniform(sampler->settings->seed, RNG_SAMPLE, index,
+                                 row->position, row->attempt);
+    return draw_token(logits + index * vocabulary, find_allowed(sampler, row), vocabulary,
+                      sampler->settings, uniform, sampler->candidates, value);
+}
+
+static enum status append(struct sampler *sampler, struct row *row, token value)
+{
+    row->position++;
+    if (value == sampler->encoding->end)
+        return STATUS_OK;
+    accept(sampler, row, value);
+    row->sounded |= sampler->encoding->token_sounds(sampler->encoding, value);
+    return tokens_append(&row->tokens, value);
+}
+
+static enum sampler_outcome find_outcome(const struct sampler *sampler,
+                                         const struct row *row, token last)
+{
+    if (last == sampler->encoding->end)
+        return SAMPLER_ENDED;
+    if (row->grammar.seconds >= sampler->end - time_epsilon)
+        return SAMPLER_FULL_LENGTH;
+    return row->position == sampler->max_tokens ? SAMPLER_TOKEN_LIMIT
+                                                : SAMPLER_UNFINISHED;
+}
+
+/* Finishes the row's piece, or begins it again if it had to end and did not. */
+static void finish_attempt(const struct sampler *sampler, struct row *row)
+{
+    row->finished = row->outcome == SAMPLER_ENDED ||
+                    sampler->settings->end != END_REQUIRE ||
+                    row->attempt + 1 == SAMPLER_ATTEMPTS;
+    if (row->finished)
+        return;
+    row->attempt++;
+    begin_attempt(sampler, row);
+}
+
+/* Sets the row's next input: a token of the primer, the token drawn, or END. */
+static enum status extend(struct sampler *sampler, size_t index, const real *logits)
 {
     struct row *row = &sampler->rows[index];
-    size_t vocabulary = sampler->encoding->vocabulary;
-    double uniform = rng_uniform(sampler->settings->seed, RNG_SAMPLE, index, position, 0);
-    token value = 0;
-    enum status status =
-        draw_token(logits + index * vocabulary, find_allowed(sampler, row), vocabulary,
-                   sampler->settings, uniform, sampler->candidates, &value);
+    token value = sampler->encoding->end;
+    if (row->fed < sampler->batch->primer_count) {
+        sampler->inputs[index] = sampler->batch->primer[row->fed++];
+        return STATUS_OK;
+    }
+    enum status status = draw(sampler, index, logits, &value);
     if (status == STATUS_OK)
-        status = tokens_append(&row->tokens, value);
-    if (status != STATUS_OK)
-        return status;
-    accept(sampler, row, value);
-    row->finished = row->grammar.seconds >= sampler->end - time_epsilon;
-    sampler->inputs[index] = row->finished ? sampler->encoding->end : value;
-    return STATUS_OK;
+        status = append(sampler, row, value);
+    row->outcome = find_outcome(sampler, row, value);
+    sampler->inputs[index] = row->outcome ? sampler->encoding->end : value;
+    if (row->outcome)
+        finish_attempt(sampler, row);
+    return status;
 }
 
 enum status sampler_check_cancelled(const struct sampler_settings *settings)
@@ -206,28 +285,33 @@ enum status sampler_check_cancelled(const struct sampler_settings *settings)
     return STATUS_OK;
 }
 
-/* Extends the pieces until all are finished or have reached the token limit. */
+static enum status extend_unfinished(struct sampler *sampler, const real *logits,
+                                     size_t *unfinished)
+{
+    enum status status = sampler_check_cancelled(sampler->settings);
+    for (size_t i = 0; i < sampler->count && status == STATUS_OK; i++) {
+        if (sampler->rows[i].finished)
+            continue;
+        status = extend(sampler, i, logits);
+        *unfinished -= sampler->rows[i].finished;
+    }
+    return status;
+}
+
+/* Extends the pieces until all are finished. */
 static enum status extend_all(struct sampler *sampler, const real *logits)
 {
     size_t unfinished = sampler->count;
-    for (uint64_t position = 0; unfinished > 0 && position < sampler->max_tokens;
-         position++) {
+    enum status status = extend_unfinished(sampler, logits, &unfinished);
+    while (status == STATUS_OK && unfinished > 0) {
         phase_progress(); /* long pieces are not a hang */
-        enum status status = sampler_check_cancelled(sampler->settings);
-        if (position > 0)
-            logits = sampler->source->next(sampler->source->context, sampler->inputs);
-        for (size_t i = 0; i < sampler->count && status == STATUS_OK; i++) {
-            if (sampler->rows[i].finished)
-                continue;
-            status = extend(sampler, i, position, logits);
-            unfinished -= sampler->rows[i].finished;
-        }
-        if (status != STATUS_OK)
-            return status;
+        logits = sampler->source->next(sampler->source->context, sampler->inputs);
+        status = extend_unfinished(sampler, logits, &unfinished);
     }
-    if (sampler->settings->truncated_count)
-        *sampler->settings->truncated_count = (int)unfinished;
-    return STATUS_OK;
+    enum sampler_outcome *outcomes = sampler->settings->outcomes;
+    for (size_t i = 0; outcomes && i < sampler->count; i++)
+        outcomes[i] = sampler->rows[i].outcome;
+    return status;
 }
 
 /* ---- notes ---- */

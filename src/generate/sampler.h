@@ -1,13 +1,19 @@
 /* sampler: draws tokens from a model, one row per piece, and decodes them to notes.
  *
  * Piece i of a seed does not depend on the number of pieces in the batch: token n after
- * the primer uses the random number (seed, RNG_SAMPLE, i, n). Every sequence is well
- * formed according to the encoding's grammar. A piece continues to its full length: END
- * is not drawn, the last token is the one that advances time to the end or past it, and
- * notes that still sound are truncated exactly there.
+ * the primer uses the random number (seed, RNG_SAMPLE, i, n, attempt), attempts from 0.
+ * Every sequence is well formed according to the encoding's grammar.
+ *
+ * A piece ends where END is drawn, which the grammar allows where no note sounds
+ * (pianoroll: between two steps), and the sampler not before the piece's first sound.
+ * Otherwise it ends at its full length: the last token is the one that advances time to
+ * the end or past it, and notes that still sound are truncated exactly there. `end`
+ * selects whether END is drawn. If it is required, a piece that does not end is discarded
+ * and begun again, SAMPLER_ATTEMPTS times in all; the last attempt is kept.
  *
  * Sampling terminates for any model. The grammar limits the number of tokens at one
- * instant (performance: 384, pianoroll: 89), and a piece ends, with all its notes, after
+ * instant (performance: 384, pianoroll: 89), and an attempt ends, with all its notes,
+ * after at most
  *   SAMPLER_TOKENS_BASE +
  *     tokens_per_grid_step * (seconds + SAMPLER_SECONDS_BASE) / seconds_per_grid_step
  * tokens after the primer, with the rates of the encoding. For performance that is 1000
@@ -28,27 +34,39 @@
 #include "midi/notes.h"
 #include "nn/model.h"
 
+/* How a piece ended. */
+enum sampler_outcome {
+    SAMPLER_UNFINISHED,
+    SAMPLER_ENDED,       /* END was drawn */
+    SAMPLER_FULL_LENGTH, /* its time was up */
+    SAMPLER_TOKEN_LIMIT  /* it has the maximum number of tokens */
+};
+
 struct sampler_settings {
     double temperature; /* divisor of the logits, > 0; 0: the most probable token */
     int64_t top_k;      /* sample from the k most probable tokens; 0: off */
     double top_p;       /* in (0, 1]: of these, the smallest set that reaches this
                            total probability; 1: off (Holtzman et al., 2020) */
     uint64_t seed;
-    double seconds; /* in (0, SAMPLER_SECONDS_MAX]: length of each piece after the
-                           primer */
-    /* Enables the guard, which imposes two restrictions:
+    double seconds; /* in (0, SAMPLER_SECONDS_MAX]: maximum length of each piece after
+                           the primer */
+    int end;        /* enum option_end: draw END, forbid it, or require it */
+    /* Enables the guard, which imposes three restrictions:
      * - From max_silence seconds after the last NOTE_ON or KEY, no token that advances
      *   time is drawn until the next NOTE_ON or KEY.
      * - A cycle of up to GUARD_PERIOD tokens that includes a sound, has occurred
      *   GUARD_REPEATS times in a row or more, and has been repeating for GUARD_SECONDS is
      *   not continued: its next token is not drawn. Repetitions in music, and chords that
      *   the pianoroll holds, are shorter.
-     * Both treat the primer and the piece as one, and do not apply where they would leave
-     * no token. */
+     * - A note that has sounded for max_note_seconds is ended before time advances again
+     *   (see grammar_end_long_notes).
+     * All treat the primer and the piece as one. The first two do not apply where they
+     * would leave no token; the third takes precedence over them. */
     bool guard;
-    double max_silence;   /* seconds, > 0 */
-    int *truncated_count; /* if not NULL, receives the number of pieces that reached the
-                             token limit before their time was up */
+    double max_silence;             /* seconds, > 0 */
+    double max_note_seconds;        /* > 0 */
+    enum sampler_outcome *outcomes; /* if not NULL, receives how each piece ended,
+                                       [pieces] */
     int threads; /* for the model of generator_run, at least 1; no bit depends on it */
     const atomic_bool *cancelled; /* if not NULL, checked before every token: once true,
                                      STATUS_STOPPED */
@@ -59,7 +77,8 @@ enum {
     GUARD_SECONDS = 4,
     SAMPLER_SECONDS_MAX = 86400,
     SAMPLER_SECONDS_BASE = 10, /* a short piece can be as dense as the densest passages */
-    SAMPLER_TOKENS_BASE = 1000 /* or a single chord */
+    SAMPLER_TOKENS_BASE = 1000, /* or a single chord */
+    SAMPLER_ATTEMPTS = 8        /* at a piece that must end, the first included */
 };
 
 /* A batch of pieces and the primer that they continue. */
@@ -90,7 +109,8 @@ enum status sampler_check_cancelled(const struct sampler_settings *settings);
 
 /* A source of logits. `next` takes one token per row, inputs[count], and returns the
  * logits of the next token, [count][vocabulary], valid until the next call. A row's state
- * is reset where its input is END; rows whose piece is finished receive END. */
+ * is reset where its input is END; rows whose piece is finished or begun again receive
+ * END. */
 struct sampler_source {
     const real *(*next)(void *context, const token *inputs);
     void *context;

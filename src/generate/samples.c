@@ -46,29 +46,70 @@ static enum status write_piece(const struct samples_request *request, int number
     return status;
 }
 
-static void warn_truncated(int truncated, int count)
+static void warn_truncated(const enum sampler_outcome *outcomes, int count)
 {
+    int truncated = 0;
+    for (int i = 0; i < count; i++)
+        truncated += outcomes[i] == SAMPLER_TOKEN_LIMIT;
     if (truncated > 0)
         log_warn("%d of %d pieces end early, at the token limit: implausibly many notes",
                  truncated, count);
+}
+
+/* Writes the numbers of the pieces that did not end, " 3, 7", to text, as many as fit.
+ * Returns how many there are. */
+static int list_without_end(const enum sampler_outcome *outcomes, int count, char *text,
+                            size_t size)
+{
+    int found = 0;
+    size_t used = 0;
+    text[0] = '\0';
+    for (int i = 0; i < count; i++) {
+        if (outcomes[i] == SAMPLER_ENDED)
+            continue;
+        const char *before = found++ ? "," : "";
+        if (used + sizeof ", 4096, ..." > size) {
+            snprintf(text + used, size - used, ", ...");
+            continue;
+        }
+        used += (size_t)snprintf(text + used, size - used, "%s %d", before, i + 1);
+    }
+    return found;
+}
+
+static void warn_without_end(const struct sampler_settings *settings, int count)
+{
+    char numbers[200];
+    if (settings->end != END_REQUIRE)
+        return;
+    int found = list_without_end(settings->outcomes, count, numbers, sizeof numbers);
+    if (found > 0)
+        log_warn("piece%s%s of %d did not come to an end within %g s in %d attempts; "
+                 "allow more with --seconds",
+                 found > 1 ? "s" : "", numbers, count, settings->seconds,
+                 SAMPLER_ATTEMPTS);
 }
 
 enum status samples_generate(const struct checkpoint *checkpoint,
                              const struct samples_request *request,
                              struct samples_pieces *pieces)
 {
+    size_t count = (size_t)request->count;
     struct sampler_settings settings = request->settings;
-    int truncated = 0;
-    settings.truncated_count = &truncated;
     *pieces = (struct samples_pieces){.tempo = generator_tempo(request->primer),
                                       .count = request->count};
-    pieces->list = calloc((size_t)request->count, sizeof *pieces->list);
-    if (!pieces->list)
-        return status_fail(STATUS_FAILED, "no memory for %d pieces", request->count);
+    pieces->list = calloc(count, sizeof *pieces->list);
+    settings.outcomes = calloc(count, sizeof *settings.outcomes);
     enum status status =
-        generator_run(checkpoint, &settings, request->primer, request->keep_primer,
-                      request->count, pieces->list);
-    warn_truncated(truncated, request->count);
+        pieces->list && settings.outcomes
+            ? generator_run(checkpoint, &settings, request->primer, request->keep_primer,
+                            request->count, pieces->list)
+            : status_fail(STATUS_FAILED, "no memory for %d pieces", request->count);
+    if (status == STATUS_OK) {
+        warn_truncated(settings.outcomes, request->count);
+        warn_without_end(&settings, request->count);
+    }
+    free(settings.outcomes);
     return status;
 }
 

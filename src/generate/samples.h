@@ -39,8 +39,9 @@ struct samples_pieces {
     int tempo;
 };
 
-/* Generates the pieces as one batch; warns if any piece ends early (see sampler.h). Free
- * with samples_free, even after a failure. */
+/* Generates the pieces as one batch; warns if any piece ends early, at the token limit,
+ * or does not end although it must (see sampler.h). Free with samples_free, even after a
+ * failure. */
 enum status samples_generate(const struct checkpoint *checkpoint,
                              const struct samples_request *request,
                              struct samples_pieces *pieces);

@@ -174,9 +174,11 @@ struct kernels {
 
     /* One row of softmax and cross-entropy. Returns log p[target], in nats; *argmax
      * receives the index of the largest logit (the lowest index in a tie; NaN is
-     * ignored). With `gradient`, logits[n] is overwritten with p - onehot(target). */
+     * ignored). With `gradient`, logits[n] is overwritten with p - q, where
+     * q = (1 - smoothing) onehot(target) + smoothing / n (label smoothing; Szegedy et
+     * al., 2016), smoothing in [0, 1); the returned value is that of the target alone. */
     double (*softmax_cross_entropy)(int n, real *logits, int target, bool gradient,
-                                    int *argmax);
+                                    double smoothing, int *argmax);
 
     /* ---- fixed point ---- */
 

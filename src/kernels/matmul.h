@@ -193,15 +193,15 @@ struct matmul_workspace *matmul_workspace_plan(const struct matmul_backend *back
 struct gradient_block {
     size_t first, ld;
     int rows, width;
-    const real *values;
+    real *values;
     size_t ld_values;
 };
 
 struct gradient_sink {
     /* Called with every block of every microbatch, by any thread of the team. Each
      * element receives its microbatches in ascending order, from one thread; no other
-     * order is guaranteed. The values of a block are in cache, and are overwritten after
-     * the call. */
+     * order is guaranteed. The values of a block are in cache; the function may change
+     * them, and they are overwritten after the call. */
     void (*write)(void *context, int microbatch, const struct gradient_block *block);
     void *context;
 };

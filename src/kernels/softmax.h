@@ -57,7 +57,7 @@ static double exp_and_sum(int n, const real *x, real max, real *out)
 }
 
 static double softmax_cross_entropy(int n, real *logits, int target, bool gradient,
-                                    int *argmax)
+                                    double smoothing, int *argmax)
 {
     *argmax = find_argmax(n, logits);
     real max = logits[*argmax], target_logit = logits[target];
@@ -71,10 +71,12 @@ static double softmax_cross_entropy(int n, real *logits, int target, bool gradie
     }
     double total = exp_and_sum(n, logits, max, logits);
     simd16 inverse = simd16_set((real)(1 / total));
-    for (int j = 0; j < n; j += VECTOR)
-        store_partial(logits + j,
-                      simd16_multiply(load_partial(logits + j, n - j), inverse), n - j);
-    logits[target] -= 1;
+    simd16 uniform = simd16_set((real)(smoothing / n));
+    for (int j = 0; j < n; j += VECTOR) {
+        simd16 p = simd16_multiply(load_partial(logits + j, n - j), inverse);
+        store_partial(logits + j, simd16_subtract(p, uniform), n - j);
+    }
+    logits[target] -= (real)(1 - smoothing);
     return (double)(target_logit - max) - log(total);
 }
 

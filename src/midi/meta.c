@@ -6,10 +6,12 @@
 enum { QUARTER_FRAME = 0xF1, SONG_POSITION = 0xF2, SONG_SELECT = 0xF3 };
 
 enum {
+    META_TRACK_NAME = 0x03,
     META_DEVICE = 0x09,
     META_PORT = 0x21,
     META_END = 0x2F,
     META_TEMPO = 0x51,
+    META_TIME_SIGNATURE = 0x58,
     TEMPO_LENGTH = 3
 };
 
@@ -27,6 +29,26 @@ static enum event_result read_tempo(struct track *track, const uint8_t *data,
     }
     track->file->tempo_events++;
     return track_append(track, &track->reader->tempos, tempo, 0);
+}
+
+/* Numerator and logarithm of the denominator; the other two bytes concern a metronome.
+ * What can't be a time signature is ignored. */
+static enum event_result read_signature(struct track *track, const uint8_t *data,
+                                        uint32_t length)
+{
+    if (length < 2 || data[0] == 0 || data[1] > TIME_SIGNATURE_LOG2_MAX)
+        return EVENT_READ;
+    return track_append(track, &track->reader->signatures,
+                        (uint32_t)data[0] << 8 | data[1], 0);
+}
+
+static enum event_result read_name(struct track *track, const uint8_t *data,
+                                   uint32_t length)
+{
+    if (notes_set_name(&track->file->notes, track->index, data, length) == STATUS_OK)
+        return EVENT_READ;
+    reader_no_memory(track->reader);
+    return READER_STOPPED;
 }
 
 enum event_result track_set_port(struct track *track)
@@ -56,6 +78,10 @@ enum event_result track_read_meta(struct track *track)
         return TRACK_ENDED;
     if (type == META_TEMPO)
         return read_tempo(track, data, length);
+    if (type == META_TIME_SIGNATURE)
+        return read_signature(track, data, length);
+    if (type == META_TRACK_NAME)
+        return read_name(track, data, length);
     if (type == META_PORT && length > 0) {
         track->port_id.number = data[0];
         return track_set_port(track);

@@ -17,6 +17,13 @@
  *   29 (30 drop-frame: 30000/1001 frames per second) or 30; tempo events don't apply. If
  *   several tempo events have the same tick, the last one applies.
  *
+ *   Metre. The time signatures of all tracks form one list, as the tempo events do; in
+ *   format 2 each pattern begins in 4/4. A time signature of less than 2 bytes, with
+ *   numerator 0, or with a denominator above 64, is ignored. See struct notes.
+ *
+ *   Track names. The first name of a track that is not empty, up to its first zero byte
+ *   and at most 127 bytes, whatever the encoding of its text.
+ *
  *   Notes. Paired within a track by (port, channel, pitch): a note-off, or a note-on with
  *   velocity 0, ends the oldest note still sounding there; a note-off without a note is
  *   ignored. Notes that are never released end with their track. A note may last 0 ticks.
@@ -222,15 +229,26 @@ const char *midi_outcome_name(enum midi_outcome outcome);
  * Returns text. */
 const char *midi_repair_text(midi_repairs repairs, char *text, size_t size);
 
-/* Writes notes as a format 1 file at `ticks_per_beat` (1..32767) and one tempo (1..2^24-1
- * microseconds per quarter note). A note's ticks come from its seconds, start and end
- * each rounded to nearest. The first track has the tempo, followed by one track for each
- * (channel, program), in that order, all on one port. Percussion on a channel other than
- * 9, and melody on channel 9, are written with the GM2 reset and banks. A zero-length
- * note gets one tick; overlapping notes of equal pitch and channel are cut at the next
- * onset, and of those that start at the same tick only the longest is written. The path
- * is an output (see file.h). STATUS_FAILED, with the path, for a value out of range, more
- * than 2^28-1 ticks, or a failed write. */
+/* Writes notes as a format 1 file at `ticks_per_beat` (1..32767).
+ *
+ * Time. Without tempo changes and time signatures, the piece has one tempo (1..2^24-1
+ * microseconds per quarter note), and a note's ticks come from its seconds. Otherwise all
+ * ticks come from those of the notes, converted from their ticks per beat; `tempo` applies
+ * if there are no tempo changes. Start and end are each rounded to nearest.
+ *
+ * Tracks. The first track has tempo, time signatures and the name of track 0. It is
+ * followed by one track for each (port, channel, program, percussion), in that order. A
+ * track has the name of the track from which its first note came, except track 0; without
+ * one, and if the piece has several instruments, the name of its instrument (see
+ * instruments.h). Percussion on a channel other than 9, and melody on channel 9, are
+ * written with the GM2 reset and banks.
+ *
+ * Notes. A zero-length note gets one tick; overlapping notes of equal pitch, channel and
+ * port are cut at the next onset, and of those that start at the same tick only the
+ * longest is written.
+ *
+ * The path is an output (see file.h). STATUS_FAILED, with the path, for a value out of
+ * range, more than 2^28-1 ticks or 65535 tracks, or a failed write. */
 enum status midi_write(const char *path, const struct notes *notes, int ticks_per_beat,
                        int tempo);
 

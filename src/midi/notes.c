@@ -45,11 +45,13 @@ void notes_clear(struct notes *notes)
     notes->count = 0;
     notes->ticks_per_beat = 0;
     notes->ticks_per_second = 0;
+    notes_clear_metre(notes);
 }
 
 void notes_free(struct notes *notes)
 {
     free(notes->items);
+    notes_free_metre(notes);
     memset(notes, 0, sizeof *notes);
 }
 

@@ -101,7 +101,7 @@ static void reset(struct reader *reader, struct midi_file *file,
     reader->declared_tracks = 0;
     reader->origin = 0;
     reader->tempos.count = reader->parts.count = reader->pedals.count = 0;
-    reader->all_off.count = 0;
+    reader->signatures.count = reader->all_off.count = 0;
     reader->parts_need_replay = false;
     memset(reader->pedals_down, 0, reader->ports.count * sizeof *reader->pedals_down);
     ports_reset(&reader->ports);
@@ -141,7 +141,7 @@ static bool read_file(struct reader *reader, const uint8_t *bytes, size_t size)
     all_off_apply(reader);
     notes_sort(&reader->file->notes);
     return timing_assign_seconds(reader) && timing_store_pedals(reader) &&
-           check_notes(reader);
+           timing_store_metre(reader) && check_notes(reader);
 }
 
 enum status midi_read(const uint8_t *bytes, size_t size, const struct midi_limits *limits,
@@ -154,6 +154,7 @@ enum status midi_read(const uint8_t *bytes, size_t size, const struct midi_limit
     if (!read_file(reader, bytes, size)) {
         prepend_repairs(file);
         file->notes.count = 0;
+        notes_clear_metre(&file->notes);
         file->pedal_count = 0;
         file->repairs = 0;
         file->outcome = MIDI_SKIPPED;
@@ -172,6 +173,7 @@ void midi_free(struct midi_file *file)
     struct reader *reader = file->reader;
     if (reader) {
         free(reader->tempos.items);
+        free(reader->signatures.items);
         free(reader->parts.items);
         free(reader->resolved_parts.items);
         free(reader->pedals.items);

@@ -8,7 +8,8 @@
  *               the ports; sysex.c parses the system exclusive messages of interest
  *   all_off.c   ends notes that another track silences
  *   parts.c     resolves which channel is percussion, and when
- *   timing.c    assigns programs and seconds to the notes; tempo_map.c finds points
+ *   timing.c    assigns programs and seconds to the notes, stores tempo changes and time
+ *               signatures; tempo_map.c finds points
  *   pedal.c, trim.c    midi_apply_pedal, midi_set_start, midi_set_note_end
  *
  * Functions that return bool return false to stop reading; reader->stop then has the
@@ -27,11 +28,11 @@ enum {
     PITCHES = 128,
     PORT_KEYS = CHANNELS * PITCHES,
     KEY_WORDS = PORT_KEYS / 64,
-    DEFAULT_TEMPO = 500000, /* microseconds per quarter note: 120 beats a minute */
-    CHUNK_HEADER = 8        /* type and length */
+    CHUNK_HEADER = 8 /* type and length */
 };
 
-/* A tempo, a part event, a pedal event or all notes off. */
+/* A tempo, a time signature (numerator << 8 | denominator_log2), a part event, a pedal
+ * event or all notes off. */
 struct timed_event {
     uint32_t tick;
     uint32_t order;        /* index in its list, as read */
@@ -95,7 +96,7 @@ struct reader {
     enum stop stop;
     int declared_tracks;
     uint64_t origin; /* tick at which the next track begins: 0 except in format 2 */
-    struct timed_events tempos, parts, resolved_parts, pedals;
+    struct timed_events tempos, signatures, parts, resolved_parts, pedals;
     struct timed_events all_off; /* all sound off, all notes off; value unused */
     bool parts_need_replay;      /* it has more than program changes; see parts.c */
     struct tempo_map map;
@@ -193,5 +194,8 @@ void all_off_apply(struct reader *reader);
 bool timing_assign_parts(struct reader *reader, size_t first_note);
 bool timing_assign_seconds(struct reader *reader);
 bool timing_store_pedals(struct reader *reader);
+/* Stores the tempo changes and time signatures in reader->file->notes. Call it after
+ * timing_assign_seconds. */
+bool timing_store_metre(struct reader *reader);
 
 #endif

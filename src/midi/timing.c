@@ -1,5 +1,6 @@
 /* timing: assigns program, percussion flag and seconds to each note, from events
- * elsewhere in the file, and puts the pedal events in order of time. */
+ * elsewhere in the file, and puts the pedal events, tempo changes and time signatures in
+ * order of time. */
 #include "reader.h"
 
 #include <string.h>
@@ -174,4 +175,30 @@ bool timing_store_pedals(struct reader *reader)
     }
     file->pedal_count = events->count;
     return true;
+}
+
+static bool store_signatures(struct reader *reader)
+{
+    struct timed_events *events = &reader->signatures;
+    timed_events_sort(events, timed_events_by_tick);
+    for (size_t i = 0; i < events->count; i++) {
+        const struct timed_event *event = &events->items[i];
+        if (notes_set_signature(&reader->file->notes, event->tick,
+                                (uint8_t)(event->value >> 8),
+                                (uint8_t)event->value) != STATUS_OK)
+            return reader_no_memory(reader);
+    }
+    return true;
+}
+
+bool timing_store_metre(struct reader *reader)
+{
+    const struct tempo_map *map = &reader->map;
+    if (reader->file->division < 0)
+        return true;
+    for (size_t i = 0; i < map->count; i++)
+        if (notes_set_tempo(&reader->file->notes, map->points[i].tick,
+                            map->points[i].units_per_tick) != STATUS_OK)
+            return reader_no_memory(reader);
+    return store_signatures(reader);
 }

@@ -26,6 +26,15 @@ static void finish_track(struct track *track, enum event_result result)
         *repairs |= MIDI_REPAIR_TOO_LATE;
 }
 
+/* Format 2: a pattern begins at 120 beats per minute and in 4/4. */
+static bool begin_pattern(struct track *track)
+{
+    struct reader *reader = track->reader;
+    const uint32_t signature = DEFAULT_NUMERATOR << 8 | DEFAULT_DENOMINATOR_LOG2;
+    return track_append(track, &reader->tempos, DEFAULT_TEMPO, 0) == EVENT_READ &&
+           track_append(track, &reader->signatures, signature, 0) == EVENT_READ;
+}
+
 /* Format 2: the track is a pattern; the next one begins where it ends. */
 static bool finish_pattern(struct track *track, size_t first_note)
 {
@@ -79,7 +88,7 @@ bool track_read(struct reader *reader, const uint8_t *at, const uint8_t *end,
     bool pattern = file->format == 2;
     if (track_set_port(&track) != EVENT_READ)
         return false;
-    if (pattern && track_append(&track, &reader->tempos, DEFAULT_TEMPO, 0) != EVENT_READ)
+    if (pattern && !begin_pattern(&track))
         return false;
     enum event_result result = track_read_events(&track);
     if ((result == EVENT_READ || result == EVENT_TRUNCATED) &&

@@ -21,6 +21,7 @@ void midi_set_start(struct midi_file *file, uint32_t tick)
     for (size_t i = 0; i < file->notes.count; i++)
         file->notes.items[i].start_tick -= tick;
     tempo_map_assign_seconds(map, tick, file->notes.items, file->notes.count);
+    notes_shift_metre(&file->notes, tick);
     file->start_tick = tick;
     file->pedal_count = 0;
 }

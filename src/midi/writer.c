@@ -23,8 +23,7 @@ enum {
     HEADER_BYTES = 14,
     TRACK_HEADER_BYTES = 8,
     END_OF_TRACK_BYTES = 4,
-    TICKS_PER_BEAT_MAX = 32767,
-    TEMPO_MAX = 0xFFFFFF
+    TICKS_PER_BEAT_MAX = 32767
 };
 
 static bool add_bytes(smf_track_t *track, uint8_t *bytes, int length, int tick)
@@ -35,8 +34,23 @@ static bool add_bytes(smf_track_t *track, uint8_t *bytes, int length, int tick)
     return event != NULL;
 }
 
+static bool add_name(smf_track_t *track, const char *name)
+{
+    uint8_t event[3 + TRACK_NAME_SIZE] = {0xFF, 0x03};
+    size_t length = strnlen(name, TRACK_NAME_SIZE - 1);
+    event[2] = (uint8_t)length;
+    memcpy(event + 3, name, length);
+    return add_bytes(track, event, (int)(3 + length), 0);
+}
+
+static bool add_port(smf_track_t *track, uint8_t port)
+{
+    uint8_t event[] = {0xFF, 0x21, 1, port};
+    return add_bytes(track, event, sizeof event, 0);
+}
+
 /* Events at the beginning of the first track, which apply to all tracks. */
-static bool add_setup_events(smf_track_t *track, const struct plan *plan)
+static bool add_file_events(smf_track_t *track, const struct plan *plan)
 {
     uint8_t gm2_on[] = {0xF0, 0x7E, 0x7F, 0x09, 0x03, 0xF7};
     uint8_t tempo[] = {0xFF,
@@ -49,9 +63,19 @@ static bool add_setup_events(smf_track_t *track, const struct plan *plan)
            (!plan->gm2 || add_bytes(track, gm2_on, sizeof gm2_on, 0));
 }
 
+/* Events at the beginning of track `number`. */
+static bool add_track_events(smf_track_t *track, const struct plan *plan, int number)
+{
+    const struct planned_track *planned = &plan->tracks[number];
+    return (!planned->name || add_name(track, planned->name)) &&
+           (!planned->port || add_port(track, planned->port)) &&
+           (number > 0 || add_file_events(track, plan));
+}
+
 struct position {
     size_t next; /* all events before this one have been saved, */
     int tick;    /* the last of them at this tick of its track */
+    bool begun;  /* the track's first block has been built */
 };
 
 static bool has_event(const struct plan *plan, const struct position *position, int track)
@@ -69,14 +93,14 @@ static bool build_block(smf_t *smf, const struct plan *plan, int number,
     if (!track)
         return false;
     smf_add_track(smf, track);
-    if (number == 0 && !add_setup_events(track, plan))
+    if (!position->begun && !add_track_events(track, plan, number))
         return false;
+    position->begun = true;
     int begin = position->tick;
     for (int i = 0; i < BLOCK_EVENTS && has_event(plan, position, number); i++) {
         struct event event = plan->events[position->next++];
-        int length = event.kind == EVENT_PROGRAM ? 2 : 3;
         position->tick = event.tick;
-        if (!add_bytes(track, event.bytes, length, event.tick - begin))
+        if (!add_bytes(track, event.bytes, event.length, event.tick - begin))
             return false;
     }
     return smf_track_add_eot_pulses(track, position->tick - begin) == 0;
@@ -164,6 +188,7 @@ static enum status save_track(const struct plan *plan, int number,
         return STATUS_FAILED;
     size_t begin = output->count;
     position->tick = 0;
+    position->begun = false;
     enum status status = save_block(plan, number, position, output);
     while (status == STATUS_OK && has_event(plan, position, number)) {
         output->count -= END_OF_TRACK_BYTES; /* not the end yet */
@@ -184,10 +209,10 @@ static enum status save(const struct plan *plan, struct output *output)
     if (!header)
         return STATUS_FAILED;
     memcpy(header, header_start, sizeof header_start);
-    put_big_endian(header + 10, 2, (size_t)plan->tracks);
+    put_big_endian(header + 10, 2, (size_t)plan->track_count);
     put_big_endian(header + 12, 2, (size_t)plan->ticks_per_beat);
     enum status status = STATUS_OK;
-    for (int number = 0; number < plan->tracks && status == STATUS_OK; number++)
+    for (int number = 0; number < plan->track_count && status == STATUS_OK; number++)
         status = save_track(plan, number, &position, output);
     return status;
 }
@@ -215,6 +240,18 @@ static enum status write_events(const struct plan *plan, write_file *write)
     return status;
 }
 
+static enum status allocate_plan(struct plan *plan, const struct notes *notes)
+{
+    size_t events = 4 * notes->count + notes->tempos.count + notes->signatures.count;
+    plan->notes = calloc(notes->count + 1, sizeof *plan->notes);
+    plan->tracks = calloc(notes->count + 1, sizeof *plan->tracks);
+    plan->events = calloc(events + 1, sizeof *plan->events);
+    if (!plan->notes || !plan->tracks || !plan->events)
+        return status_fail(STATUS_FAILED, "%s: no memory for %zu notes", plan->path,
+                           notes->count);
+    return STATUS_OK;
+}
+
 static enum status write_notes(const char *path, const struct notes *notes,
                                int ticks_per_beat, int tempo, write_file *write)
 {
@@ -226,15 +263,15 @@ static enum status write_notes(const char *path, const struct notes *notes,
             "per beat (1 to %d)",
             path, ticks_per_beat, TICKS_PER_BEAT_MAX, tempo, TEMPO_MAX);
     struct plan plan = {.path = path, .ticks_per_beat = ticks_per_beat, .tempo = tempo};
-    plan.notes = calloc(notes->count + 1, sizeof *plan.notes);
-    plan.events = calloc(4 * notes->count + 1, sizeof *plan.events);
-    enum status status = plan.notes && plan.events
-                             ? writer_plan_notes(&plan, notes)
-                             : status_fail(STATUS_FAILED, "%s: no memory for %zu notes",
-                                           path, notes->count);
+    enum status status = allocate_plan(&plan, notes);
+    if (status == STATUS_OK)
+        status = writer_plan_metre(&plan, notes);
+    if (status == STATUS_OK)
+        status = writer_plan_notes(&plan, notes);
     if (status == STATUS_OK)
         status = write_events(&plan, write);
     free(plan.notes);
+    free(plan.tracks);
     free(plan.events);
     return status;
 }

@@ -3,7 +3,7 @@
  * Everything is checked here, because libsmf asserts instead of returning errors, and
  * sorted here, because libsmf then appends without sorting.
  *
- * Program changes: the tracks of a channel share its program. A program change is written
+ * Program changes: the tracks of a channel of a port share its program. A program change is written
  * wherever the program in force differs from the note's, with tracks merged by tick and,
  * at equal ticks, in track order. Percussion on a channel other than 9, and melody on
  * channel 9, are written as General MIDI 2 specifies, with a bank select before the
@@ -14,12 +14,9 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum {
-    CHANNELS = 16,
-    PITCHES = 128,
-    PROGRAMS = 128,
-    LAST_TICK = 0x0FFFFFFF /* the longest delta time: four bytes of seven bits */
-};
+#include "instruments.h"
+
+enum { CHANNELS = 16, PORTS = 256, TRACKS_MAX = 65535 };
 
 enum { BANK_SELECT = 0, GM2_PERCUSSION = 120, GM2_MELODY = 121 };
 
@@ -39,23 +36,33 @@ static enum status check_note(const char *path, const struct note *note)
     return STATUS_OK;
 }
 
+/* The ticks at which a note starts and ends, rounded to integers. */
+static void find_ticks(const struct plan *plan, const struct note *note, double *start,
+                       double *end)
+{
+    double seconds = plan->ticks_per_beat * 1e6 / plan->tempo, scale = plan->tick_scale;
+    *start = round(scale > 0 ? note->start_tick * scale : note->start * seconds);
+    *end = round(scale > 0 ? ((double)note->start_tick + note->duration_ticks) * scale
+                           : (note->start + note->duration) * seconds);
+}
+
 static enum status plan_note(struct plan *plan, const struct note *note)
 {
     enum status status = check_note(plan->path, note);
     if (status != STATUS_OK)
         return status;
-    double ticks_per_second = plan->ticks_per_beat * 1e6 / plan->tempo;
-    double start = round(note->start * ticks_per_second);
-    double end = round((note->start + note->duration) * ticks_per_second);
+    double start, end;
+    find_ticks(plan, note, &start, &end);
     if (!(end < LAST_TICK))
-        return status_fail(
-            STATUS_FAILED,
-            "%s: can't write a note that ends at %g s (at most %d ticks, %g s)",
-            plan->path, note->start + note->duration, LAST_TICK,
-            LAST_TICK / ticks_per_second);
+        return status_fail(STATUS_FAILED,
+                           "%s: can't write a note that ends at %g s, tick %.0f "
+                           "(at most %d)",
+                           plan->path, note->start + note->duration, end, LAST_TICK);
     struct planned_note *planned = &plan->notes[plan->note_count++];
     *planned = (struct planned_note){.start = (int)start,
                                      .end = end > start ? (int)end : (int)start + 1,
+                                     .source = note->track,
+                                     .port = note->port,
                                      .channel = note->channel,
                                      .pitch = note->pitch,
                                      .velocity = note->velocity,
@@ -70,20 +77,55 @@ static int compare_ints(int a, int b)
     return (a > b) - (a < b);
 }
 
-/* By start, then key, the longest first; the rest makes the order total. */
+/* By port, then channel. */
+static int compare_channels(const struct planned_note *a, const struct planned_note *b)
+{
+    int order = compare_ints(a->port, b->port);
+    return order ? order : compare_ints(a->channel, b->channel);
+}
+
+/* By key: a pitch of a channel. */
+static int compare_keys(const struct planned_note *a, const struct planned_note *b)
+{
+    int order = compare_channels(a, b);
+    return order ? order : compare_ints(a->pitch, b->pitch);
+}
+
+/* By key, then start, the longest first; the rest makes the order total. */
 static int compare_onsets(const void *left, const void *right)
 {
     const struct planned_note *a = left, *b = right;
-    int order = compare_ints(a->start, b->start);
+    int order = compare_keys(a, b);
     if (!order)
-        order = compare_ints(a->channel, b->channel);
-    if (!order)
-        order = compare_ints(a->pitch, b->pitch);
+        order = compare_ints(a->start, b->start);
     if (!order)
         order = compare_ints(b->end, a->end);
     if (!order)
         order = compare_ints(b->velocity, a->velocity);
-    return order ? order : compare_ints(a->program, b->program);
+    if (!order)
+        order = compare_ints(a->program, b->program);
+    if (!order)
+        order = compare_ints(a->percussion, b->percussion);
+    return order ? order : compare_ints(a->source, b->source);
+}
+
+/* By the track that they are written to. */
+static int compare_instruments(const struct planned_note *a, const struct planned_note *b)
+{
+    int order = compare_channels(a, b);
+    if (!order)
+        order = compare_ints(a->program, b->program);
+    return order ? order : compare_ints(a->percussion, b->percussion);
+}
+
+/* By track, then start and pitch. */
+static int compare_within_tracks(const void *left, const void *right)
+{
+    const struct planned_note *a = left, *b = right;
+    int order = compare_instruments(a, b);
+    if (!order)
+        order = compare_ints(a->start, b->start);
+    return order ? order : compare_ints(a->pitch, b->pitch);
 }
 
 static int compare_tracks(const void *left, const void *right)
@@ -110,43 +152,70 @@ static int compare_events(const void *left, const void *right)
  * first. */
 static void resolve_overlaps(struct plan *plan)
 {
-    struct planned_note *last[CHANNELS][PITCHES] = {{NULL}};
+    struct planned_note *notes = plan->notes;
     size_t kept = 0;
-    qsort(plan->notes, plan->note_count, sizeof *plan->notes, compare_onsets);
+    qsort(notes, plan->note_count, sizeof *notes, compare_onsets);
     for (size_t i = 0; i < plan->note_count; i++) {
-        struct planned_note note = plan->notes[i];
-        struct planned_note **previous = &last[note.channel][note.pitch];
-        if (*previous && (*previous)->start == note.start)
+        struct planned_note *previous = kept ? &notes[kept - 1] : NULL;
+        bool same_key = previous && compare_keys(previous, &notes[i]) == 0;
+        if (same_key && previous->start == notes[i].start)
             continue;
-        if (*previous && (*previous)->end > note.start)
-            (*previous)->end = note.start;
-        *previous = &plan->notes[kept];
-        plan->notes[kept++] = note;
+        if (same_key && previous->end > notes[i].start)
+            previous->end = notes[i].start;
+        notes[kept++] = notes[i];
     }
     plan->note_count = kept;
 }
 
-/* Numbers the tracks in order of channel, then program; track 0 has the tempo. */
-static void number_tracks(struct plan *plan)
+static bool has_several_instruments(const struct plan *plan)
 {
-    int number[CHANNELS][PROGRAMS] = {{0}};
-    for (size_t i = 0; i < plan->note_count; i++)
-        number[plan->notes[i].channel][plan->notes[i].program] = 1;
-    plan->tracks = 1;
-    for (int channel = 0; channel < CHANNELS; channel++)
-        for (int program = 0; program < PROGRAMS; program++)
-            if (number[channel][program])
-                number[channel][program] = plan->tracks++;
-    for (size_t i = 0; i < plan->note_count; i++)
-        plan->notes[i].track = number[plan->notes[i].channel][plan->notes[i].program];
+    const struct planned_note *notes = plan->notes;
+    for (size_t i = 1; i < plan->note_count; i++)
+        if (notes[i].program != notes[0].program ||
+            notes[i].percussion != notes[0].percussion)
+            return true;
+    return false;
+}
+
+/* The name of the track that `note` came from. Track 0 names the whole piece, and so does
+ * the first track of the file. */
+static const char *find_name(const struct notes *notes, const struct planned_note *note,
+                             bool several_instruments)
+{
+    const char *name = note->source > 0 ? notes_name(notes, note->source) : NULL;
+    if (name || !several_instruments)
+        return name;
+    return instrument_name(note->program, note->percussion);
+}
+
+/* Assigns notes to tracks, in the order of compare_instruments, after track 0. */
+static enum status plan_tracks(struct plan *plan, const struct notes *notes)
+{
+    bool several = has_several_instruments(plan);
+    plan->tracks[0].name = notes_name(notes, 0);
+    plan->track_count = 1;
+    qsort(plan->notes, plan->note_count, sizeof *plan->notes, compare_within_tracks);
+    for (size_t i = 0; i < plan->note_count; i++) {
+        struct planned_note *note = &plan->notes[i];
+        if (i == 0 || compare_instruments(note - 1, note) != 0) {
+            if (plan->track_count == TRACKS_MAX)
+                return status_fail(STATUS_FAILED, "%s: can't write more than %d tracks",
+                                   plan->path, TRACKS_MAX);
+            plan->tracks[plan->track_count++] = (struct planned_track){
+                .name = find_name(notes, note, several), .port = note->port};
+        }
+        note->track = plan->track_count - 1;
+    }
+    return STATUS_OK;
 }
 
 static void add_event(struct plan *plan, const struct planned_note *note, int tick,
                       enum event_kind kind)
 {
     uint8_t channel = note->channel;
-    struct event event = {.tick = tick, .track = note->track, .kind = kind};
+    struct event event = {.tick = tick, .track = note->track, .kind = kind, .length = 3};
     if (kind == EVENT_PROGRAM) {
+        event.length = 2;
         event.bytes[0] = (uint8_t)(0xC0 | channel);
         event.bytes[1] = note->program;
     } else if (kind == EVENT_BANK) {
@@ -177,12 +246,12 @@ static void plan_program(struct plan *plan, const struct planned_note *note,
 
 static void plan_events(struct plan *plan)
 {
-    const struct planned_note *previous[CHANNELS] = {NULL};
+    const struct planned_note *previous[PORTS][CHANNELS] = {{NULL}}; /* 32 KiB */
     qsort(plan->notes, plan->note_count, sizeof *plan->notes, compare_tracks);
     for (size_t i = 0; i < plan->note_count; i++) {
         const struct planned_note *note = &plan->notes[i];
-        plan_program(plan, note, previous[note->channel]);
-        previous[note->channel] = note;
+        plan_program(plan, note, previous[note->port][note->channel]);
+        previous[note->port][note->channel] = note;
         add_event(plan, note, note->start, EVENT_ON);
         add_event(plan, note, note->end, EVENT_OFF);
     }
@@ -197,7 +266,8 @@ enum status writer_plan_notes(struct plan *plan, const struct notes *notes)
     if (status != STATUS_OK)
         return status;
     resolve_overlaps(plan);
-    number_tracks(plan);
-    plan_events(plan);
-    return STATUS_OK;
+    status = plan_tracks(plan, notes);
+    if (status == STATUS_OK)
+        plan_events(plan);
+    return status;
 }

@@ -21,6 +21,7 @@
 #include "model.h"
 #include "base/arena.h"
 #include "base/real.h"
+#include "base/rng.h"
 #include "base/token.h"
 #include "kernels/matmul.h"
 
@@ -29,13 +30,23 @@
  * has too few rows for that, so it is shared out by outputs: `segments`. */
 int forward_segments(const struct model_plan *plan, int segments);
 
-/* y[rows][E] := weight[tokens[i]], with weight[V][E] and E = width. */
+/* Dropout of the tokens of an embedding: mask[V] is 1 for kept tokens, whose vectors are
+ * multiplied by `scale`, and 0 for dropped ones. mask NULL: no dropout. */
+struct token_dropout {
+    const uint8_t *mask;
+    real scale;
+};
+
+/* y[rows][E] := weight[tokens[i]] after dropout, with weight[V][E] and E = width. */
 void embedding_forward(const real *weight, const token *tokens, int rows, int width,
-                       real *y);
+                       struct token_dropout dropout, real *y);
 /* dweight[V][E] := for each token the sum of dy[i] over the rows i with that token, in
  * row order. A thread computes columns: team_share(width, VECTOR). */
 void embedding_backward(const real *dy, const token *tokens, int rows, int width,
                         int vocabulary, real *dweight);
+/* Applies the dropout to dweight[V][E], of the columns of embedding_backward. */
+void embedding_drop_gradient(struct token_dropout dropout, int width, int vocabulary,
+                             real *dweight);
 
 /* y = x W^T + bias: the dense layer and the output layer. */
 struct affine {
@@ -74,10 +85,17 @@ void activation_forward(int kind, real *y, size_t count);
 /* dy[count] := dy * f', computed from the activated y (before dropout). */
 void activation_backward(int kind, const real *y, real *dy, size_t count);
 
+enum { DROPOUT_SITE_INPUT = 1 << 16 }; /* of the embedded tokens */
+
 /* Draws mask[S][T][B][width]: 1 for kept units, 0 for dropped units. `site` counts the
- * model's dropout layers from the bottom. */
+ * model's dropout layers from the bottom, or is DROPOUT_SITE_INPUT. */
 void dropout_draw(const struct dropout *dropout, int site, struct batch_shape batch,
                   int width, uint8_t *mask);
+
+/* Draws mask[count] of elements that do not belong to a row: it depends only on (seed,
+ * purpose, step, layer, element). */
+void dropout_draw_elements(const struct dropout *dropout, enum rng_purpose purpose,
+                           int layer, size_t count, uint8_t *mask);
 
 /* Scale of kept units: 1 / (1 - rate), of the rate in use. */
 real dropout_scale(const struct dropout *dropout);

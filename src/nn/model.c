@@ -52,6 +52,8 @@ static void plan_training(struct model *model, struct arena *arena)
     for (int site = 0; site < shape->layers; site++)
         model->mask[site] =
             arena_array(arena, rows * (size_t)dropout_width(shape, site), 1);
+    model->token_mask = arena_array(arena, v, 1);
+    model->input_mask = arena_array(arena, model->plan.dropout_input ? rows * e : 0, 1);
     model->d_embedding_weight = arena_array(arena, v * e, sizeof(real));
     plan_workspace(model, arena);
 }

@@ -46,6 +46,9 @@ struct model_plan {
      * must not be called. */
     bool training;
     const struct matmul_backend *backend;
+    double label_smoothing; /* of model_backward's gradient, in [0, 1) */
+    /* For training with dropout->input_rate and recurrent_rate > 0. */
+    bool dropout_input, dropout_recurrent;
     /* Threads of the team (base/team.h) that computes the model; 0 is 1. No bit depends
      * on it. */
     int threads;
@@ -65,18 +68,33 @@ const struct params *model_params(const struct model *model);
 real *model_weights(struct model *model);
 void model_weights_changed(struct model *model);
 
-/* Inverted dropout: kept units are scaled by 1 / (1 - rate); a new mask for each time
- * step. A unit's mask depends only on (seed, step, layer, first_row + microbatch * rows +
- * row, t, unit). */
+/* Inverted dropout: kept units are scaled by 1 / (1 - rate). A unit's mask depends only
+ * on (seed, step, layer, first_row + microbatch * rows + row, t, unit). With
+ * DROPOUT_MASK_SEQUENCE it does not depend on the time step t: a row has one mask for the
+ * whole window (Gal and Ghahramani, 2016), also where a piece ends and another begins.
+ *
+ * The embedding drops whole tokens: the vector of a dropped token is 0 in all rows at all
+ * time steps (Gal and Ghahramani, 2016; Merity, Keskar and Socher, 2018). Which tokens
+ * depends only on (seed, step, token).
+ *
+ * Of the hidden-to-hidden matrices, elements are dropped (DropConnect: Wan et al., 2013;
+ * Merity, Keskar and Socher, 2018), the same ones in all rows at all time steps. Which
+ * ones depends only on (seed, step, layer, element). */
 struct dropout {
-    double rate; /* in [0, 1), used as a multiple of 2^-16 below 1; 0: the identity */
+    /* In [0, 1), used as multiples of 2^-16 below 1; 0: the identity. */
+    double rate;           /* of each layer's output */
+    double input_rate;     /* of the embedded tokens; needs plan->dropout_input */
+    double embedding_rate; /* of the tokens of the embedding */
+    double recurrent_rate; /* of weight_hh's elements; needs plan->dropout_recurrent */
+    int mask;              /* enum option_dropout_mask */
     uint64_t seed;
     int64_t step;
     int64_t first_row; /* global row of the model's row 0 */
 };
 
 struct microbatch_loss {
-    double loss;     /* sum of -log p over counted targets, nats, in a fixed order */
+    double loss;     /* sum of -log p over counted targets, nats, in a fixed order;
+                        without label smoothing */
     int64_t targets; /* counted targets */
     int64_t correct; /* those whose token had the highest probability */
 };
@@ -115,7 +133,9 @@ struct backward_callbacks {
 };
 
 /* Back-propagates the sum (not the mean) of the counted losses of the last model_forward,
- * which must have been given targets. The bits of a microbatch's gradient do not depend
+ * which must have been given targets. With label smoothing s, the loss of a target is
+ * (1 - s) times its -log p, plus s times the mean of -log p over the vocabulary (Szegedy
+ * et al., "Rethinking the Inception Architecture", 2016, section 7). The bits of a microbatch's gradient do not depend
  * on the other microbatches. */
 void model_backward(struct model *model, const struct backward_callbacks *callbacks);
 

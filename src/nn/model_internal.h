@@ -33,12 +33,15 @@ struct model {
     bool *correct;           /* [S][T][B]: the target had the highest probability */
 
     /* Training only: */
+    uint8_t *token_mask;       /* [V]: of the embedding */
+    uint8_t *input_mask;       /* [S][T][B][E], plan.dropout_input */
     uint8_t *mask[LAYERS_MAX]; /* of each dropout site: [S][T][B][dropout_width()] */
     real *d_embedding_weight;  /* [V][E]: gradient of the embedding, one microbatch */
 
     /* From the last forward, for backward: */
     const token *const *inputs; /* borrowed */
     struct dropout dropout;
+    struct dropout input_dropout, token_dropout; /* the same at their rates */
 };
 
 #endif

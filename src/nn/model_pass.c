@@ -14,6 +14,14 @@ static size_t microbatch_start(const struct model *model, int s, int width)
     return row_index(model->batch, s, 0, 0) * (size_t)width;
 }
 
+/* The dropout of this forward with another rate; 0 if the model is not for training. */
+static struct dropout at_rate(const struct model *model, double rate)
+{
+    struct dropout dropout = model->dropout;
+    dropout.rate = model->plan.training ? rate : 0;
+    return dropout;
+}
+
 /* ---- reporting gradients ---- */
 
 /* After a barrier: all threads have written their elements. */
@@ -42,14 +50,42 @@ static void report_block(void *context, int microbatch,
 
 /* ---- embedding ---- */
 
+/* Of the embedded tokens in forward, of their gradient in backward. */
+static void drop_input(struct model *model)
+{
+    int e = model->shape.embedding;
+    dropout_apply(&model->input_dropout, model->batch, e, model->input_mask,
+                  model->embedded);
+}
+
+static struct token_dropout token_dropout(const struct model *model)
+{
+    if (model->token_dropout.rate <= 0)
+        return (struct token_dropout){NULL, 1};
+    return (struct token_dropout){model->token_mask,
+                                  dropout_scale(&model->token_dropout)};
+}
+
 static void forward_embedding(struct model *model)
 {
     int e = model->shape.embedding, rows = microbatch_rows(model->batch);
     const real *weight =
         model->weights + params_find(&model->params, "embedding/weight")->offset;
+    const struct token_dropout dropout = token_dropout(model);
+    if (dropout.mask) {
+        dropout_draw_elements(&model->token_dropout, RNG_DROPOUT_EMBEDDING, 0,
+                              (size_t)model->shape.vocabulary, model->token_mask);
+        team_barrier(); /* the mask is complete */
+    }
     for (int s = 0; s < model->batch.microbatches; s++)
-        embedding_forward(weight, model->inputs[s], rows, e,
+        embedding_forward(weight, model->inputs[s], rows, e, dropout,
                           model->embedded + microbatch_start(model, s, e));
+    if (model->input_dropout.rate > 0) {
+        team_barrier(); /* rows are shared out differently here */
+        dropout_draw(&model->input_dropout, DROPOUT_SITE_INPUT, model->batch, e,
+                     model->input_mask);
+        drop_input(model);
+    }
 }
 
 static void backward_embedding(struct model *model, const struct gradient_sink *sink)
@@ -65,9 +101,14 @@ static void backward_embedding(struct model *model, const struct gradient_sink *
                                              model->d_embedding_weight + columns.first,
                                          .ld_values = (size_t)e};
     team_barrier(); /* the gradient is complete */
+    if (model->input_dropout.rate > 0) {
+        drop_input(model);
+        team_barrier();
+    }
     for (int s = 0; s < model->batch.microbatches; s++) {
         embedding_backward(model->embedded + microbatch_start(model, s, e),
                            model->inputs[s], rows, e, v, model->d_embedding_weight);
+        embedding_drop_gradient(token_dropout(model), e, v, model->d_embedding_weight);
         if (block.width > 0)
             sink->write(sink->context, s, &block);
     }
@@ -84,10 +125,12 @@ static void set_recurrent_inputs(struct model *model)
 {
     int last = model->shape.layers - 1;
     const real *x = model->embedded;
+    const struct dropout of_weights = at_rate(model, model->dropout.recurrent_rate);
     for (int layer = 0; layer <= last; layer++) {
         bool has_dropout = model->plan.training && (layer < last || !model->shape.dense);
         recurrent_set_input(&model->recurrent[layer], x,
                             has_dropout ? &model->dropout : NULL, model->mask[layer]);
+        recurrent_set_weight_dropout(&model->recurrent[layer], &of_weights);
         x = model->recurrent[layer].h;
     }
 }
@@ -188,8 +231,8 @@ static void backward_output(struct model *model, const struct gradient_sink *sin
 /* ---- loss ---- */
 
 /* Softmax and cross-entropy of the calling thread's rows of microbatch s; in training
- * their logits are overwritten with the gradient of the loss, 0 where a target is not
- * counted. */
+ * their logits are overwritten with the gradient of the loss with smoothed labels, 0
+ * where a target is not counted. */
 static void softmax_rows(struct model *model, int s, const int32_t *targets)
 {
     int v = model->shape.vocabulary;
@@ -201,9 +244,11 @@ static void softmax_rows(struct model *model, int s, const int32_t *targets)
         if (targets[i] < 0)
             memset(logits, 0, (size_t)v * sizeof *logits);
         model->log_probability[first + i] =
-            targets[i] < 0 ? 0
-                           : kernels()->softmax_cross_entropy(
-                                 v, logits, targets[i], model->plan.training, &argmax);
+            targets[i] < 0
+                ? 0
+                : kernels()->softmax_cross_entropy(v, logits, targets[i],
+                                                   model->plan.training,
+                                                   model->plan.label_smoothing, &argmax);
         model->correct[first + i] = argmax == targets[i];
     }
 }
@@ -268,6 +313,8 @@ void model_forward(struct model *model, const token *const *inputs,
     struct forward_pass pass = {model, targets};
     model->inputs = inputs;
     model->dropout = dropout ? *dropout : (struct dropout){0};
+    model->input_dropout = at_rate(model, model->dropout.input_rate);
+    model->token_dropout = at_rate(model, model->dropout.embedding_rate);
     set_recurrent_inputs(model);
     team_run(model->plan.threads, forward_on_team, &pass);
     for (int s = 0; targets && s < model->batch.microbatches; s++)

@@ -77,7 +77,10 @@ void recurrent_plan(struct recurrent *layer, const struct model_plan *plan,
     size_t rows = batch_rows(layer->batch), states = state_rows(layer->batch);
     size_t g = (size_t)layer->gates_width, h = (size_t)layer->hidden;
     size_t c = cell->state_count == 2 ? h : 0;
+    size_t droppable = plan->training && plan->dropout_recurrent ? g * h : 0;
     plan_weights(layer, plan, scratch, arena);
+    layer->weight_mask = arena_array(arena, droppable, 1);
+    layer->dropped_hh = arena_array(arena, droppable, sizeof(real));
     layer->gates_ih = arena_array(arena, rows * g, sizeof(real));
     layer->gates_hh = arena_array(arena, cell->has_gates_hh ? rows * g : 0, sizeof(real));
     layer->h_prev = arena_array(arena, rows * h, sizeof(real));
@@ -93,19 +96,93 @@ void recurrent_plan(struct recurrent *layer, const struct model_plan *plan,
     layer->y_rows = arena_array(arena, pointers, sizeof *layer->y_rows);
 }
 
+static void pack_hh(struct recurrent *layer, const real *weight_hh)
+{
+    matmul_weights_pack(&layer->forward_hh, weight_hh);
+    matmul_weights_pack(&layer->backward_hh, weight_hh);
+}
+
 void recurrent_pack(struct recurrent *layer, const real *weights)
 {
     const real *weight_ih = weights + layer->offset.weight_ih;
-    const real *weight_hh = weights + layer->offset.weight_hh;
     if (team_thread() == 0) {
+        layer->weights = weights;
+        layer->weight_dropout.rate = 0;
         layer->bias_ih = weights + layer->offset.bias_ih;
         layer->bias_hh =
             layer->cell->has_gates_hh ? weights + layer->offset.bias_hh : NULL;
     }
     matmul_weights_pack(&layer->forward_ih, weight_ih);
-    matmul_weights_pack(&layer->forward_hh, weight_hh);
     matmul_weights_pack(&layer->backward_ih, weight_ih);
-    matmul_weights_pack(&layer->backward_hh, weight_hh);
+    pack_hh(layer, weights + layer->offset.weight_hh);
+}
+
+/* ---- dropout of weight_hh ---- */
+
+void recurrent_set_weight_dropout(struct recurrent *layer, const struct dropout *dropout)
+{
+    layer->repack_hh = dropout->rate > 0 || layer->weight_dropout.rate > 0;
+    layer->weight_dropout = *dropout;
+}
+
+static size_t hh_count(const struct recurrent *layer)
+{
+    return (size_t)layer->gates_width * (size_t)layer->hidden;
+}
+
+/* y[count] := x after the dropout of elements first, first + 1, ... of weight_hh. */
+static void drop_elements(const struct recurrent *layer, size_t first, size_t count,
+                          const real *x, real *y)
+{
+    const uint8_t *mask = layer->weight_mask + first;
+    real scale = dropout_scale(&layer->weight_dropout);
+    for (size_t i = 0; i < count; i++)
+        y[i] = mask[i] ? x[i] * scale : 0;
+}
+
+/* Packs weight_hh after dropout. Waits twice. */
+static void pack_dropped(struct recurrent *layer, const real *weight_hh)
+{
+    struct team_share share = team_share(hh_count(layer), VECTOR);
+    dropout_draw_elements(&layer->weight_dropout, RNG_DROPOUT_RECURRENT, layer->index,
+                          hh_count(layer), layer->weight_mask);
+    team_barrier(); /* the mask is complete */
+    drop_elements(layer, share.first, share.end - share.first, weight_hh + share.first,
+                  layer->dropped_hh + share.first);
+    team_barrier(); /* dropped_hh is complete */
+    pack_hh(layer, layer->dropped_hh);
+}
+
+static void repack_hh(struct recurrent *layer)
+{
+    const real *weight_hh = layer->weights + layer->offset.weight_hh;
+    if (!layer->repack_hh)
+        return;
+    if (layer->weight_dropout.rate > 0)
+        pack_dropped(layer, weight_hh);
+    else
+        pack_hh(layer, weight_hh);
+}
+
+/* A sink that applies the dropout to the gradient of weight_hh. */
+struct dropped_sink {
+    const struct recurrent *layer;
+    const struct gradient_sink *sink;
+};
+
+static void write_dropped(void *context, int microbatch,
+                          const struct gradient_block *block)
+{
+    const struct dropped_sink *dropped = context;
+    size_t start = dropped->layer->offset.weight_hh;
+    size_t end = start + hh_count(dropped->layer);
+    bool is_hh = block->first >= start && block->first < end;
+    for (size_t r = 0; is_hh && r < (size_t)block->rows; r++) {
+        real *row = block->values + r * block->ld_values;
+        drop_elements(dropped->layer, block->first - start + r * block->ld,
+                      (size_t)block->width, row, row);
+    }
+    dropped->sink->write(dropped->sink->context, microbatch, block);
 }
 
 /* ---- one row of one time step ---- */
@@ -322,6 +399,7 @@ void recurrent_set_input(struct recurrent *layer, const real *x,
 void recurrent_forward(struct recurrent *layer, const token *const *tokens, token end)
 {
     struct team_share units = own_units(layer);
+    repack_hh(layer); /* complete before the first time step */
     matmul_batched(&layer->forward_ih, flatten_time(layer->batch), layer->x,
                    layer->gates_ih, MATMUL_OVERWRITE);
     load_states(layer, tokens, end);
@@ -375,6 +453,10 @@ void recurrent_backward_weights(const struct recurrent *layer,
     const struct gradient_input inputs[] = {
         {layer->x, layer->input, layer->offset.weight_ih},
         {layer->h_prev, layer->hidden, layer->offset.weight_hh}};
+    struct dropped_sink context = {layer, sink};
+    const struct gradient_sink dropped = {write_dropped, &context};
+    if (layer->weight_dropout.rate > 0)
+        sink = &dropped;
     if (!layer->cell->has_gates_hh) {
         matmul_gradient(workspace, layer->gates_width, layer->gates_ih, inputs, 2,
                         layer->offset.bias_ih, sink);

@@ -52,6 +52,12 @@ struct recurrent {
     const struct dropout *dropout; /* of the last forward; NULL: none; borrowed */
     uint8_t *mask;                 /* [S][T][B][H]: its mask, borrowed */
 
+    const real *weights;           /* the flat block, as last packed; borrowed */
+    struct dropout weight_dropout; /* of the packed weight_hh; rate 0: none */
+    bool repack_hh;                /* in the next forward */
+    uint8_t *weight_mask;          /* [G][H], plan->dropout_recurrent: its mask */
+    real *dropped_hh;              /* [G][H], and weight_hh after it */
+
     /* [S][B][H]: carried to the next window; c: state_count == 2 */
     real *h_state, *c_state;
     real *dh, *dc;       /* [S][B][H]: gradient of the state read by step t */
@@ -73,6 +79,10 @@ void recurrent_plan(struct recurrent *layer, const struct model_plan *plan,
  * the backward pass. Called by one thread. */
 void recurrent_set_input(struct recurrent *layer, const real *x,
                          const struct dropout *dropout, uint8_t *mask);
+
+/* The dropout of weight_hh in the next forward and its backward; rate 0: none. The flat
+ * block is not changed. Called by one thread. */
+void recurrent_set_weight_dropout(struct recurrent *layer, const struct dropout *dropout);
 
 /* The functions below are called by all threads of the team (base/team.h), and each
  * computes its share. */

@@ -42,6 +42,31 @@ enum status checkpoint_check_vocabulary(const char *path,
         describe(dataset->encoding, dataset_encoding, sizeof dataset_encoding));
 }
 
+/* The lines of `report`, joined by "; "; truncated at `size`. */
+static void join_lines(char *report, char *line, size_t size)
+{
+    line[0] = '\0';
+    for (char *rest = report, *item; rest && (item = strsep(&rest, "\n"));)
+        if (item[0]) {
+            size_t used = strlen(line);
+            snprintf(line + used, size - used, "%s%s", used ? "; " : "", item);
+        }
+}
+
+enum status checkpoint_check_settings(const char *path, const struct options *saved,
+                                      const struct options *requested,
+                                      const char *problem, const char *remedy)
+{
+    char *report = NULL, line[STATUS_MESSAGE_SIZE / 2];
+    int count = 0;
+    options_difference(saved, requested, &report, &count);
+    if (count == 0 && !report)
+        return STATUS_OK;
+    join_lines(report, line, sizeof line);
+    free(report);
+    return status_fail(STATUS_MISUSE, "%s %s: %s (%s)", path, problem, line, remedy);
+}
+
 enum status checkpoint_model(const struct checkpoint *checkpoint,
                              const struct model_plan *plan, struct model **out)
 {

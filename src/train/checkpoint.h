@@ -14,6 +14,8 @@
  *                              per token. Missing in files of older programs
  *   /provenance                attributes: tutti, host, ranks, mpi, hdf5, numerics,
  *                              run: the id in tutti-run.txt of the run's folder;
+ *                              with train.init_from: init_from, that setting, and
+ *                              init_weights_hash, of the checkpoint found there;
  *                              matmul: the backend, and what it means for the bits
  *   attributes of "/"          format, format_version, weights_hash, dataset_hash, epoch,
  *                              step, parameters
@@ -63,6 +65,7 @@ struct provenance {
     char numerics[CHECKPOINT_TEXT]; /* id of the matmul kernels: equal ids, equal bits */
     char host[CHECKPOINT_TEXT];     /* of rank 0; only informative */
     int64_t ranks;                  /* only informative: no result depends on it */
+    uint64_t init_hash;             /* weights hash of train.init_from; 0 without it */
     char run[CHECKPOINT_TEXT];      /* id of the run's folder; "": none. Not read by
                                   checkpoint_read, see run_listing.h */
 };
@@ -114,5 +117,11 @@ enum status checkpoint_model(const struct checkpoint *checkpoint,
 enum status checkpoint_check_vocabulary(const char *path,
                                         const struct checkpoint *checkpoint,
                                         const struct dataset *dataset);
+
+/* STATUS_MISUSE if settings that may not change on resume differ. The message, one line:
+ * "PATH PROBLEM: a: 1 in the checkpoint, 2 requested; b: ... (REMEDY)". */
+enum status checkpoint_check_settings(const char *path, const struct options *saved,
+                                      const struct options *requested,
+                                      const char *problem, const char *remedy);
 
 #endif

@@ -57,6 +57,26 @@ static void describe_layers(const struct sink *sink, const struct model_shape *s
                       : "logits = weight h + bias; p(next token) = softmax(logits)");
 }
 
+static const char *dropout_mask_text(int mask)
+{
+    return mask == DROPOUT_MASK_SEQUENCE ? "another mask for each row and step of "
+                                           "training, the same for all tokens "
+                                           "of the row's window"
+                                         : "another mask for each row and token";
+}
+
+/* The rates of the other kinds, which have attributes only where they are used. */
+static void describe_rate(const struct sink *sink, const char *attribute, double rate,
+                          const char *meaning)
+{
+    char text[SENTENCE], number[TEXT_NUMBER];
+    text_number(rate, number, sizeof number);
+    snprintf(text, sizeof text, "in training only, rate %s, inverted: %s", number,
+             meaning);
+    if (rate > 0)
+        emit(sink, "/model", attribute, text);
+}
+
 static void describe_dropout(const struct sink *sink, const struct checkpoint *checkpoint)
 {
     const struct model_shape *shape = &checkpoint->shape;
@@ -71,11 +91,17 @@ static void describe_dropout(const struct sink *sink, const struct checkpoint *c
     snprintf(
         text, sizeof text,
         "in training only, rate %s, inverted: units are kept with probability "
-        "1 - rate and multiplied by 1 / (1 - rate); on the output of %s, another mask "
-        "for each row and token; the h that is carried to the next token is not "
-        "dropped",
-        text_number(checkpoint->options.model.dropout, rate, sizeof rate), where);
+        "1 - rate and multiplied by 1 / (1 - rate); on the output of %s, %s; the h that "
+        "is carried to the next token is not dropped",
+        text_number(checkpoint->options.model.dropout, rate, sizeof rate), where,
+        dropout_mask_text(checkpoint->options.model.dropout_mask));
     emit(sink, "/model", "dropout", text);
+    describe_rate(sink, "dropout_input", checkpoint->options.model.dropout_input,
+                  "on the embedded tokens, with masks as those of dropout");
+    describe_rate(sink, "dropout_embedding", checkpoint->options.model.dropout_embedding,
+                  "on whole tokens of the embedding, others for each step of training");
+    describe_rate(sink, "dropout_recurrent", checkpoint->options.model.dropout_recurrent,
+                  "on the elements of weight_hh, others for each step of training");
 }
 
 static void describe_model(const struct sink *sink, const struct checkpoint *checkpoint)
@@ -116,16 +142,33 @@ static void describe_matmul(const struct sink *sink, const struct options *optio
 
 /* ---- the optimizer ---- */
 
+/* The loss of a token, whose gradient the optimizer gets. */
+static void describe_loss(const struct checkpoint *checkpoint, char *text, size_t size)
+{
+    char smoothing[TEXT_NUMBER];
+    double value = checkpoint->options.train.label_smoothing;
+    text_number(value, smoothing, sizeof smoothing);
+    if (value > 0)
+        snprintf(text, size,
+                 "-(1 - %s) log p(token) - %s / %d * (the sum of log p over all %d "
+                 "tokens)",
+                 smoothing, smoothing, checkpoint->shape.vocabulary,
+                 checkpoint->shape.vocabulary);
+    else
+        snprintf(text, size, "-log p(token)");
+}
+
 static void describe_optimizer(const struct sink *sink,
                                const struct checkpoint *checkpoint)
 {
-    char gradient[SENTENCE], clip[TEXT_NUMBER];
+    char gradient[SENTENCE], loss[SENTENCE / 2], clip[TEXT_NUMBER];
+    describe_loss(checkpoint, loss, sizeof loss);
     text_number(checkpoint->options.train.clip_norm, clip, sizeof clip);
     int used =
         snprintf(gradient, sizeof gradient,
-                 "g = the gradient of -log p(token), the mean over the tokens of a "
-                 "batch, back through windows of %lld tokens",
-                 (long long)checkpoint->options.train.sequence_length);
+                 "g = the gradient of %s, the mean over the tokens of a batch, back "
+                 "through windows of %lld tokens",
+                 loss, (long long)checkpoint->options.train.sequence_length);
     if (checkpoint->options.train.clip_norm > 0)
         snprintf(gradient + used, sizeof gradient - (size_t)used,
                  "; where its norm over all weights is above %s, it is multiplied by "
@@ -164,7 +207,8 @@ static void describe_state(const struct sink *sink, const struct model_shape *sh
     emit(sink, "/state", "rows_of_batch",
          "row r of microbatch s is row s * (rows of a microbatch) + r of the batch");
     emit(sink, "/history", "units",
-         "losses in nats per token, END counted as a token; accuracies as parts of 1; "
+         "losses in nats per token, END counted as a token, without label "
+         "smoothing; accuracies as parts of 1; "
          "valid_ columns are of the whole validation split");
 }
 

@@ -41,10 +41,11 @@ static void parse_hash(struct checkpoint_io *from, const char *name, const char 
                         h5_path(from->file), name, text);
 }
 
-static void get_hash(struct checkpoint_io *from, const char *attribute, uint64_t *hash)
+static void get_hash(struct checkpoint_io *from, const char *group, const char *attribute,
+                     uint64_t *hash)
 {
     char text[CHECKPOINT_TEXT] = "";
-    get_text(from, "/", attribute, text, sizeof text);
+    get_text(from, group, attribute, text, sizeof text);
     parse_hash(from, attribute, text, hash);
 }
 
@@ -233,7 +234,7 @@ static void read_weights(struct checkpoint_io *from, struct checkpoint *out)
         return;
     out->weights = allocate(from, out->params.total, sizeof *out->weights);
     read_tensors(from, &out->params, "/model", out->weights);
-    get_hash(from, "weights_hash", &out->weights_hash);
+    get_hash(from, "/", "weights_hash", &out->weights_hash);
     if (!io_ok(from))
         return;
     uint64_t found = params_hash(&out->params, out->weights);
@@ -405,6 +406,17 @@ static void check_repeated(struct checkpoint_io *from, const struct checkpoint *
     check_names(from, out->encoding);
 }
 
+static void read_provenance(struct checkpoint_io *from, struct checkpoint *out)
+{
+    struct provenance *provenance = &out->provenance;
+    get_text(from, "/provenance", "numerics", provenance->numerics,
+             sizeof provenance->numerics);
+    get_recorded(from, "/provenance", "host", provenance->host, sizeof provenance->host);
+    get_i64(from, "/provenance", "ranks", &provenance->ranks);
+    if (io_ok(from) && out->options.train.init_from[0])
+        get_hash(from, "/provenance", "init_weights_hash", &provenance->init_hash);
+}
+
 static void read_all(struct checkpoint_io *from, enum checkpoint_use use,
                      struct checkpoint *out)
 {
@@ -415,15 +427,11 @@ static void read_all(struct checkpoint_io *from, enum checkpoint_use use,
         read_config(from, &out->options);
     read_vocabulary(from, out);
     read_weights(from, out);
-    get_hash(from, "dataset_hash", &out->dataset_hash);
+    get_hash(from, "/", "dataset_hash", &out->dataset_hash);
     get_fields(from, "/state", io_state_fields, &out->state);
     read_history(from, out);
     read_baselines(from, out);
-    get_text(from, "/provenance", "numerics", out->provenance.numerics,
-             sizeof out->provenance.numerics);
-    get_recorded(from, "/provenance", "host", out->provenance.host,
-                 sizeof out->provenance.host);
-    get_i64(from, "/provenance", "ranks", &out->provenance.ranks);
+    read_provenance(from, out);
     set_stream_sizes(from, out);
     if (use == CHECKPOINT_TO_TRAIN) {
         read_optimizer(from, out);

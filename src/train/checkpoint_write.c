@@ -236,6 +236,17 @@ static void write_baselines(struct checkpoint_io *to, const struct checkpoint *c
     write_pairs(to, checkpoint);
 }
 
+static void write_source(struct checkpoint_io *to, const struct checkpoint *checkpoint)
+{
+    char text[HASH64_TEXT];
+    const char *source = checkpoint->options.train.init_from;
+    if (!source[0])
+        return;
+    set_recorded(to, "/provenance", "init_from", source);
+    set_text(to, "/provenance", "init_weights_hash",
+             hash64_text(checkpoint->provenance.init_hash, text));
+}
+
 static void write_provenance(struct checkpoint_io *to,
                              const struct checkpoint *checkpoint)
 {
@@ -248,6 +259,7 @@ static void write_provenance(struct checkpoint_io *to,
     set_text(to, "/provenance", "numerics", checkpoint->provenance.numerics);
     if (checkpoint->provenance.run[0])
         set_text(to, "/provenance", "run", checkpoint->provenance.run);
+    write_source(to, checkpoint);
 }
 
 static void write_root(struct checkpoint_io *to, const struct checkpoint *checkpoint)

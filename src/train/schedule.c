@@ -5,6 +5,10 @@
 
 static const double PI = 3.14159265358979323846;
 
+/* one_cycle: the first rate as a fraction of the peak, and the part of the steps with a
+ * rising rate. */
+static const double ONE_CYCLE_START = 1.0 / 25, ONE_CYCLE_RISE = 0.3;
+
 void schedule_init(struct schedule_state *state)
 {
     *state = (struct schedule_state){.best_valid = HUGE_VAL, .factor = 1};
@@ -30,14 +34,31 @@ bool schedule_epoch(struct schedule_state *state, const struct options *options,
     return false;
 }
 
-/* From 1 at the end of the warm-up to final_lr_ratio at the last step, half a cosine. */
+/* Half a cosine from `first` at progress 0 to `last` at 1 and beyond. */
+static double half_cosine(double first, double last, double progress)
+{
+    return last + (first - last) * 0.5 * (1 + cos(PI * fmin(progress, 1)));
+}
+
+/* From 1 at the end of the warm-up to final_lr_ratio at the last step. */
 static double cosine(const struct options *options, int64_t step, int64_t total_steps)
 {
     int64_t length = total_steps - options->train.warmup_steps;
     int64_t after = step - options->train.warmup_steps;
-    double progress = length > 0 ? fmin((double)after / (double)length, 1) : 1;
-    double low = options->train.final_lr_ratio;
-    return low + (1 - low) * 0.5 * (1 + cos(PI * progress));
+    double progress = length > 0 ? (double)after / (double)length : 1;
+    return half_cosine(1, options->train.final_lr_ratio, progress);
+}
+
+/* Positions count from 0 at the first step; `peak` is not an integer in general, and
+ * below 0 if there are fewer than four steps. */
+static double one_cycle(const struct options *options, int64_t step, int64_t total_steps)
+{
+    double position = (double)(step - 1), last = (double)(total_steps - 1);
+    double peak = ONE_CYCLE_RISE * (double)total_steps - 1;
+    if (position < peak)
+        return half_cosine(ONE_CYCLE_START, 1, position / peak);
+    return half_cosine(1, options->train.final_lr_ratio,
+                       (position - peak) / (last - peak));
 }
 
 double schedule_learning_rate(const struct schedule_state *state,
@@ -45,6 +66,8 @@ double schedule_learning_rate(const struct schedule_state *state,
                               int64_t total_steps)
 {
     double rate = options->train.learning_rate * state->factor;
+    if (options->train.schedule == SCHEDULE_ONE_CYCLE)
+        return rate * one_cycle(options, step, total_steps);
     if (step < options->train.warmup_steps)
         return rate * (double)step / (double)options->train.warmup_steps;
     if (options->train.schedule == SCHEDULE_COSINE)

@@ -2,7 +2,13 @@
  *
  * Linear warm-up from 0 over warmup_steps, then constant, cosine (to final_lr_ratio at
  * the last step; Loshchilov and Hutter, 2017) or plateau (multiplied by plateau_factor
- * after plateau_patience epochs without improvement of the validation loss). */
+ * after plateau_patience epochs without improvement of the validation loss).
+ *
+ * one_cycle (Smith and Topin, 2018) has no warmup_steps: half a cosine from 1/25 of
+ * learning_rate at the first step up to learning_rate after 30 % of all steps, and half a
+ * cosine down to final_lr_ratio of it at the last step, as PyTorch's OneCycleLR with its
+ * defaults and final_lr_ratio = 1 / (div_factor final_div_factor), there 4e-6. Momentum
+ * and Adam's beta1 are not cycled. */
 #ifndef TUTTI_TRAIN_SCHEDULE_H
 #define TUTTI_TRAIN_SCHEDULE_H
 

@@ -30,6 +30,27 @@ static enum status check_splits(const struct training_data *data,
                        stops_early ? "early_stop_patience" : "schedule = plateau");
 }
 
+static enum status fail_augmentation(const struct training_data *data, const char *key,
+                                     const char *lacks)
+{
+    return status_fail(STATUS_MISUSE,
+                       "train.%s is set, but the encoding of %s, %s, has no %s: set "
+                       "train.%s = 0",
+                       key, data->dataset->path, data->dataset->encoding->name, lacks,
+                       key);
+}
+
+static enum status check_augmentation(const struct training_data *data,
+                                      const struct options *options)
+{
+    const struct encoding *encoding = data->dataset->encoding;
+    if (options->train.velocity_shift > 0 && !encoding->shift_velocity)
+        return fail_augmentation(data, "velocity_shift", "velocities");
+    if (options->train.time_stretch > 0 && !encoding->longest_shift)
+        return fail_augmentation(data, "time_stretch", "times in seconds");
+    return STATUS_OK;
+}
+
 /* Opens the dataset and verifies this rank's part: all of it, or only the pieces' tables
  * if tokens stay on disk and are verified when they are read. */
 static enum status open_dataset(struct training_data *data, const struct comm *comm,
@@ -42,6 +63,8 @@ static enum status open_dataset(struct training_data *data, const struct comm *c
             comm_rank(comm), comm_size(comm));
     if (status == STATUS_OK)
         status = adopt_dataset_settings(data->dataset, options);
+    if (status == STATUS_OK)
+        status = check_augmentation(data, options);
     return status == STATUS_OK ? check_splits(data, options) : status;
 }
 
@@ -84,6 +107,11 @@ static enum status open_streams(struct training_data *data, const struct options
         .count = data->batch.own.count,
         .rows = data->batch.rows,
         .seed = options->train.seed,
+        .augmentation = {.encoding = data->dataset->encoding,
+                         .transpose_low = (int)options->train.transpose[0],
+                         .transpose_high = (int)options->train.transpose[1],
+                         .velocity_shift = (int)options->train.velocity_shift,
+                         .time_stretch = options->train.time_stretch},
         .memory = data->plan.training,
     };
     return streams_open(&request, &data->streams);

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 
+#include "initial_weights.h"
 #include "matmul_choice.h"
 #include "metrics.h"
 #include "report.h"
@@ -27,6 +28,7 @@ struct trainer {
     char matmul_note[MATMUL_NOTE]; /* see matmul_choice.h */
     struct training_data data;
     struct step_engine engine;
+    struct initial_weights initial; /* until they are the model's */
     struct training_state state;
     struct persistence persistence;
     struct stop_policy stop_policy;

@@ -40,29 +40,14 @@ enum status trainer_resume_find(struct persistence *persistence, enum run_start 
 
 /* ---- checking ---- */
 
-/* The message lists the differences on one line: "a: 1 in the checkpoint, 2 asked for; b:
- * ...". */
 static enum status check_options(const char *path, const struct options *saved,
                                  const struct options *options)
 {
-    char *report = NULL;
-    int count = 0;
     struct options compared = *saved;
     compared.data = options->data; /* the dataset's, whose hash is checked */
-    options_difference(&compared, options, &report, &count);
-    if (count == 0 && !report)
-        return STATUS_OK;
-    char line[STATUS_MESSAGE_SIZE / 2] = "";
-    for (char *rest = report, *item; rest && (item = strsep(&rest, "\n"));)
-        if (item[0]) {
-            size_t used = strlen(line);
-            snprintf(line + used, sizeof line - used, "%s%s", used ? "; " : "", item);
-        }
-    free(report);
-    return status_fail(STATUS_MISUSE,
-                       "%s can't be continued with other settings: %s (restore them, or "
-                       "set another run.dir)",
-                       path, line);
+    return checkpoint_check_settings(path, &compared, options,
+                                     "can't be continued with other settings",
+                                     "restore them, or set another run.dir");
 }
 
 static enum status check_dataset(const char *path, const struct checkpoint *resumed,

@@ -13,6 +13,8 @@
 #include "baselines.h"
 #include "job_layout.h"
 #include "trainer_resume.h"
+#include "run_listing.h"
+#include "base/file.h"
 #include "base/log.h"
 
 /* ---- each rank's own part ---- */
@@ -53,15 +55,35 @@ static double validation_windows(const struct trainer *trainer)
 static enum status open_local(struct trainer *trainer)
 {
     struct options *options = &trainer->options;
-    struct persistence *persistence = &trainer->persistence;
     enum status status = check_request(trainer->comm, options);
     if (status == STATUS_OK && options->train.matmul == MATMUL_OPENBLAS)
         status = model_matmul_backend(options, &trainer->backend); /* fails early */
     if (status == STATUS_OK)
         status = training_data_open(&trainer->data, trainer->comm, options);
-    if (status == STATUS_OK)
-        status = persist_open(persistence, trainer->comm, options, start_of(trainer));
     return status;
+}
+
+static bool has_checkpoint(const char *directory)
+{
+    char *checkpoints = path_join(directory, "checkpoints");
+    char *newest = checkpoints ? run_find_checkpoint(checkpoints, RUN_NEWEST) : NULL;
+    bool found = newest != NULL;
+    free(newest);
+    free(checkpoints);
+    return found;
+}
+
+/* Reads the initial weights before run.dir is created, unless the run continues from a
+ * checkpoint of its own. Collective. */
+static enum status read_initial_weights(struct trainer *trainer)
+{
+    const struct options *options = &trainer->options;
+    bool resumes = comm_rank(trainer->comm) == 0 && start_of(trainer) == RUN_RESUMED &&
+                   has_checkpoint(options->run.dir);
+    if (!options->train.init_from[0] || comm_max_i64(trainer->comm, resumes) > 0)
+        return STATUS_OK;
+    return initial_weights_read(trainer->comm, options, trainer->data.dataset,
+                                &trainer->initial);
 }
 
 /* Starts a thread that runs squeue with this process's environment, so after everything
@@ -144,8 +166,8 @@ static enum status select_matmul(struct trainer *trainer, const struct checkpoin
 
 /* ---- resumed or initial state ---- */
 
-/* The contents that all checkpoints of this run share, whatever it was resumed from. */
-static void init_checkpoint(struct trainer *trainer)
+/* The contents that all checkpoints of this run share. */
+static void init_checkpoint(struct trainer *trainer, const struct checkpoint *resumed)
 {
     const struct dataset *dataset = trainer->data.dataset;
     struct checkpoint *checkpoint = &trainer->persistence.checkpoint;
@@ -160,6 +182,8 @@ static void init_checkpoint(struct trainer *trainer)
     checkpoint->streams.microbatches = (size_t)trainer->options.train.microbatches;
     checkpoint->streams.hidden_size = model_state_size(trainer->engine.model);
     provenance->ranks = comm_size(trainer->comm);
+    provenance->init_hash =
+        resumed->weights ? resumed->provenance.init_hash : trainer->initial.hash;
     snprintf(provenance->numerics, sizeof provenance->numerics, "%s",
              trainer->backend->numerics());
     snprintf(provenance->host, sizeof provenance->host, "%s", comm_host(trainer->comm));
@@ -174,7 +198,8 @@ static void set_total_steps(struct trainer *trainer)
     trainer->engine.total_steps = total;
 }
 
-/* Moves the resumed state into the trainer, or creates an initial one. */
+/* Moves the resumed state into the trainer, or creates an initial one, with the weights
+ * of train.init_from if it is set. */
 static enum status set_state(struct trainer *trainer, struct checkpoint *resumed)
 {
     const struct options *options = &trainer->options;
@@ -186,7 +211,9 @@ static enum status set_state(struct trainer *trainer, struct checkpoint *resumed
         status =
             training_state_init(options, trainer->engine.params.total, &trainer->state);
     }
-    step_set_weights(&trainer->engine, resumed->weights);
+    step_set_weights(&trainer->engine,
+                     resumed->weights ? resumed->weights : trainer->initial.values);
+    initial_weights_free(&trainer->initial);
     free(resumed->weights);
     resumed->weights = NULL;
     return status == STATUS_OK ? training_state_reserve_history(&trainer->state, options)
@@ -243,7 +270,7 @@ static enum status open_state(struct trainer *trainer, struct checkpoint *resume
     if (status != STATUS_OK)
         return status;
     set_total_steps(trainer);
-    init_checkpoint(trainer);
+    init_checkpoint(trainer, resumed);
     status = set_state(trainer, resumed);
     if (status == STATUS_OK)
         status = training_data_start(&trainer->data, &trainer->options, &resumed->streams,
@@ -283,12 +310,25 @@ static enum status set_baselines(struct trainer *trainer, struct checkpoint *res
     return status;
 }
 
+/* A checkpoint for which the initial weights were not read has been removed since. */
+static enum status check_still_resumes(const struct trainer *trainer)
+{
+    const struct options *options = &trainer->options;
+    if (trainer->persistence.saved[0] || !options->train.init_from[0] ||
+        trainer->initial.values)
+        return STATUS_OK;
+    return status_fail(STATUS_FAILED, "%s: its checkpoints are being removed",
+                       options->run.dir);
+}
+
 /* Finds the checkpoint to be resumed, if any, selects the matmul backend, which it may
  * determine, and loads it. Collective. */
 static enum status resume(struct trainer *trainer, struct checkpoint *out)
 {
     struct persistence *persistence = &trainer->persistence;
     enum status status = trainer_resume_find(persistence, start_of(trainer), out);
+    if (status == STATUS_OK)
+        status = check_still_resumes(trainer); /* the same on all ranks */
     if (status == STATUS_OK)
         status = select_matmul(trainer, out);
     if (status != STATUS_OK)
@@ -306,6 +346,11 @@ enum status trainer_open(struct trainer *trainer)
     trainer->options = *trainer->request->options;
     trainer->persistence.watchdog = trainer->request->watchdog;
     enum status status = comm_agree(comm, open_local(trainer));
+    if (status == STATUS_OK)
+        status = read_initial_weights(trainer);
+    if (status == STATUS_OK)
+        status = comm_agree(comm, persist_open(&trainer->persistence, comm,
+                                               &trainer->options, start_of(trainer)));
     if (status == STATUS_OK)
         status = resume(trainer, &resumed);
     if (status == STATUS_OK)
@@ -327,6 +372,7 @@ void trainer_close(struct trainer *trainer)
     stop_policy_close(&trainer->stop_policy);
     metrics_close(&trainer->metrics);
     training_state_free(&trainer->state);
+    initial_weights_free(&trainer->initial);
     step_close(&trainer->engine);
     training_data_close(&trainer->data);
 }

@@ -40,6 +40,10 @@ enum status step_open(struct step_engine *engine, struct comm *comm,
                                     .steps = engine->batch.steps,
                                     .training = true,
                                     .backend = backend,
+                                    .label_smoothing = options->train.label_smoothing,
+                                    .dropout_input = options->model.dropout_input > 0,
+                                    .dropout_recurrent =
+                                        options->model.dropout_recurrent > 0,
                                     .threads = engine->threads};
     enum status status = model_create(&plan, &engine->model);
     if (status != STATUS_OK)
@@ -49,10 +53,10 @@ enum status step_open(struct step_engine *engine, struct comm *comm,
     return STATUS_OK;
 }
 
-void step_set_weights(struct step_engine *engine, const float *resumed)
+void step_set_weights(struct step_engine *engine, const float *weights)
 {
-    if (resumed)
-        memcpy(engine->weights, resumed, engine->params.total * sizeof *resumed);
+    if (weights)
+        memcpy(engine->weights, weights, engine->params.total * sizeof *weights);
     else
         params_initialise(&engine->shape, &engine->params, engine->options->train.seed,
                           engine->weights);
@@ -79,6 +83,10 @@ static void forward(struct step_engine *engine, struct window *window)
     const struct options *options = engine->options;
     phase_enter(PHASE_FORWARD);
     struct dropout dropout = {.rate = options->model.dropout,
+                              .input_rate = options->model.dropout_input,
+                              .embedding_rate = options->model.dropout_embedding,
+                              .recurrent_rate = options->model.dropout_recurrent,
+                              .mask = options->model.dropout_mask,
                               .seed = options->train.seed,
                               .step = engine->step - 1,
                               .first_row =
@@ -89,7 +97,7 @@ static void forward(struct step_engine *engine, struct window *window)
 
 static void inject_nan(struct step_engine *engine, const struct gradient_block *block)
 {
-    const float nan = NAN;
+    float nan = NAN;
     const struct gradient_block injected = {
         .first = block->first, .rows = 1, .width = 1, .values = &nan};
     if (inject_triggered(FAULT_NAN, engine->step))

@@ -55,8 +55,8 @@ enum status step_open(struct step_engine *engine, struct comm *comm,
                       const struct options *options, const struct matmul_backend *backend,
                       size_t vocabulary, token end);
 
-/* Initialises the weights, or copies `resumed` if that is not NULL. */
-void step_set_weights(struct step_engine *engine, const float *resumed);
+/* Initialises the weights at random, or copies `weights` if that is not NULL. */
+void step_set_weights(struct step_engine *engine, const float *weights);
 
 /* Plans the sum over the ranks. Collective. */
 enum status step_open_sum(struct step_engine *engine);
@@ -73,7 +73,7 @@ void step_gradient(struct step_engine *engine, const struct training_state *stat
 enum status step_reduce(struct step_engine *engine, const struct window *window,
                         struct step_flags *flags);
 
-/* Updates weights and state; `metrics` gets step, epoch, loss, accuracy, gradient norm
+/* Updates weights and state; `metrics` gets step, epoch, loss (without label smoothing), accuracy, gradient norm
  * and learning rate. STATUS_FAILED on all ranks if training has diverged; then nothing is
  * updated, and the message names step, epoch, cause and remedy. Collective. */
 enum status step_update(struct step_engine *engine, struct training_state *state,

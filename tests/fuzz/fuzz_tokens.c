@@ -177,6 +177,11 @@ static void check_allowed(const struct encoding *encoding, const struct grammar 
         any |= allowed[value] && value != encoding->end;
     }
     FUZZ_REQUIRE(any);
+    encoding->grammar_end_long_notes(encoding, grammar, 1, guarded);
+    any = false;
+    for (size_t value = 0; value < encoding->end; value++)
+        any |= guarded[value];
+    FUZZ_REQUIRE(any);
     guard_restrict(guard, encoding, 2, grammar->seconds, guarded);
     for (size_t value = 0; value < encoding->vocabulary; value++)
         FUZZ_REQUIRE(allowed[value] || !guarded[value]);
@@ -270,8 +275,10 @@ static void sample(const struct encoding *encoding, const struct tokens *primer,
                                               .top_p = bytes[0] % 7 ? 1 : 0.5,
                                               .seed = bytes[0],
                                               .seconds = 0.05,
+                                              .end = bytes[0] % ENDS,
                                               .guard = true,
-                                              .max_silence = 0.02};
+                                              .max_silence = 0.02,
+                                              .max_note_seconds = 0.02};
     struct notes piece = {0};
     bool known = true;
     for (size_t i = 0; i < primer->count; i++)

@@ -122,7 +122,7 @@ ours_train() { # ROWS PRECISION CORES
 # generation_seconds ROWS SECONDS: prints the wall-clock time for SECONDS of music.
 generation_seconds() {
     local start=$EPOCHREALTIME
-    run_quietly "$tutti" generate runs/generator -o out/piece.mid --no-guard --count "$1" \
+    run_quietly "$tutti" generate runs/generator -o out/piece.mid --no-guard --end forbid --count "$1" \
         --seconds "$2"
     awk "BEGIN { print $EPOCHREALTIME - $start }"
 }
