@@ -19,7 +19,9 @@ class Piece(c.Structure):
 
 class Settings(c.Structure):
     _fields_ = [("seconds", c.c_double), ("end", c.c_int), ("temperature", c.c_double),
-                ("top_k", c.c_int64), ("top_p", c.c_double), ("seed", c.c_uint64),
+                ("top_k", c.c_int64), ("top_p", c.c_double),
+                ("min_p", c.c_double), ("repetition_penalty", c.c_double),
+                ("scale", c.c_char_p), ("seed", c.c_uint64),
                 ("guard", c.c_bool), ("max_silence", c.c_double),
                 ("max_note_seconds", c.c_double),
                 ("keep_primer", c.c_bool), ("threads", c.c_int)]

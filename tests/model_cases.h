@@ -13,14 +13,16 @@
 enum { MICROBATCHES = 2, ROWS = 3, STEPS = 5, VOCABULARY = 11, END_TOKEN = 10 };
 
 static const struct model_shape cases[] = {
-    {CELL_LSTM, 1, 6, 4, 0, ACTIVATION_LINEAR, VOCABULARY},
-    {CELL_LSTM, 2, 7, 5, 0, ACTIVATION_LINEAR, VOCABULARY},
-    {CELL_LSTM, 3, 8, 5, 6, ACTIVATION_TANH, VOCABULARY},
-    {CELL_LSTM, 1, 17, 5, 0, ACTIVATION_LINEAR, VOCABULARY},
-    {CELL_LSTM, 2, 5, 5, 7, ACTIVATION_RELU, VOCABULARY},
-    {CELL_GRU, 1, 6, 4, 0, ACTIVATION_LINEAR, VOCABULARY},
-    {CELL_GRU, 1, 18, 5, 0, ACTIVATION_LINEAR, VOCABULARY},
-    {CELL_GRU, 2, 5, 5, 7, ACTIVATION_LINEAR, VOCABULARY},
+    {CELL_LSTM, 1, 6, 4, 0, ACTIVATION_LINEAR, VOCABULARY, false},
+    {CELL_LSTM, 2, 7, 5, 0, ACTIVATION_LINEAR, VOCABULARY, false},
+    {CELL_LSTM, 3, 8, 5, 6, ACTIVATION_TANH, VOCABULARY, false},
+    {CELL_LSTM, 1, 17, 5, 0, ACTIVATION_LINEAR, VOCABULARY, false},
+    {CELL_LSTM, 2, 5, 5, 7, ACTIVATION_RELU, VOCABULARY, false},
+    {CELL_GRU, 1, 6, 4, 0, ACTIVATION_LINEAR, VOCABULARY, false},
+    {CELL_GRU, 1, 18, 5, 0, ACTIVATION_LINEAR, VOCABULARY, false},
+    {CELL_GRU, 2, 5, 5, 7, ACTIVATION_LINEAR, VOCABULARY, false},
+    {CELL_LSTM, 2, 6, 6, 0, ACTIVATION_LINEAR, VOCABULARY, true},
+    {CELL_GRU, 1, 7, 18, 18, ACTIVATION_TANH, VOCABULARY, true},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
@@ -91,12 +93,14 @@ static inline void weights_fill(struct model *model, uint64_t seed)
 
 /* The gradients of a backward pass, [microbatches][total], recorded while checking the
  * order of the callbacks: tensors arrive from the end of the block to its beginning,
- * every element once for each microbatch, microbatch 0 first. */
+ * every element once for each microbatch, microbatch 0 first. Those of a tied embedding
+ * accumulate a second time, and are counted then. */
 struct gradients {
     real *values;
     size_t total;
     size_t ready;    /* elements from here on are ready */
     size_t received; /* elements received below `ready`, over all microbatches */
+    size_t tied;     /* elements of a tied embedding; 0: none */
     int microbatches;
     int progress; /* number of progress calls */
 };
@@ -111,12 +115,16 @@ static inline void gradients_block(void *context, int microbatch,
         assert_true(first + (size_t)block->width <=
                     __atomic_load_n(&gradients->ready, __ATOMIC_RELAXED));
         for (size_t j = 0; j < (size_t)block->width; j++) {
-            assert_true(isnan(values[(size_t)microbatch * gradients->total + j]));
+            real *value = &values[(size_t)microbatch * gradients->total + j];
+            assert_true(isnan(*value) == !block->accumulate);
             assert_true(microbatch == 0 || !isnan(values[j]));
-            values[(size_t)microbatch * gradients->total + j] =
-                block->values[r * block->ld_values + j];
+            *value = block->values[r * block->ld_values + j] +
+                     (block->accumulate ? *value : 0);
         }
-        __atomic_fetch_add(&gradients->received, (size_t)block->width, __ATOMIC_RELAXED);
+        bool counted = !gradients->tied || first >= gradients->tied || block->accumulate;
+        if (counted)
+            __atomic_fetch_add(&gradients->received, (size_t)block->width,
+                               __ATOMIC_RELAXED);
     }
 }
 
@@ -139,9 +147,14 @@ static inline void gradients_progress(void *context)
 /* Back-propagates; the gradient of microbatch s goes to values[s * total]. */
 static inline void backward_into(struct model *model, int microbatches, real *values)
 {
-    size_t total = model_params(model)->total;
-    struct gradients gradients = {
-        .values = values, .total = total, .ready = total, .microbatches = microbatches};
+    const struct params *params = model_params(model);
+    size_t total = params->total;
+    bool tied = !params_find(params, "output/weight");
+    struct gradients gradients = {.values = values,
+                                  .total = total,
+                                  .ready = total,
+                                  .tied = tied ? params->list[0].count : 0,
+                                  .microbatches = microbatches};
     const struct backward_callbacks callbacks = {gradients_block, gradients_ready,
                                                  gradients_progress, &gradients};
     for (size_t i = 0; i < (size_t)microbatches * total; i++)

@@ -95,14 +95,18 @@ static inline void naive_gru(const struct params *params, const double *block, i
     }
 }
 
-static inline void naive_affine(const struct params *params, const double *block,
-                                const char *layer, int in, int out, const double *x,
-                                double *y)
+/* y := W x + bias, with the tensors layer/weight and layer/bias; `weight` is the layer
+ * whose weight it is. */
+static inline void naive_affine(const struct naive_model *model, const char *weight,
+                                const char *layer, int out, const double *x, double *y)
 {
-    const double *w = naive_tensor(params, block, layer, -1, "weight");
-    const double *b = naive_tensor(params, block, layer, -1, "bias");
+    const struct params *params = model->params;
+    const double *w = naive_tensor(params, model->block, weight, -1, "weight");
+    const double *b = naive_tensor(params, model->block, layer, -1, "bias");
+    char name[64];
+    snprintf(name, sizeof name, "%s/weight", weight);
     for (int j = 0; j < out; j++)
-        y[j] = naive_dot(w, in, j, x) + b[j];
+        y[j] = naive_dot(w, (int)params_find(params, name)->columns, j, x) + b[j];
 }
 
 /* x[width] := its product with the factors; NULL: x. */
@@ -116,7 +120,7 @@ static inline void naive_dense(const struct naive_model *model, double *x)
 {
     const struct model_shape *shape = model->shape;
     double y[NAIVE_WIDTH_MAX];
-    naive_affine(model->params, model->block, "dense", shape->hidden, shape->dense, x, y);
+    naive_affine(model, "dense", "dense", shape->dense, x, y);
     for (int j = 0; j < shape->dense; j++)
         x[j] = shape->activation == ACTIVATION_RELU   ? fmax(y[j], 0)
                : shape->activation == ACTIVATION_TANH ? tanh(y[j])
@@ -148,8 +152,8 @@ static inline void naive_step(const struct naive_model *model, token input, int 
     if (f)
         naive_dense(model, x);
     naive_drop(dropout ? dropout->output[last] : NULL, f ? f : h, x);
-    naive_affine(model->params, model->block, "output", f ? f : h, shape->vocabulary, x,
-                 logits);
+    naive_affine(model, shape->tied ? "embedding" : "output", "output", shape->vocabulary,
+                 x, logits);
 }
 
 static inline double naive_log_probability(int n, const double *logits, int target)

@@ -90,6 +90,7 @@ struct run {
 
 static const struct sampler_settings plain = {.temperature = 1,
                                               .top_p = 1,
+                                              .repetition_penalty = 1,
                                               .seed = 7,
                                               .seconds = 20,
                                               .guard = true,

@@ -86,6 +86,12 @@ check_hash "all dropout" d727dcbfd12ef887
 train regularised3 3 "${regularised[@]}" train.max_steps=17
 train regularised3 2 "${regularised[@]}" --resume
 check_hash "all dropout, stopped on 3 ranks, resumed on 2" d727dcbfd12ef887
+tied=(model.tie_embeddings=yes model.embedding=24)
+train tied 1 "${tied[@]}"
+check_hash "tied embeddings" 2b369cc077def624
+train tied3 3 "${tied[@]}" train.max_steps=17 train.threads=2
+train tied3 2 "${tied[@]}" --resume
+check_hash "tied embeddings, stopped on 3 ranks of 2 threads, resumed on 2" 2b369cc077def624
 openblas=""
 for ranks in 1 2; do
     train openblas$ranks $ranks train.matmul=openblas

@@ -39,6 +39,7 @@ static void fill_checkpoint(struct checkpoint *original, int cell, int optimizer
     original->options.model.cell = cell;
     original->options.model.dense = dense;
     original->options.train.optimizer = optimizer;
+    original->options.train.average = dense ? AVERAGE_EMA : AVERAGE_NONE;
     original->options.train.learning_rate = 0.1; /* not a binary fraction */
     snprintf(original->options.run.dir, sizeof original->options.run.dir,
              "a run # with \"odd\" name");
@@ -59,6 +60,8 @@ static void fill_checkpoint(struct checkpoint *original, int cell, int optimizer
         original->state.optimizer.first[i] = random_float(3 * i + 1);
         if (original->state.optimizer.second)
             original->state.optimizer.second[i] = fabsf(random_float(3 * i + 2));
+        if (dense)
+            original->state.optimizer.average[i] = random_float(5000000 + i);
     }
     for (size_t i = 0; i < original->streams.microbatches * original->streams.hidden_size;
          i++)
@@ -79,6 +82,7 @@ static void fill_checkpoint(struct checkpoint *original, int cell, int optimizer
     original->state.epoch_targets = 600;
     original->state.epoch_correct = 60;
     original->state.history[0].valid_loss = 0.7;
+    original->state.history[0].valid_loss_average = dense ? 0.6 : 0;
     original->state.history[1].valid_loss = 0.9;
     original->options.train.schedule = SCHEDULE_PLATEAU;
     original->options.train.plateau_factor = 0.25;
@@ -114,6 +118,7 @@ static bool equal_pairs(const struct checkpoint *a, const struct checkpoint *b)
 static bool equal_model(const struct checkpoint *a, const struct checkpoint *b)
 {
     return a->params.total == b->params.total && a->weights_hash == b->weights_hash &&
+           a->average_hash == b->average_hash &&
            a->vocabulary_hash == b->vocabulary_hash &&
            a->dataset_hash == b->dataset_hash &&
            equal_bytes(a->weights, b->weights, a->params.total * sizeof *a->weights) &&
@@ -151,6 +156,8 @@ static bool equal_training(const struct checkpoint *a, const struct checkpoint *
     size_t moments = a->params.total * sizeof(float);
     return one->method == other->method && one->updates == other->updates &&
            equal_bytes(one->first, other->first, moments) &&
+           !one->average == !other->average &&
+           (!one->average || equal_bytes(one->average, other->average, moments)) &&
            !one->second == !other->second &&
            (!one->second || equal_bytes(one->second, other->second, moments)) &&
            a->streams.row_count == b->streams.row_count &&
@@ -167,6 +174,21 @@ static bool equal_training(const struct checkpoint *a, const struct checkpoint *
 static bool equal(const struct checkpoint *a, const struct checkpoint *b)
 {
     return equal_model(a, b) && equal_options(a, b) && equal_training(a, b);
+}
+
+/* The average as the weights, where there is one. */
+static void check_average(const struct checkpoint *original)
+{
+    struct checkpoint loaded;
+    const float *average = original->state.optimizer.average;
+    enum status status = checkpoint_read(path, CHECKPOINT_TO_PREDICT_AVERAGE, &loaded);
+    assert_int_equal(status, average ? STATUS_OK : STATUS_MISUSE);
+    if (!average)
+        return;
+    assert_memory_equal(loaded.weights, average,
+                        original->params.total * sizeof *average);
+    assert_int_equal(loaded.weights_hash, params_hash(&original->params, average));
+    checkpoint_free(&loaded);
 }
 
 static void check_round_trip(int cell, int optimizer, int dense)
@@ -186,6 +208,7 @@ static void check_round_trip(int cell, int optimizer, int dense)
     assert_null(loaded.state.optimizer.first);
     assert_null(loaded.streams.hidden);
     checkpoint_free(&loaded);
+    check_average(&original);
     checkpoint_free(&original);
 }
 

@@ -62,6 +62,67 @@ static void encoded_pieces_are_well_formed(void **state)
     }
 }
 
+/* What is lost is what decoding does not give back. */
+static void lost_notes_are_those_not_decoded(void **state)
+{
+    (void)state;
+    struct dice dice = {.seed = test_seed(), .piece = 4000};
+    struct lost_notes all = {0};
+    for (; dice.piece < 4060; dice.piece++) {
+        struct encoding *encoding = make(names[dice.piece % 2]);
+        struct notes notes = {0}, decoded = {0};
+        struct tokens tokens = {0};
+        struct lost_notes lost = {0};
+        size_t percussion = 0, low_or_high = 0;
+        random_piece(&dice, 150, 15, 115, &notes);
+        notes.ticks_per_beat += 100; /* limits the pianoroll's steps */
+        for (size_t i = 0; i < notes.count; i++) {
+            const struct note *note = &notes.items[i];
+            percussion += note->percussion;
+            low_or_high += !note->percussion && dice.piece % 2 &&
+                           (note->pitch < 21 || note->pitch > 108);
+        }
+        assert_int_equal(encoding->encode(encoding, &notes, &tokens), STATUS_OK);
+        assert_int_equal(encoding->decode(encoding, tokens.items, tokens.count, &decoded),
+                         STATUS_OK);
+        encoding_count_lost(encoding, &notes, tokens.items, tokens.count, &lost);
+        assert_int_equal(lost.percussion, percussion);
+        assert_int_equal(lost.out_of_range, low_or_high);
+        assert_int_equal(lost.merged,
+                         notes.count - percussion - low_or_high - decoded.count);
+        lost_notes_add(&all, &lost);
+        notes_free(&notes);
+        notes_free(&decoded);
+        tokens_free(&tokens);
+        encoding_free(encoding);
+    }
+    assert_true(all.percussion > 50 && all.out_of_range > 50 && all.merged > 50);
+}
+
+/* Any tokens: END within a piece, keys in any order, values outside the vocabulary. */
+static void notes_are_counted_as_by_the_grammar(void **state)
+{
+    (void)state;
+    struct dice dice = {.seed = test_seed(), .piece = 5000};
+    for (; dice.piece < 5200; dice.piece++) {
+        struct encoding *encoding = make(names[dice.piece % 2]);
+        struct tokens tokens = {0};
+        struct grammar grammar;
+        encoding->grammar_start(encoding, &grammar);
+        for (uint64_t i = dice_below(&dice, 300); i > 0; i--) {
+            bool special = dice_below(&dice, 3) == 0; /* STEP, END, unknown */
+            token value = (token)(special ? encoding->end - 1 + dice_below(&dice, 3)
+                                          : dice_below(&dice, 12));
+            encoding->grammar_accept(encoding, &grammar, value);
+            assert_int_equal(tokens_append(&tokens, value), STATUS_OK);
+        }
+        assert_int_equal(encoding_count_notes(encoding, tokens.items, tokens.count),
+                         grammar.onsets);
+        tokens_free(&tokens);
+        encoding_free(encoding);
+    }
+}
+
 /* Draws one of the allowed tokens except END, uniformly; NOTE_ONs more often, so that all
  * pitches occur. */
 static token draw(struct dice *dice, const struct encoding *encoding, const bool *allowed)
@@ -218,6 +279,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(encoded_pieces_are_well_formed),
+        cmocka_unit_test(lost_notes_are_those_not_decoded),
+        cmocka_unit_test(notes_are_counted_as_by_the_grammar),
         cmocka_unit_test(random_walks_are_well_formed),
         cmocka_unit_test(performance_grammar_forbids_invalid_tokens),
         cmocka_unit_test(full_keyboard_allows_time_shift),

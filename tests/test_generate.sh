@@ -51,11 +51,16 @@ grep -q "is limited to" output.txt && fail "610 s: $(cat output.txt)"
 at_least "$(field longer.mid seconds)" 600.05 || fail "not as long as requested"
 
 # every sampling setting has an effect
-for setting in "--temperature 0.2" "--top-k 1" "--top-p 0.05" "--temperature 0"; do
+for setting in "--temperature 0.2" "--top-k 1" "--top-p 0.05" "--temperature 0" "--min-p 0.3" \
+    "--repetition-penalty 1.5"; do
     # shellcheck disable=SC2086
     "$tutti" generate runs/first -o f.mid --seconds 12 --seed 9 $setting >/dev/null
     cmp -s f.mid b.mid && fail "$setting changes nothing"
 done
+"$tutti" generate runs/first -o scale.mid --seconds 12 --seed 9 --scale "Gb major" >/dev/null
+"$tutti" generate runs/first -o same.mid --seconds 12 --seed 9 --scale "f# major" >/dev/null
+cmp -s scale.mid b.mid && fail "--scale changes nothing"
+cmp -s scale.mid same.mid || fail "G flat is not F sharp"
 "$tutti" generate runs/first -o top.mid --seconds 12 --seed 9 --top-k 1 >/dev/null
 "$tutti" generate runs/first -o zero.mid --seconds 12 --seed 1 --temperature 0 >/dev/null
 cmp -s top.mid zero.mid || fail "top-k 1 and temperature 0 both mean the most probable token"
@@ -184,6 +189,9 @@ refuses 2 "corpus: a directory" "$tutti" generate runs/first -o corpus
 refuses 2 "add --prime" "$tutti" generate runs/first -o x.mid --keep-primer
 refuses 2 "temperature" "$tutti" generate runs/first -o x.mid --temperature cold
 refuses 2 "top.p" "$tutti" generate runs/first -o x.mid --top-p 1.5
+refuses 2 "expected a tonic and a mode.*: major, minor, .*locrian, .*blues or chromatic" \
+    "$tutti" generate runs/first -o x.mid --scale "D doric"
+refuses 2 "min_p = 2: expected a number from 0 to 1" "$tutti" generate runs/first -o x.mid --min-p 2
 refuses 2 "seconds" "$tutti" generate runs/first -o x.mid --seconds 0
 refuses 2 "count" "$tutti" generate runs/first -o x.mid --count 0
 refuses 2 "seeds" "$tutti" generate runs/first -o x.mid --seeds 3

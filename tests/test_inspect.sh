@@ -144,6 +144,38 @@ text=$("$tutti" inspect corpus/tune-000.mid)
 matches "$text" "^  tempo +120.00 beats per minute at first, 0 tempo events$"
 matches "$text" "^  time signature +4/4$"
 
+# ---- notes left out: two instruments play middle C at once, one repeats it; then the
+# pitch below the piano's lowest key, and a drum ----
+events=00903c4000913c4060803c4000813c40
+events+=00903c4060803c40
+events+=0090144060801440
+events+=0099244030892440
+events+=00ff2f00
+write_hex lost.mid "4d546864000000060000000100604d54726b$(printf %08x $((${#events} / 2)))$events"
+left_out="notes left out +1 percussion, 0 out of range, 1 merged$"
+matches "$("$tutti" preprocess lost.mid -o lost.tutti 2>&1)" "$left_out"
+matches "$("$tutti" inspect lost.tutti)" "$left_out"
+json_matches "$("$tutti" inspect lost.tutti --json)" \
+    '"notes_left_out":\{"percussion":1,"out_of_range":0,"merged":1\}'
+matches "$("$tutti" preprocess lost.mid -o roll.tutti --encoding pianoroll --grid 1/1 2>&1)" \
+    "notes left out +1 percussion, 1 out of range, 2 merged$"
+"$tutti" inspect roll.tutti --verify >/dev/null || fail "the counts of roll.tutti"
+if "$python" -c "import h5py" 2>/dev/null; then
+    set_merged() { "$python" -c 'import h5py, sys
+with h5py.File(sys.argv[1] + "/index.h5", "r+", libver=("earliest", "v110")) as f:
+    f.attrs.modify("notes_merged", int(sys.argv[2]))' "$@"; }
+    set_merged roll.tutti 1
+    refuses 1 "notes_merged don't match the notes" "$tutti" inspect roll.tutti --verify
+    set_merged roll.tutti 99
+    refuses 1 "more notes are left out or merged than the 5" "$tutti" inspect roll.tutti
+    "$python" -c 'import h5py
+with h5py.File("roll.tutti/index.h5", "r+", libver=("earliest", "v110")) as f:
+    for name in "percussion", "out_of_range", "merged":
+        del f.attrs["notes_" + name]'
+    "$tutti" inspect roll.tutti --verify >/dev/null || fail "an older dataset"
+    ! "$tutti" inspect roll.tutti | grep "left out" || fail "counts of an older dataset"
+fi
+
 # ---- differences ----
 same=$("$tutti" inspect runs/first --diff runs/first/checkpoints/epoch-0002.h5)
 matches "$same" "^weights equal"

@@ -392,8 +392,8 @@ static void bits_are_independent_of_the_threads(void **state)
 {
     (void)state;
     static const struct model_shape wide[] = {
-        {CELL_LSTM, 2, 100, 40, 0, ACTIVATION_LINEAR, VOCABULARY},
-        {CELL_GRU, 1, 70, 33, 50, ACTIVATION_TANH, VOCABULARY}};
+        {CELL_LSTM, 2, 100, 40, 0, ACTIVATION_LINEAR, VOCABULARY, false},
+        {CELL_GRU, 1, 70, 33, 50, ACTIVATION_TANH, VOCABULARY, false}};
     const struct matmul_backend *openblas;
     assert_int_equal(matmul_backend_select(BACKEND_OPENBLAS, &openblas), STATUS_OK);
     for (int d = 0; d < DROPOUTS; d += DROPOUTS - 1) { /* the first and the last */
@@ -507,8 +507,8 @@ static void many_rows_equal_single_rows(void **state)
 {
     (void)state;
     static const struct model_shape wide[] = {
-        {CELL_LSTM, 2, 40, 9, 0, ACTIVATION_LINEAR, VOCABULARY},
-        {CELL_GRU, 1, 33, 17, 20, ACTIVATION_TANH, VOCABULARY}};
+        {CELL_LSTM, 2, 40, 9, 0, ACTIVATION_LINEAR, VOCABULARY, false},
+        {CELL_GRU, 1, 33, 17, 20, ACTIVATION_TANH, VOCABULARY, false}};
     for (size_t c = 0; c < sizeof wide / sizeof *wide; c++) {
         compare_many_rows(&wide[c], &matmul_float32);
         compare_many_rows(&wide[c], &matmul_bfloat16);
@@ -543,7 +543,7 @@ static void states_can_be_saved_and_restored(void **state)
 static void dropout_preserves_the_mean(void **state)
 {
     (void)state;
-    const struct model_shape shape = {CELL_LSTM, 1, 64, 4, 0, 0, VOCABULARY};
+    const struct model_shape shape = {CELL_LSTM, 1, 64, 4, 0, 0, VOCABULARY, false};
     struct model *model = create_model(&shape, MICROBATCHES);
     real *weights = model_weights(model);
     const struct params *params = model_params(model);
@@ -623,6 +623,9 @@ static void out_of_range_shapes_are_refused(void **state)
     assert_int_equal(params_layout(&shape, &params), STATUS_MISUSE);
     shape = cases[0];
     shape.layers = 1000;
+    assert_int_equal(params_layout(&shape, &params), STATUS_MISUSE);
+    shape = cases[0];
+    shape.tied = true; /* embedding 4, hidden 6 */
     assert_int_equal(params_layout(&shape, &params), STATUS_MISUSE);
 }
 

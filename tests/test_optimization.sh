@@ -117,3 +117,65 @@ cp "$(realpath runs/plain/checkpoints/best)" damaged.h5
 flip damaged.h5 $(($(stat -c %s damaged.h5) / 2))
 expect_refused 1 'damaged.h5: ' train.init_from=damaged.h5
 echo "ok: train.init_from"
+
+# ---- train.average ----
+
+train averaged 0 train.schedule=constant train.average=ema train.average_decay=0.9
+[ "$(hash_of runs/averaged)" = "$plain" ] || fail "the average changes the weights"
+
+# average_of RUN: the hash of its averaged weights
+average_of() { "$tutti" inspect "runs/$1" --json | sed -n 's/.*"average_hash": "\(.*\)".*/\1/p'; }
+
+# epochs_of RUN: the metrics of its complete epochs
+epochs_of() { deterministic_metrics "runs/$1" | grep '"valid_loss_average"'; }
+
+expect_same ema train.average=ema train.average_decay=0.9
+average=$(average_of ema)
+[ -n "$average" ] && [ "$average" != "$hash" ] || fail "no average: $average"
+for other in ranks threads resumed; do
+    [ "$(average_of "ema-$other")" = "$average" ] || fail "ema-$other: average $(average_of "ema-$other")"
+    [ "$(epochs_of "ema-$other")" = "$(epochs_of ema)" ] || fail "ema-$other: other epochs"
+done
+
+# With a decay of 0 the average is the weights; its validation is theirs.
+train last 2 train.average=ema train.average_decay=0
+[ "$(average_of last)" = "$(hash_of runs/last)" ] || fail "decay 0: not the weights"
+sed -nE 's/.*"valid_loss": *([^,]*),.*"valid_loss_average": *([^,]*),.*/\1 \2/p' runs/last/metrics.jsonl >losses.txt
+[ "$(wc -l <losses.txt)" = 2 ] || fail "not in two epochs: $(cat losses.txt)"
+while read -r weights average_loss; do
+    [ "$weights" = "$average_loss" ] || fail "decay 0: losses $weights, $average_loss"
+done <losses.txt
+[ "$(sed -nE 's/.*"valid_loss": *([^,]*),.*"valid_loss_average": *([^,]*),.*/\1 \2/p' runs/ema/metrics.jsonl |
+    awk '$1 != $2' | wc -l)" = 2 ] || fail "ema: the average has the losses of the weights"
+
+# It begins as the initial weights, so that of weights that do not move is the same.
+train still 0 train.average=ema train.init_from=runs/plain "${unmoved[@]}" train.max_steps=5
+[ "$(average_of still)" = "$source_hash" ] || fail "the average of constant weights differs"
+
+# evaluate and generate use the average on request.
+rounded() { awk '{ printf "%.6f\n", $1 }'; }
+
+# loss_of RUN OPTION...: of its newest checkpoint on the validation split, to six digits;
+# the softmax without a gradient adds up in another order.
+loss_of() {
+    local run=$1
+    shift
+    "$tutti" evaluate "runs/$run/checkpoints/latest" data.tutti --json "$@" 2>&1 |
+        sed -nE 's/.*"nats_per_token": *([^,]*),?/\1/p' | head -n 1 |
+        rounded
+}
+recorded=$(sed -nE 's/.*"valid_loss_average": *([^,]*),.*/\1/p' runs/ema/metrics.jsonl | tail -n 1 | rounded)
+[ "$(loss_of ema --average)" = "$recorded" ] || fail "evaluate --average: $(loss_of ema --average), not $recorded"
+[ "$(loss_of ema)" != "$recorded" ] || fail "evaluate: the average without --average"
+for run in last ema; do
+    for option in "" --average; do
+        "$tutti" generate runs/$run/checkpoints/latest -o "$run$option.mid" --seconds 5 ${option:+"$option"} >log.txt 2>&1 ||
+            fail "generate: $(cat log.txt)"
+    done
+done
+cmp -s last.mid last--average.mid || fail "decay 0: other music"
+! cmp -s ema.mid ema--average.mid || fail "generate --average has no effect"
+code=0
+"$tutti" generate runs/plain -o none.mid --average >log.txt 2>&1 || code=$?
+[ "$code" = 2 ] && grep -q 'has no averaged weights' log.txt || fail "exit code $code: $(cat log.txt)"
+echo "ok: train.average"

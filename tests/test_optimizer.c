@@ -123,6 +123,40 @@ static void sgd_matches_momentum_formula(void **state)
     check_optimizer(OPTIMIZER_SGD);
 }
 
+/* With t = 1, 2, ...: d is 2/11, 3/12, 4/13 until it reaches the decay, here 0.3. */
+static void average_follows_the_weights(void **state)
+{
+    (void)state;
+    static const double decay[] = {2.0 / 11, 3.0 / 12, 0.3, 0.3, 0.3, 0.3};
+    enum { STEPS = sizeof decay / sizeof *decay };
+    struct options options;
+    options_defaults(&options);
+    options.train.average = AVERAGE_EMA;
+    options.train.average_decay = 0.3;
+    struct optimizer optimizer;
+    assert_int_equal(optimizer_create(&options, WEIGHTS, &optimizer), STATUS_OK);
+    float weights[WEIGHTS], gradient[WEIGHTS];
+    double expected[WEIGHTS];
+    for (int i = 0; i < WEIGHTS; i++)
+        expected[i] = (double)(weights[i] = (float)random_normal(1000, (uint64_t)i));
+    optimizer_start_average(&optimizer, weights);
+    for (int t = 1; t <= STEPS; t++) {
+        for (int i = 0; i < WEIGHTS; i++)
+            gradient[i] = gradient_of(t, i);
+        size_t half = optimizer.count / 2;
+        optimizer_begin(&optimizer, 0.5);
+        optimizer_update(&optimizer, half, optimizer.count - half, gradient + half,
+                         weights + half);
+        optimizer_update(&optimizer, 0, half, gradient, weights);
+        for (int i = 0; i < WEIGHTS; i++) {
+            expected[i] =
+                decay[t - 1] * expected[i] + (1 - decay[t - 1]) * (double)weights[i];
+            assert_near((double)optimizer.average[i], expected[i], 2e-6);
+        }
+    }
+    optimizer_free(&optimizer);
+}
+
 static struct options schedule_options(int kind)
 {
     struct options options;
@@ -261,6 +295,7 @@ int main(void)
         cmocka_unit_test(adam_matches_algorithm_1),
         cmocka_unit_test(adamw_matches_algorithm_2),
         cmocka_unit_test(sgd_matches_momentum_formula),
+        cmocka_unit_test(average_follows_the_weights),
         cmocka_unit_test(warms_up_linearly),
         cmocka_unit_test(cosine_decays_over_half_a_period),
         cmocka_unit_test(one_cycle_rises_and_falls),

@@ -25,6 +25,7 @@
     X(model.activation, ACTIVATIONS)                                                     \
     X(train.optimizer, OPTIMIZERS)                                                       \
     X(train.schedule, SCHEDULES)                                                         \
+    X(train.average, AVERAGES)                                                           \
     X(train.reduce, REDUCES)                                                             \
     X(train.matmul, MATMULS)                                                             \
     X(train.precision, PRECISIONS)                                                       \
@@ -79,6 +80,7 @@
     X(train.weight_decay, 1)                                                             \
     X(train.final_lr_ratio, 1)                                                           \
     X(train.plateau_factor, 1)                                                           \
+    X(train.average_decay, 1)                                                            \
     X(train.label_smoothing, 1)                                                          \
     X(train.time_stretch, 0.5)                                                           \
     X(train.clip_norm, 1e9)                                                              \
@@ -86,11 +88,14 @@
     X(run.time_limit_minutes, 1e9)                                                       \
     X(run.sample_seconds, 86400)                                                         \
     X(sample.temperature, 100)                                                           \
+    X(sample.min_p, 1)                                                                   \
+    X(sample.repetition_penalty, 100)                                                    \
     X(sample.top_p, 1)                                                                   \
     X(sample.max_silence, 3600)                                                          \
     X(sample.max_note_seconds, 3600)
 #define BOOLEANS(X)                                                                      \
     X(train.allow_mixed_cores)                                                           \
+    X(model.tie_embeddings)                                                              \
     X(run.hash_steps)                                                                    \
     X(sample.guard)
 #define STRINGS(X)                                                                       \
@@ -152,6 +157,7 @@ static void draw_string(char *text, size_t size)
 static void draw_options(struct options *options)
 {
     static const char *const grids[] = {"1/4", "3/16", "120 ticks", "10000/1"};
+    static const char *const scales[] = {"chromatic", "F# minor pentatonic", "Bb MAJOR"};
     options_defaults(options);
 #define X(member, count) options->member = (int)draw(count);
     WORDS(X)
@@ -172,6 +178,7 @@ static void draw_options(struct options *options)
     STRINGS(X)
 #undef X
     strcpy(options->data.grid, grids[draw(4)]);
+    strcpy(options->sample.scale, scales[draw(3)]);
 }
 
 static void assert_same(const struct options *a, const struct options *b)
@@ -195,6 +202,7 @@ static void assert_same(const struct options *a, const struct options *b)
     STRINGS(X)
 #undef X
     assert_string_equal(a->data.grid, b->data.grid);
+    assert_string_equal(a->sample.scale, b->sample.scale);
 }
 
 static void text_round_trips(void **state)
@@ -220,7 +228,7 @@ static void text_round_trips(void **state)
 static void test_covers_every_setting(void **state)
 {
     (void)state;
-    size_t listed = 1; /* data.grid */
+    size_t listed = 2; /* data.grid, sample.scale */
 #define X(...) listed++;
     WORDS(X)
     INTEGERS(X)
@@ -402,6 +410,11 @@ static void errors_state_line_and_remedy(void **state)
         {"[data]\ngrid = 0 ticks", "a.conf:2: data.grid = 0 ticks: expected beats"},
         {"[data]\ngrid = 10001 ticks",
          "a.conf:2: data.grid = 10001 ticks: expected beats"},
+        {"[sample]\nscale = H dorian",
+         "a.conf:2: sample.scale = H dorian: expected a tonic and a mode, such as \"D "
+         "dorian\": major, minor, ionian, dorian, phrygian, lydian, mixolydian, aeolian, "
+         "locrian, harmonic minor, melodic minor, pentatonic, minor pentatonic, blues or "
+         "chromatic"},
         {"[data]\ngrid = 120", "a.conf:2: data.grid = 120: expected beats"},
         {"[data]\ndataset = \"x", "a.conf:2: expected a closing '\"'"},
         {"[data]\ndataset = \"x\" y", "a.conf:2: expected nothing but a comment after"},
@@ -578,6 +591,13 @@ static void checks_constraints_between_settings(void **state)
     refused("[data]\nsplit=0 .5 .5", "leaves nothing to train on");
     refused("[data]\nmin_notes=9\nmax_notes=8", "data.max_notes = 8");
     refused("[run]\ndir =", "run.dir is empty");
+    refused(
+        "[model]\ntie_embeddings=yes\nembedding=64\nhidden=96",
+        "model.tie_embeddings = yes needs model.embedding = model.hidden, the input of "
+        "the output layer: set model.embedding = 96, not 64");
+    refused("[model]\ntie_embeddings=yes\nembedding=96\nhidden=96\ndense=64",
+            "needs model.embedding = model.dense, the input of the output layer: set "
+            "model.embedding = 64, not 96");
     refused("[train]\nprecision=bfloat16\nmatmul=openblas",
             "train.matmul = packed or auto");
     struct options fine = read_text("[data]\nsplit = .333333 .333333 .333333\n"
@@ -647,6 +667,7 @@ static void ignores_settings_that_may_change(void **state)
                                         "model.dropout_mask",
                                         "model.dense",
                                         "model.activation",
+                                        "model.tie_embeddings",
                                         "train.batch",
                                         "train.microbatches",
                                         "train.sequence_length",
@@ -662,6 +683,8 @@ static void ignores_settings_that_may_change(void **state)
                                         "train.final_lr_ratio",
                                         "train.plateau_factor",
                                         "train.plateau_patience",
+                                        "train.average",
+                                        "train.average_decay",
                                         "train.label_smoothing",
                                         "train.clip_norm",
                                         "train.init_from",

@@ -519,6 +519,10 @@ static void rejects_settings_out_of_range(void **state)
     assert_rejected(&bad, 1, "max_silence");
     bad = plain, bad.max_note_seconds = 0;
     assert_rejected(&bad, 1, "max_note_seconds");
+    bad = plain, bad.min_p = 1.01;
+    assert_rejected(&bad, 1, "min_p");
+    bad = plain, bad.repetition_penalty = 0;
+    assert_rejected(&bad, 1, "repetition_penalty");
     bad = plain, bad.end = ENDS;
     assert_rejected(&bad, 1, "end 3");
 }

@@ -142,9 +142,9 @@ static void windows_from_disk_equal_those_from_memory(void **state)
         stream_files_make(&files, memory[m]);
         for (size_t r = 0; r < 3; r++) {
             check_endless(&files, rows[r], 10 * m + r, 0);
-            check_endless(&files, rows[r], 10 * m + r, 9);
             check_single_pass(&files, rows[r], 10 * m + r);
         }
+        check_endless(&files, 4, 10 * m, 9);
         stream_files_remove(&files);
     }
 }

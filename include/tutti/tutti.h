@@ -99,6 +99,12 @@ struct tutti_settings {
     int64_t top_k;      /* sample from the k most probable tokens; 0: from all */
     double top_p;       /* (0, 1]: sample from the most probable tokens with this total
                            probability; 1: from all */
+    double min_p;       /* [0, 1]: of these, those with at least min_p times the largest
+                           probability; 0: all */
+    double repetition_penalty; /* (0, 100]: above 1 makes notes of the last 64 tokens
+                                  less probable; 1: off */
+    const char *scale; /* pitches to sample, such as "D dorian"; NULL or "chromatic": all.
+                          From tutti_defaults: valid until tutti_close */
     uint64_t seed;
     bool guard;         /* prevent long silence, endless repetition and stuck notes */
     double max_silence; /* guard: longest time without an onset, seconds; > 0 */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/scale.h"
 #include "base/team.h"
 #include "generate/generator.h"
 
@@ -35,7 +36,7 @@ int tutti_open(const char *path, struct tutti **out)
     struct tutti *model = calloc(1, sizeof *model);
     if (!model)
         return (int)status_fail(STATUS_FAILED, "%s: out of memory", path);
-    enum status status = generator_load(path, &model->checkpoint);
+    enum status status = generator_load(path, false, &model->checkpoint);
     if (status == STATUS_OK)
         *out = model;
     else
@@ -86,6 +87,9 @@ void tutti_defaults(const struct tutti *model, struct tutti_settings *settings)
         .temperature = configured.temperature,
         .top_k = configured.top_k,
         .top_p = configured.top_p,
+        .min_p = configured.min_p,
+        .repetition_penalty = configured.repetition_penalty,
+        .scale = model->checkpoint.options.sample.scale,
         .seed = configured.seed,
         .guard = configured.guard,
         .max_silence = configured.max_silence,
@@ -114,6 +118,7 @@ int tutti_prime(struct tutti *model, const char *path, double seconds)
 static enum status check_settings(const struct tutti_settings *settings)
 {
     const char *invalid = NULL;
+    uint16_t pitch_classes;
     if (!(settings->seconds > 0 && isfinite(settings->seconds)))
         invalid = "seconds (expected more than 0)";
     else if (settings->end < 0 || settings->end >= ENDS)
@@ -124,6 +129,12 @@ static enum status check_settings(const struct tutti_settings *settings)
         invalid = "top_k (expected 0 or more)";
     else if (!(settings->top_p > 0 && settings->top_p <= 1))
         invalid = "top_p (expected more than 0, 1 at most)";
+    else if (!(settings->min_p >= 0 && settings->min_p <= 1))
+        invalid = "min_p (expected 0 to 1)";
+    else if (!(settings->repetition_penalty > 0 && settings->repetition_penalty <= 100))
+        invalid = "repetition_penalty (expected more than 0, 100 at most)";
+    else if (settings->scale && !scale_parse(settings->scale, &pitch_classes))
+        invalid = "scale (expected a tonic and a mode, such as D dorian)";
     else if (settings->guard && !(settings->max_silence > 0))
         invalid = "max_silence (expected more than 0)";
     else if (settings->guard && !(settings->max_note_seconds > 0))
@@ -160,10 +171,16 @@ static enum status sample_notes(const struct tutti *model,
                                 const struct tutti_settings *settings, int count,
                                 struct notes *sampled, enum sampler_outcome *outcomes)
 {
+    uint16_t pitch_classes = 0; /* all */
+    if (settings->scale)
+        scale_parse(settings->scale, &pitch_classes);
     const struct sampler_settings sampler = {
         .temperature = settings->temperature,
         .top_k = settings->top_k,
         .top_p = settings->top_p,
+        .min_p = settings->min_p,
+        .repetition_penalty = settings->repetition_penalty,
+        .pitch_classes = pitch_classes,
         .seed = settings->seed,
         .seconds = settings->seconds,
         .end = settings->end,

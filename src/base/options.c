@@ -94,12 +94,28 @@ static enum status check_split(const double *split)
                        split[0] > 0 ? "does not sum to 1" : "leaves nothing to train on");
 }
 
+/* One matrix has the width of the embedding and that of the output layer's input. */
+static enum status check_tied(int64_t embedding, int64_t hidden, int64_t dense)
+{
+    int64_t width = dense ? dense : hidden;
+    if (embedding == width)
+        return STATUS_OK;
+    return status_fail(STATUS_MISUSE,
+                       "model.tie_embeddings = yes needs model.embedding = %s, the input "
+                       "of the output layer: set model.embedding = %" PRId64
+                       ", not %" PRId64,
+                       dense ? "model.dense" : "model.hidden", width, embedding);
+}
+
 enum status options_check(const struct options *options)
 {
     enum status status =
         check_microbatches(options->train.batch, options->train.microbatches);
     if (status == STATUS_OK)
         status = check_split(options->data.split);
+    if (status == STATUS_OK && options->model.tie_embeddings)
+        status = check_tied(options->model.embedding, options->model.hidden,
+                            options->model.dense);
     if (status == STATUS_OK && options->data.min_notes > options->data.max_notes)
         status =
             status_fail(STATUS_MISUSE,

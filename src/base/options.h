@@ -40,6 +40,7 @@ enum option_schedule {
     SCHEDULE_ONE_CYCLE,
     SCHEDULES
 };
+enum option_average { AVERAGE_NONE, AVERAGE_EMA, AVERAGES };
 enum option_reduce { REDUCE_EXACT, REDUCE_FLOAT, REDUCES };
 enum option_matmul { MATMUL_AUTO, MATMUL_PACKED, MATMUL_OPENBLAS, MATMULS };
 enum option_precision { PRECISION_FLOAT32, PRECISION_BFLOAT16, PRECISIONS };
@@ -72,6 +73,7 @@ struct options {
         int dropout_mask; /* enum option_dropout_mask */
         int64_t dense;    /* 0: none */
         int activation;   /* of the dense layer: enum option_activation */
+        bool tie_embeddings;
     } model;
     struct {
         int64_t epochs;
@@ -90,6 +92,8 @@ struct options {
         int64_t plateau_patience; /* plateau: epochs to wait for an improvement */
         int64_t
             early_stop_patience; /* epochs to wait for an improvement; 0: never stops */
+        int average;             /* of the weights: enum option_average */
+        double average_decay;    /* limit of the average's decay rate */
         double label_smoothing;  /* of the gradient's targets; 0: off */
         double clip_norm;        /* global gradient norm; 0: off */
         char init_from[OPTIONS_TEXT]; /* checkpoint of the initial weights; "": random */
@@ -119,8 +123,11 @@ struct options {
     } run;
     struct {
         double temperature;
-        int64_t top_k; /* 0: off */
-        double top_p;  /* 1: off */
+        int64_t top_k;             /* 0: off */
+        double top_p;              /* 1: off */
+        double min_p;              /* 0: off */
+        double repetition_penalty; /* 1: off */
+        char scale[32];            /* tonic and mode, or "chromatic": see scale.h */
         uint64_t seed;
         bool guard;              /* against silence and endless repetition */
         double max_silence;      /* guard: longest time without an onset, seconds */

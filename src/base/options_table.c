@@ -41,6 +41,8 @@ static const char *const schedule_words[SCHEDULES + 1] = {
     [SCHEDULE_COSINE] = "cosine",
     [SCHEDULE_PLATEAU] = "plateau",
     [SCHEDULE_ONE_CYCLE] = "one_cycle"};
+static const char *const average_words[AVERAGES + 1] = {
+    [AVERAGE_NONE] = "none", [AVERAGE_EMA] = "ema"};
 static const char *const reduce_words[REDUCES + 1] = {
     [REDUCE_EXACT] = "exact", [REDUCE_FLOAT] = "float"};
 static const char *const matmul_words[MATMULS + 1] = {
@@ -110,6 +112,8 @@ const struct option_row option_rows[] = {
      .help = "units of the dense layer before the output layer; 0: no dense layer"},
     {AT(model, activation), WORD(activation_words), .default_value = "relu",
      .help = "activation function of the dense layer"},
+    {AT(model, tie_embeddings), BOOLEAN, .default_value = "no",
+     .help = "one matrix as embedding and as output weights; needs embedding = hidden, or = dense"},
 
     {AT(train, epochs), INTEGER(1, 1000000), .default_value = "20", MAY_CHANGE,
      .help = "number of passes over the training split"},
@@ -145,6 +149,10 @@ const struct option_row option_rows[] = {
      .help = "plateau: epochs without improvement before a reduction"},
     {AT(train, early_stop_patience), INTEGER(0, 1000000), .unit = "epochs", .default_value = "0",
      MAY_CHANGE, .help = "epochs without improvement before training stops; 0: never"},
+    {AT(train, average), WORD(average_words), .default_value = "none",
+     .help = "average of the weights beside them: none, or ema, an exponential moving average"},
+    {AT(train, average_decay), NUMBER(0, 1), .high_open = true, .default_value = "0.999",
+     .help = "ema: decay rate per step, reached after a warm-up"},
     {AT(train, label_smoothing), NUMBER(0, 1), .high_open = true, .default_value = "0",
      .help = "probability that training targets spread over all tokens; losses are reported without"},
     {AT(train, clip_norm), NUMBER(0, 1e9), .default_value = "1",
@@ -199,8 +207,14 @@ const struct option_row option_rows[] = {
      .help = "softmax temperature: below 1 less varied, above 1 more; 0: most probable token"},
     {AT(sample, top_k), INTEGER(0, 65536), .unit = "tokens", .default_value = "0", MAY_CHANGE,
      .help = "number of most probable tokens to sample from; 0: all"},
-    {AT(sample, top_p), NUMBER(0, 1), .low_open = true, .default_value = "1", MAY_CHANGE,
+    {AT(sample, top_p), NUMBER(0, 1), .low_open = true, .default_value = "0.9", MAY_CHANGE,
      .help = "total probability of the most probable tokens to sample from; 1: all"},
+    {AT(sample, min_p), NUMBER(0, 1), .default_value = "0", MAY_CHANGE,
+     .help = "lowest probability of a token relative to the most probable one; 0: any"},
+    {AT(sample, repetition_penalty), NUMBER(0, 100), .low_open = true, .default_value = "1", MAY_CHANGE,
+     .help = "penalty for the notes of the last 64 tokens: above 1 rarer; 1: none"},
+    {AT(sample, scale), .type = OPTION_SCALE, .default_value = "chromatic", MAY_CHANGE,
+     .help = "pitches to sample: a tonic and a mode, such as \"D dorian\""},
     {AT(sample, seed), SEED, .default_value = "1", MAY_CHANGE,
      .help = "random seed of sampling; the same seed gives the same music"},
     {AT(sample, guard), BOOLEAN, .default_value = "yes", MAY_CHANGE,
@@ -208,7 +222,7 @@ const struct option_row option_rows[] = {
     {AT(sample, max_silence), NUMBER(0, 3600), .low_open = true, .unit = "seconds",
      .default_value = "4", MAY_CHANGE, .help = "guard: longest time without a new note"},
     {AT(sample, max_note_seconds), NUMBER(0, 3600), .low_open = true, .unit = "seconds",
-     .default_value = "10", MAY_CHANGE, .help = "guard: time after which a held note is ended"},
+     .default_value = "8", MAY_CHANGE, .help = "guard: time after which a held note is ended"},
     {AT(sample, end), WORD(end_words), .default_value = "draw", MAY_CHANGE,
      .help = "own end of a piece: draw it, forbid it (full length), or require it (try again)"},
 };

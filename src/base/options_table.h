@@ -22,7 +22,8 @@ enum option_type {
     OPTION_NUMBERS, /* as many doubles as fit in `size`, each as OPTION_NUMBER */
     OPTION_PATH,    /* char[size], a path without control characters */
     OPTION_TEXT,    /* char[size], not a path: "~/" is not expanded */
-    OPTION_GRID     /* char[size]: "1/4" or "120 ticks" */
+    OPTION_GRID,    /* char[size]: "1/4" or "120 ticks" */
+    OPTION_SCALE    /* char[size]: "D dorian", see scale.h */
 };
 
 struct option_row {

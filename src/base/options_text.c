@@ -91,7 +91,7 @@ void options_help(unsigned sections, FILE *out)
 {
     for (size_t i = 0; i < option_row_count; i++) {
         const struct option_row *row = &option_rows[i];
-        char setting[OPTIONS_TEXT], expected[200];
+        char setting[OPTIONS_TEXT], expected[256];
         if (!is_wanted(row, sections))
             continue;
         if (begins_section(i))

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "file.h"
+#include "scale.h"
 #include "text.h"
 
 static const char *const yes_words[] = {"yes", "true", "on", "1", NULL};
@@ -132,6 +133,12 @@ static bool read_grid(const struct option_row *row, const char *text, void *memb
     return valid && read_string(row, text, member);
 }
 
+static bool read_scale(const struct option_row *row, const char *text, void *member)
+{
+    uint16_t pitch_classes;
+    return scale_parse(text, &pitch_classes) && read_string(row, text, member);
+}
+
 static bool read_value(const struct option_row *row, const char *text, void *member)
 {
     switch (row->type) {
@@ -153,6 +160,8 @@ static bool read_value(const struct option_row *row, const char *text, void *mem
         return read_string(row, text, member);
     case OPTION_GRID:
         return read_grid(row, text, member);
+    case OPTION_SCALE:
+        return read_scale(row, text, member);
     }
     return false;
 }
@@ -185,7 +194,7 @@ enum status option_parse(const struct option_row *row, struct options *options,
 {
     if (read_value(row, text, (char *)options + row->offset))
         return STATUS_OK;
-    char shown[100], expected[200], hint[100];
+    char shown[100], expected[256], hint[100];
     return status_fail(STATUS_MISUSE, "%s: %s.%s = %s: expected %s%s", origin,
                        row->section, row->key, text_excerpt(text, shown, sizeof shown),
                        option_expected(row, expected, sizeof expected),
@@ -245,6 +254,7 @@ const char *option_format(const struct option_row *row, const struct options *op
     case OPTION_PATH:
     case OPTION_TEXT:
     case OPTION_GRID:
+    case OPTION_SCALE:
         snprintf(text, size, "%s", (const char *)member);
         break;
     }
@@ -314,6 +324,9 @@ const char *option_expected(const struct option_row *row, char *text, size_t siz
         break;
     case OPTION_GRID:
         snprintf(text, size, "beats as \"1/4\" or ticks as \"120 ticks\"");
+        break;
+    case OPTION_SCALE:
+        scale_expected(text, size);
         break;
     }
     return text;

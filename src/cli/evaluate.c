@@ -22,6 +22,7 @@ struct evaluate_arguments {
     int64_t memory;        /* megabytes; 0: all */
     int64_t samples;       /* pieces to generate; 0: none */
     double sample_seconds; /* 0: the checkpoint's run.sample_seconds */
+    bool average;          /* evaluates the averaged weights */
     bool json;
 };
 
@@ -184,8 +185,10 @@ static enum status read_inputs(const struct evaluate_arguments *args,
 {
     enum status status = checkpoint_path_resolve(args->checkpoint, "best", &inputs->path);
     if (status == STATUS_OK)
-        status =
-            checkpoint_read(inputs->path, CHECKPOINT_TO_PREDICT, &inputs->checkpoint);
+        status = checkpoint_read(inputs->path,
+                                 args->average ? CHECKPOINT_TO_PREDICT_AVERAGE
+                                               : CHECKPOINT_TO_PREDICT,
+                                 &inputs->checkpoint);
     if (status == STATUS_OK)
         status = dataset_open(args->dataset, &inputs->dataset);
     if (status == STATUS_OK)
@@ -334,6 +337,9 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
          .help =
              "length of these pieces, and of the beginnings of the dataset's pieces "
              "that they are compared with (default: run.sample_seconds, at most 600)"},
+        {.name = "--average",
+         .flag = &args.average,
+         .help = "use the averaged weights of a run with train.average = ema"},
         {.name = "--json", .flag = &args.json, .help = "print JSON instead of a table"},
         {.name = NULL},
     };

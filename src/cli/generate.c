@@ -21,6 +21,7 @@ struct generate_arguments {
     double prime_seconds; /* 0: the whole file */
     int64_t count;
     bool keep_primer;
+    bool average; /* uses the averaged weights */
 };
 
 static void report_file(const char *path, const struct notes *piece)
@@ -229,7 +230,8 @@ static enum status read_and_sample(void *context, FILE *reply)
     const struct generation *generation = context;
     struct cli_request *request = generation->request;
     struct checkpoint checkpoint;
-    enum status status = generator_load(generation->checkpoint, &checkpoint);
+    enum status status = generator_load(generation->checkpoint,
+                                        generation->arguments->average, &checkpoint);
     if (status != STATUS_OK)
         return status;
     *request->options = checkpoint.options;
@@ -301,6 +303,9 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
         {.name = "--keep-primer",
          .flag = &args.keep_primer,
          .help = "write the primer at the beginning of each piece"},
+        {.name = "--average",
+         .flag = &args.average,
+         .help = "use the averaged weights of a run with train.average = ema"},
         {.name = "--count",
          .placeholder = "N",
          .integer = &args.count,

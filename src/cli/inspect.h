@@ -55,6 +55,10 @@ void inspect_print_field(const char *label, const char *format, ...)
 enum { INSPECT_COUNT_SIZE = 32 };
 const char *inspect_count(uint64_t count, char *text);
 
+/* Prints how many notes the encoding left out or merged; nothing for an older dataset. */
+struct dataset;
+void inspect_print_lost_notes(const struct dataset *dataset);
+
 /* A setting in two configurations. */
 struct inspect_setting {
     char *section, *key;

@@ -64,10 +64,10 @@ static void print_model(const struct checkpoint *checkpoint)
     char dense[48] = "no dense layer", count[INSPECT_COUNT_SIZE];
     if (shape->dense)
         snprintf(dense, sizeof dense, "dense layer of %d", shape->dense);
-    inspect_print_field("model", "%s, %d layer%s of %d, embedding %d, %s",
+    inspect_print_field("model", "%s, %d layer%s of %d, %sembedding %d, %s",
                         cell_of(shape->cell)->title, shape->layers,
-                        shape->layers == 1 ? "" : "s", shape->hidden, shape->embedding,
-                        dense);
+                        shape->layers == 1 ? "" : "s", shape->hidden,
+                        shape->tied ? "tied " : "", shape->embedding, dense);
     inspect_print_field("parameters", "%s in %zu tensors",
                         inspect_count(checkpoint->params.total, count),
                         checkpoint->params.count);
@@ -97,6 +97,9 @@ static void print_summary(const struct inspect_request *request,
     printable_line(stdout, "checkpoint %s", request->path);
     inspect_print_field("weights hash", "%s",
                         hash64_text(checkpoint->weights_hash, text));
+    if (checkpoint->options.train.average != AVERAGE_NONE)
+        inspect_print_field("average's hash", "%s",
+                            hash64_text(checkpoint->average_hash, text));
     inspect_print_field("epoch", "%" PRId64 " of %" PRId64, checkpoint->state.epoch,
                         checkpoint->options.train.epochs);
     inspect_print_field("step", "%" PRId64 " (%" PRId64 " in the current epoch)",
@@ -173,6 +176,8 @@ static void summary_json(struct json *json, const struct inspect_request *reques
     json_string(json, "kind", "checkpoint");
     json_string(json, "path", request->path);
     json_hash(json, "weights_hash", checkpoint->weights_hash);
+    if (checkpoint->options.train.average != AVERAGE_NONE)
+        json_hash(json, "average_hash", checkpoint->average_hash);
     json_integer(json, "epoch", checkpoint->state.epoch);
     json_integer(json, "step", checkpoint->state.step);
     json_integer(json, "epoch_step", checkpoint->state.epoch_step);
@@ -224,6 +229,8 @@ static void epoch_json(struct json *json, const struct history_row *row)
     json_number(json, "train_accuracy", row->train_accuracy);
     json_number(json, "valid_loss", row->valid_loss);
     json_number(json, "valid_accuracy", row->valid_accuracy);
+    if (row->valid_loss_average != 0)
+        json_number(json, "valid_loss_average", row->valid_loss_average);
     json_number(json, "learning_rate", row->learning_rate);
     json_number(json, "seconds", row->seconds);
     json_number(json, "tokens_per_second", row->tokens_per_second);

@@ -82,6 +82,29 @@ static void print_files(const struct dataset *dataset,
                         (unsigned long long)dataset->outcomes[FILE_DUPLICATE]);
 }
 
+void inspect_print_lost_notes(const struct dataset *dataset)
+{
+    char percussion[INSPECT_COUNT_SIZE], out_of_range[INSPECT_COUNT_SIZE],
+        merged[INSPECT_COUNT_SIZE];
+    const struct lost_notes *lost = &dataset->lost;
+    if (dataset->knows_lost)
+        inspect_print_field("notes left out", "%s percussion, %s out of range, %s merged",
+                            inspect_count(lost->percussion, percussion),
+                            inspect_count(lost->out_of_range, out_of_range),
+                            inspect_count(lost->merged, merged));
+}
+
+static void lost_notes_json(struct json *json, const struct dataset *dataset)
+{
+    if (!dataset->knows_lost)
+        return;
+    json_object(json, "notes_left_out");
+    json_unsigned(json, "percussion", dataset->lost.percussion);
+    json_unsigned(json, "out_of_range", dataset->lost.out_of_range);
+    json_unsigned(json, "merged", dataset->lost.merged);
+    json_close(json);
+}
+
 static enum status print_dataset(const struct dataset *dataset,
                                  const struct inspect_reasons *reasons)
 {
@@ -95,6 +118,7 @@ static enum status print_dataset(const struct dataset *dataset,
                         hash64_text(dataset->vocabulary_hash, text));
     print_shards(dataset);
     print_files(dataset, reasons);
+    inspect_print_lost_notes(dataset);
     print_splits(&dataset->total);
     inspect_reasons_print(reasons, FILE_SKIPPED);
     inspect_reasons_print(reasons, FILE_REPAIRED);
@@ -143,6 +167,7 @@ static void summary_json(struct json *json, const struct dataset *dataset)
         json_integer(json, file_outcome_name((enum file_outcome)outcome),
                      (int64_t)dataset->outcomes[outcome]);
     json_close(json);
+    lost_notes_json(json, dataset);
     splits_json(json, &dataset->total);
 }
 

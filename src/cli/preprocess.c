@@ -161,6 +161,8 @@ static enum status report(const struct preprocess_request *request,
         inspect_reasons_print(&reasons, FILE_REPAIRED);
         inspect_reasons_print(&reasons, FILE_SKIPPED);
         print_splits(dataset);
+        putchar('\n');
+        inspect_print_lost_notes(dataset);
         print_rates(summary, ranks);
         print_next_commands(dataset->path);
         warn_of_empty_splits(dataset);

@@ -367,6 +367,42 @@ static enum status check_settings(const struct h5_file *file,
     return status == STATUS_OK ? check_settings_hash(file, dataset) : status;
 }
 
+static enum status read_count(const struct h5_file *file, const char *attribute,
+                              uint64_t *count)
+{
+    int64_t value = 0;
+    enum status status = h5_get_i64(file, "/", attribute, &value);
+    *count = (uint64_t)value;
+    return status;
+}
+
+/* Reads the attributes, which older datasets lack. No count can exceed that of all notes.
+ */
+static enum status read_lost_notes(const struct h5_file *file, struct dataset *dataset)
+{
+    struct lost_notes *lost = &dataset->lost;
+    uint64_t notes = 0;
+    for (int split = 0; split < SPLITS; split++)
+        notes += dataset->total.notes[split];
+    dataset->knows_lost = h5_has_attribute(file, "/", LOST_PERCUSSION) ||
+                          h5_has_attribute(file, "/", LOST_OUT_OF_RANGE) ||
+                          h5_has_attribute(file, "/", LOST_MERGED);
+    if (!dataset->knows_lost)
+        return STATUS_OK;
+    enum status status = read_count(file, LOST_PERCUSSION, &lost->percussion);
+    if (status == STATUS_OK)
+        status = read_count(file, LOST_OUT_OF_RANGE, &lost->out_of_range);
+    if (status == STATUS_OK)
+        status = read_count(file, LOST_MERGED, &lost->merged);
+    if (status == STATUS_OK &&
+        (lost->percussion > notes || lost->out_of_range > notes || lost->merged > notes))
+        status = status_fail(STATUS_FAILED,
+                             "%s: /: more notes are left out or merged than the %" PRIu64
+                             " of all pieces: damaged, preprocess again",
+                             h5_path(file), notes);
+    return status;
+}
+
 static enum status read_index(const struct h5_file *file, struct dataset *dataset)
 {
     enum status status = h5_read_text(file, "/settings", &dataset->settings);
@@ -378,6 +414,8 @@ static enum status read_index(const struct h5_file *file, struct dataset *datase
         status = count_outcomes(file, dataset);
     if (status == STATUS_OK)
         status = dataset_check_totals(file, dataset);
+    if (status == STATUS_OK)
+        status = read_lost_notes(file, dataset);
     return status == STATUS_OK ? check_settings(file, dataset) : status;
 }
 

@@ -11,7 +11,9 @@
  *
  *   /                  attributes format, format_version, dataset_hash, settings_hash
  *                      (of /settings and the dataset_hash; absent in older datasets),
- *                      files, pieces, notes, tokens
+ *                      files, pieces, notes, tokens; of these notes, in all pieces,
+ *                      those that the encoding leaves out or merges: notes_percussion,
+ *                      notes_out_of_range, notes_merged (absent in older datasets)
  *   /settings          the [data] section, text
  *   /vocabulary        attributes encoding, grid
  *   /vocabulary/names  of the tokens
@@ -77,6 +79,8 @@ struct dataset { /* the index; immutable after dataset_open */
     uint64_t *shard_hashes;
     struct split_counts total;
     uint64_t outcomes[FILE_OUTCOMES];
+    bool knows_lost;        /* false: an older dataset, without these counts */
+    struct lost_notes lost; /* of all pieces */
 };
 
 /* Opens a dataset's index. Errors name the path and the remedy (not a dataset: run

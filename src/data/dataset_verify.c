@@ -10,7 +10,8 @@ struct checker {
     struct shard_file shard;
     struct notes notes;
     struct tokens encoded;
-    token *tokens; /* as stored */
+    struct lost_notes lost; /* of the pieces so far */
+    token *tokens;          /* as stored */
     void *packed;
     size_t capacity; /* of tokens and packed, items */
 };
@@ -118,6 +119,8 @@ static enum status check_piece(struct checker *checker, size_t index)
         memcmp(checker->encoded.items, checker->tokens,
                row->token_count * sizeof *checker->tokens) != 0)
         return damaged(checker, index, "its tokens don't match its notes");
+    encoding_count_lost(encoding, &checker->notes, checker->tokens, row->token_count,
+                        &checker->lost);
     return STATUS_OK;
 }
 
@@ -233,6 +236,21 @@ static enum status check_files(const struct dataset *dataset)
     return status;
 }
 
+static enum status check_lost_notes(const struct checker *checker)
+{
+    const struct dataset *dataset = checker->dataset;
+    const struct lost_notes *found = &checker->lost, *stored = &dataset->lost;
+    if (!dataset->knows_lost ||
+        (found->percussion == stored->percussion &&
+         found->out_of_range == stored->out_of_range && found->merged == stored->merged))
+        return STATUS_OK;
+    return status_fail(STATUS_FAILED,
+                       "%s/" INDEX_NAME ": /: the attributes " LOST_PERCUSSION
+                       ", " LOST_OUT_OF_RANGE " and " LOST_MERGED
+                       " don't match the notes: damaged, preprocess again",
+                       dataset->path);
+}
+
 enum status dataset_verify(const struct dataset *dataset)
 {
     struct checker checker = {.dataset = dataset};
@@ -241,6 +259,8 @@ enum status dataset_verify(const struct dataset *dataset)
         status = check_files(dataset);
     for (size_t i = 0; i < dataset->shard_count && status == STATUS_OK; i++)
         status = check_shard(&checker, i);
+    if (status == STATUS_OK)
+        status = check_lost_notes(&checker);
     notes_free(&checker.notes);
     tokens_free(&checker.encoded);
     free(checker.tokens);

@@ -52,7 +52,7 @@
  * the encoding) is recorded as its outcome; preprocess doesn't fail.
  *
  * Memory. On each rank: the list of files, about 32 bytes each plus the path; the
- * records, about 150 bytes per file; one piece; a chunk of each column of a shard. On
+ * records, about 180 bytes per file; one piece; a chunk of each column of a shard. On
  * disk: the spills, about half as large as the dataset, until it is complete.
  *
  * Interruption. Any interruption leaves at most OUT.partial, which dataset_open refuses

@@ -227,12 +227,25 @@ static enum status write_files(const struct preprocess *preprocess, struct h5_fi
 /* --- the index -------------------------------------------------------------------------
  */
 
+static enum status write_lost_notes(struct h5_file *file, const struct lost_notes *lost)
+{
+    enum status status =
+        h5_set_i64(file, "/", LOST_PERCUSSION, (int64_t)lost->percussion);
+    if (status == STATUS_OK)
+        status = h5_set_i64(file, "/", LOST_OUT_OF_RANGE, (int64_t)lost->out_of_range);
+    if (status == STATUS_OK)
+        status = h5_set_i64(file, "/", LOST_MERGED, (int64_t)lost->merged);
+    return status;
+}
+
 static enum status write_totals(const struct preprocess *preprocess, struct h5_file *file)
 {
     uint64_t notes = 0, tokens = 0;
+    struct lost_notes lost = {0};
     for (size_t i = 0; i < preprocess->piece_count; i++) {
         notes += preprocess->pieces[i].notes;
         tokens += preprocess->pieces[i].tokens;
+        lost_notes_add(&lost, &preprocess->pieces[i].lost);
     }
     enum status status =
         h5_set_i64(file, "/", "files", (int64_t)preprocess->scan.file_count);
@@ -242,7 +255,7 @@ static enum status write_totals(const struct preprocess *preprocess, struct h5_f
         status = h5_set_i64(file, "/", "notes", (int64_t)notes);
     if (status == STATUS_OK)
         status = h5_set_i64(file, "/", "tokens", (int64_t)tokens);
-    return status;
+    return status == STATUS_OK ? write_lost_notes(file, &lost) : status;
 }
 
 static enum status write_format(const struct preprocess *preprocess, struct h5_file *file)

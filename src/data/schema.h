@@ -20,6 +20,11 @@ enum { DATASET_FORMAT_VERSION = 1 };
 #define UNFINISHED_NAME "UNFINISHED"
 #define INDEX_NAME "index.h5"
 
+/* Attributes of the index's root: struct lost_notes, summed over all pieces. */
+#define LOST_PERCUSSION "notes_percussion"
+#define LOST_OUT_OF_RANGE "notes_out_of_range"
+#define LOST_MERGED "notes_merged"
+
 /* A member of an array of structs, stored as an HDF5 dataset of its own. */
 struct column {
     const char *name;

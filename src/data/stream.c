@@ -7,6 +7,9 @@
  *
  * A row reads its piece through a view: the entire piece if all tokens are in memory,
  * else a short part, reloaded when the row's offset leaves it.
+ *
+ * With augmentation a row reads its piece from the beginning, token by token, and varies
+ * each. A row whose position was restored does this again up to its offset.
  */
 #include "stream_internal.h"
 

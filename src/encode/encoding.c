@@ -82,8 +82,33 @@ size_t encoding_count_notes(const struct encoding *encoding, const token *tokens
                             size_t count)
 {
     struct grammar grammar;
+    if (encoding->count_notes)
+        return encoding->count_notes(encoding, tokens, count);
     encoding->grammar_start(encoding, &grammar);
     for (size_t i = 0; i < count; i++)
         encoding->grammar_accept(encoding, &grammar, tokens[i]);
     return (size_t)grammar.onsets;
+}
+
+void encoding_count_lost(const struct encoding *encoding, const struct notes *notes,
+                         const token *tokens, size_t count, struct lost_notes *lost)
+{
+    uint64_t encoded = 0, percussion = 0;
+    for (size_t i = 0; i < notes->count; i++) {
+        bool kept = encoding->encodes_note(encoding, &notes->items[i]);
+        encoded += kept;
+        percussion += !kept && notes->items[i].percussion;
+    }
+    const struct lost_notes piece = {
+        .percussion = percussion,
+        .out_of_range = notes->count - encoded - percussion,
+        .merged = encoded - encoding_count_notes(encoding, tokens, count)};
+    lost_notes_add(lost, &piece);
+}
+
+void lost_notes_add(struct lost_notes *sum, const struct lost_notes *lost)
+{
+    sum->percussion += lost->percussion;
+    sum->out_of_range += lost->out_of_range;
+    sum->merged += lost->merged;
 }

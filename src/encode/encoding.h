@@ -132,6 +132,13 @@ struct encoding {
     /* True if the token starts or continues a sound: NOTE_ON, KEY. */
     bool (*token_sounds)(const struct encoding *self, token value);
 
+    /* The MIDI pitch of a token that sounds, -1 for others. */
+    int (*token_pitch)(const struct encoding *self, token value);
+
+    /* The same as encoding_count_notes by the grammar, but faster. NULL if there is no
+     * faster way. */
+    size_t (*count_notes)(const struct encoding *self, const token *tokens, size_t count);
+
     /* The token with its pitch `semitones` higher; tokens without a pitch are returned
      * unchanged, and so must those of percussion be, if an encoding has them. `end` if
      * the encoding does not have that pitch. The tokens of a piece, transposed by the
@@ -185,9 +192,24 @@ void encoding_free(struct encoding *encoding); /* NULL is fine */
  * checkpoint and a dataset are compatible only if their fingerprints are equal. */
 uint64_t encoding_hash(const struct encoding *encoding);
 
-/* The number of notes of a well-formed token sequence (pianoroll: runs of a sounding
+/* The number of notes of a token sequence: grammar.onsets (pianoroll: runs of a sounding
  * key). */
 size_t encoding_count_notes(const struct encoding *encoding, const token *tokens,
                             size_t count);
+
+/* The notes that an encoding leaves out, or merges with another one. With the notes of the
+ * tokens they add up to those of the piece. */
+struct lost_notes {
+    uint64_t percussion;   /* left out */
+    uint64_t out_of_range; /* left out: other notes that encodes_note rejects */
+    uint64_t
+        merged; /* notes of a pitch that begin together or, with the pianoroll, overlap
+                        or follow without a gap; one of them is not counted */
+};
+
+/* Adds the notes that were lost when `notes` were encoded as tokens[count]. */
+void encoding_count_lost(const struct encoding *encoding, const struct notes *notes,
+                         const token *tokens, size_t count, struct lost_notes *lost);
+void lost_notes_add(struct lost_notes *sum, const struct lost_notes *lost);
 
 #endif

@@ -372,6 +372,12 @@ static token performance_longest_shift(const struct encoding *self, uint64_t ste
     return (token)(TIME_SHIFT + (steps < SHIFT_MAX ? steps : SHIFT_MAX) - 1);
 }
 
+static int performance_token_pitch(const struct encoding *self, token value)
+{
+    (void)self;
+    return value < NOTE_OFF ? value - NOTE_ON : -1;
+}
+
 /* ---- grammar ---- */
 
 static void performance_grammar_start(const struct encoding *self,
@@ -468,6 +474,7 @@ const struct encoding encoding_performance = {
     .token_name = performance_token_name,
     .token_seconds = performance_token_seconds,
     .token_sounds = performance_token_sounds,
+    .token_pitch = performance_token_pitch,
     .transpose = performance_transpose,
     .shift_velocity = performance_shift_velocity,
     .longest_shift = performance_longest_shift,

@@ -321,6 +321,35 @@ static bool pianoroll_token_sounds(const struct encoding *self, token value)
     return value < KEYS;
 }
 
+/* The keys of `step` that do not sound in `previous`. */
+static size_t count_new_keys(const struct pitch_set *step,
+                             const struct pitch_set *previous)
+{
+    size_t keys = 0;
+    for (int word = 0; word < PITCH_WORDS; word++)
+        keys += (size_t)__builtin_popcountll(step->words[word] & ~previous->words[word]);
+    return keys;
+}
+
+static size_t pianoroll_count_notes(const struct encoding *self, const token *tokens,
+                                    size_t count)
+{
+    const struct pitch_set silence = {{0}};
+    struct pitch_set step = silence, previous = silence;
+    size_t notes = 0;
+    (void)self;
+    for (size_t i = 0; i < count; i++) {
+        if (tokens[i] < KEYS) {
+            pitch_set_add(&step, tokens[i]);
+        } else if (tokens[i] <= END) {
+            notes += count_new_keys(&step, &previous);
+            previous = tokens[i] == STEP ? step : silence;
+            step = silence;
+        }
+    }
+    return notes + count_new_keys(&step, &previous);
+}
+
 static token pianoroll_transpose(const struct encoding *self, token value, int semitones)
 {
     (void)self;
@@ -328,6 +357,12 @@ static token pianoroll_transpose(const struct encoding *self, token value, int s
         return value;
     int key = value + semitones;
     return key < 0 || key >= KEYS ? END : (token)key;
+}
+
+static int pianoroll_token_pitch(const struct encoding *self, token value)
+{
+    (void)self;
+    return value < KEYS ? value + LOWEST_PITCH : -1;
 }
 
 /* ---- grammar ---- */
@@ -410,6 +445,8 @@ const struct encoding encoding_pianoroll = {
     .token_name = pianoroll_token_name,
     .token_seconds = pianoroll_token_seconds,
     .token_sounds = pianoroll_token_sounds,
+    .token_pitch = pianoroll_token_pitch,
+    .count_notes = pianoroll_count_notes,
     .transpose = pianoroll_transpose,
     .grammar_start = pianoroll_grammar_start,
     .grammar_allowed = pianoroll_grammar_allowed,

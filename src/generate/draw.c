@@ -1,4 +1,4 @@
-/* draw: applies temperature, top-k and top-p, in that order, in double precision. The
+/* draw: applies temperature, top-k, top-p and min-p, in that order, in double precision. The
  * distribution is traversed in order of token value whether or not it was truncated, so a
  * limit that removes no token does not change the draw. */
 #include "draw.h"
@@ -77,6 +77,17 @@ static size_t truncate_candidates(struct candidate *candidates, size_t count, do
     return count;
 }
 
+/* Removes the candidates with less than min_p times the probability of the best. */
+static size_t remove_improbable(struct candidate *candidates, size_t count, double best,
+                                const struct sampler_settings *settings)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++)
+        if (exp((candidates[i].logit - best) / settings->temperature) >= settings->min_p)
+            candidates[kept++] = candidates[i];
+    return kept;
+}
+
 static token invert_cdf(const struct candidate *candidates, size_t count, double target)
 {
     token last = candidates[0].value;
@@ -109,6 +120,8 @@ enum status draw_token(const real *logits, const bool *allowed, size_t vocabular
         double largest = best->logit;
         if (settings->top_k > 0 || settings->top_p < 1)
             count = truncate_candidates(candidates, count, largest, settings);
+        if (settings->min_p > 0)
+            count = remove_improbable(candidates, count, largest, settings);
         double total = compute_weights(candidates, count, largest, settings->temperature);
         *out = invert_cdf(candidates, count, uniform * total);
     } else {

@@ -9,8 +9,8 @@ struct candidate {
     token value;
 };
 
-/* Draws one of the tokens with allowed[value], using the settings' temperature, top_k and
- * top_p and a uniform random number in [0, 1). candidates[vocabulary] is scratch.
+/* Draws one of the tokens with allowed[value], using the settings' temperature, top_k,
+ * top_p and min_p and a uniform random number in [0, 1). candidates[vocabulary] is scratch.
  * STATUS_FAILED if an allowed token's logit is not finite, or if no token is allowed. */
 enum status draw_token(const real *logits, const bool *allowed, size_t vocabulary,
                        const struct sampler_settings *settings, double uniform,

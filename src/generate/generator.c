@@ -7,26 +7,34 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/scale.h"
 #include "midi/instruments.h"
 #include "nn/model.h"
 #include "train/checkpoint_path.h"
 
-enum status generator_load(const char *path, struct checkpoint *checkpoint)
+enum status generator_load(const char *path, bool average, struct checkpoint *checkpoint)
 {
     char *file = NULL;
     enum status status = checkpoint_path_resolve(path, "best", &file);
     if (status == STATUS_OK)
-        status = checkpoint_read(file, CHECKPOINT_TO_PREDICT, checkpoint);
+        status = checkpoint_read(
+            file, average ? CHECKPOINT_TO_PREDICT_AVERAGE : CHECKPOINT_TO_PREDICT,
+            checkpoint);
     free(file);
     return status;
 }
 
 struct sampler_settings generator_settings(const struct options *options)
 {
+    uint16_t pitch_classes = 0;
+    scale_parse(options->sample.scale, &pitch_classes);
     return (struct sampler_settings){
         .temperature = options->sample.temperature,
         .top_k = options->sample.top_k,
         .top_p = options->sample.top_p,
+        .min_p = options->sample.min_p,
+        .repetition_penalty = options->sample.repetition_penalty,
+        .pitch_classes = pitch_classes,
         .seed = options->sample.seed,
         .seconds = options->run.sample_seconds,
         .guard = options->sample.guard,

@@ -18,8 +18,9 @@
 enum { GENERATOR_PIECES_MAX = 4096 }; /* per batch */
 
 /* Resolves `path` with checkpoint_path_resolve, reads the entire file to detect any
- * damage, and loads the parts that generation needs. Freed with checkpoint_free. */
-enum status generator_load(const char *path, struct checkpoint *checkpoint);
+ * damage, and loads the parts that generation needs: the weights, or with `average` their
+ * average (CHECKPOINT_TO_PREDICT_AVERAGE). Freed with checkpoint_free. */
+enum status generator_load(const char *path, bool average, struct checkpoint *checkpoint);
 
 /* The sampler's settings from [sample] and run.sample_seconds, on one thread. */
 struct sampler_settings generator_settings(const struct options *options);

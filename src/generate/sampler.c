@@ -9,11 +9,13 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "draw.h"
 #include "guard.h"
 #include "base/phase.h"
 #include "base/rng.h"
+#include "base/scale.h"
 
 static const double time_epsilon = 1e-9; /* sums of steps are not exact in seconds */
 
@@ -43,6 +45,8 @@ struct sampler {
     token *inputs;                /* [count] */
     bool *allowed;                /* [vocabulary] */
     bool *guarded;                /* [vocabulary] */
+    bool *in_scale;               /* [vocabulary] */
+    real *penalised;              /* [vocabulary] */
     struct candidate *candidates; /* [vocabulary] */
 };
 
@@ -75,6 +79,12 @@ static enum status check_settings(const struct sampler_settings *settings, int c
     if (!(settings->top_p > 0 && settings->top_p <= 1))
         return status_fail(STATUS_MISUSE, "top_p %g (expected more than 0, at most 1)",
                            settings->top_p);
+    if (!(settings->min_p >= 0 && settings->min_p <= 1))
+        return status_fail(STATUS_MISUSE, "min_p %g (expected 0 to 1)", settings->min_p);
+    if (!(settings->repetition_penalty > 0 && settings->repetition_penalty <= 100))
+        return status_fail(STATUS_MISUSE,
+                           "repetition_penalty %g (expected more than 0, at most 100)",
+                           settings->repetition_penalty);
     if (settings->end < 0 || settings->end >= ENDS)
         return status_fail(STATUS_MISUSE, "end %d (expected 0 to %d)", settings->end,
                            ENDS - 1);
@@ -107,9 +117,11 @@ static enum status allocate(struct sampler *sampler)
     sampler->inputs = calloc(sampler->count, sizeof *sampler->inputs);
     sampler->allowed = calloc(vocabulary, sizeof *sampler->allowed);
     sampler->guarded = calloc(vocabulary, sizeof *sampler->guarded);
+    sampler->in_scale = calloc(vocabulary, sizeof *sampler->in_scale);
+    sampler->penalised = calloc(vocabulary, sizeof *sampler->penalised);
     sampler->candidates = calloc(vocabulary, sizeof *sampler->candidates);
     if (!sampler->rows || !sampler->inputs || !sampler->allowed || !sampler->guarded ||
-        !sampler->candidates)
+        !sampler->in_scale || !sampler->penalised || !sampler->candidates)
         return status_fail(STATUS_FAILED, "no memory to make %zu pieces", sampler->count);
     return STATUS_OK;
 }
@@ -122,6 +134,8 @@ static void free_sampler(struct sampler *sampler)
     free(sampler->inputs);
     free(sampler->allowed);
     free(sampler->guarded);
+    free(sampler->in_scale);
+    free(sampler->penalised);
     free(sampler->candidates);
 }
 
@@ -193,26 +207,75 @@ static enum status begin_pieces(struct sampler *sampler)
 
 /* ---- the pieces ---- */
 
-/* The tokens that may come next in a row: all that the grammar allows, without END before
- * the first sound or if it is forbidden, minus those that the guard forbids. */
-static const bool *find_allowed(struct sampler *sampler, const struct row *row)
+/* Removes from allowed the tokens that are not in `kept`, unless that would leave none. */
+static void keep_tokens(const struct sampler *sampler, const bool *kept, bool *allowed)
+{
+    bool any = false;
+    for (size_t value = 0; value < sampler->encoding->vocabulary; value++)
+        any |= allowed[value] && kept[value];
+    for (size_t value = 0; any && value < sampler->encoding->vocabulary; value++)
+        allowed[value] = allowed[value] && kept[value];
+}
+
+static void restrict_to_scale(struct sampler *sampler)
 {
     const struct encoding *encoding = sampler->encoding;
-    bool *allowed = sampler->allowed, *guarded = sampler->guarded, any = false;
-    encoding->grammar_allowed(encoding, &row->grammar, allowed);
+    unsigned pitch_classes = sampler->settings->pitch_classes;
+    for (size_t value = 0; value < encoding->vocabulary; value++) {
+        int pitch = encoding->token_pitch(encoding, (token)value);
+        sampler->in_scale[value] =
+            pitch < 0 || pitch_classes >> pitch % PITCH_CLASSES & 1;
+    }
+    keep_tokens(sampler, sampler->in_scale, sampler->allowed);
+}
+
+static void restrict_by_guard(struct sampler *sampler, const struct row *row)
+{
+    const struct encoding *encoding = sampler->encoding;
+    const struct sampler_settings *settings = sampler->settings;
+    bool *allowed = sampler->allowed, *guarded = sampler->guarded;
+    encoding->grammar_end_long_notes(encoding, &row->grammar, settings->max_note_seconds,
+                                     allowed);
+    memcpy(guarded, allowed, encoding->vocabulary * sizeof *guarded);
+    guard_restrict(&row->guard, encoding, settings->max_silence, row->grammar.seconds,
+                   guarded);
+    keep_tokens(sampler, guarded, allowed);
+}
+
+/* Sets the tokens that may come next in a row: all that the grammar allows, without END
+ * before the first sound or if it is forbidden, minus those outside the scale and those
+ * that the guard forbids. */
+static void find_allowed(struct sampler *sampler, const struct row *row)
+{
+    const struct encoding *encoding = sampler->encoding;
+    encoding->grammar_allowed(encoding, &row->grammar, sampler->allowed);
     if (!row->sounded || sampler->settings->end == END_FORBID)
-        allowed[encoding->end] = false;
-    if (!sampler->settings->guard)
-        return allowed;
-    encoding->grammar_end_long_notes(encoding, &row->grammar,
-                                     sampler->settings->max_note_seconds, allowed);
-    for (size_t value = 0; value < encoding->vocabulary; value++)
-        guarded[value] = allowed[value];
-    guard_restrict(&row->guard, encoding, sampler->settings->max_silence,
-                   row->grammar.seconds, guarded);
-    for (size_t value = 0; value < encoding->vocabulary; value++)
-        any |= guarded[value];
-    return any ? guarded : allowed;
+        sampler->allowed[encoding->end] = false;
+    unsigned pitch_classes = sampler->settings->pitch_classes;
+    if (pitch_classes && pitch_classes != SCALE_ALL)
+        restrict_to_scale(sampler);
+    if (sampler->settings->guard)
+        restrict_by_guard(sampler, row);
+}
+
+/* The logits after the repetition penalty. */
+static const real *penalise(struct sampler *sampler, const struct row *row,
+                            const real *logits)
+{
+    const struct encoding *encoding = sampler->encoding;
+    double penalty = sampler->settings->repetition_penalty;
+    uint64_t recent = row->guard.count < GUARD_PERIOD ? row->guard.count : GUARD_PERIOD;
+    if (penalty == 1)
+        return logits;
+    memcpy(sampler->penalised, logits, encoding->vocabulary * sizeof *logits);
+    for (uint64_t i = 0; i < recent; i++) {
+        token value = row->guard.recent[i]; /* once for each token, however frequent */
+        double logit = (double)logits[value];
+        if (encoding->token_sounds(encoding, value))
+            sampler->penalised[value] =
+                (real)(logit > 0 ? logit / penalty : logit * penalty);
+    }
+    return sampler->penalised;
 }
 
 static enum status draw(struct sampler *sampler, size_t index, const real *logits,
@@ -222,8 +285,10 @@ static enum status draw(struct sampler *sampler, size_t index, const real *logit
     size_t vocabulary = sampler->encoding->vocabulary;
     double uniform = rng_uniform(sampler->settings->seed, RNG_SAMPLE, index,
                                  row->position, row->attempt);
-    return draw_token(logits + index * vocabulary, find_allowed(sampler, row), vocabulary,
-                      sampler->settings, uniform, sampler->candidates, value);
+    find_allowed(sampler, row);
+    return draw_token(penalise(sampler, row, logits + index * vocabulary),
+                      sampler->allowed, vocabulary, sampler->settings, uniform,
+                      sampler->candidates, value);
 }
 
 static enum status append(struct sampler *sampler, struct row *row, token value)

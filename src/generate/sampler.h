@@ -47,6 +47,15 @@ struct sampler_settings {
     int64_t top_k;      /* sample from the k most probable tokens; 0: off */
     double top_p;       /* in (0, 1]: of these, the smallest set that reaches this
                            total probability; 1: off (Holtzman et al., 2020) */
+    double min_p;       /* in [0, 1]: of these, the tokens with at least min_p times the
+                           largest probability; 0: off (Nguyen et al., 2024) */
+    /* In (0, 100]: NOTE_ON and KEY tokens among the last GUARD_PERIOD tokens, those of the
+     * primer included, have their logits divided by this, or multiplied if negative, so
+     * that they become less probable if it is above 1; 1: off (Keskar et al., 2019) */
+    double repetition_penalty;
+    /* The pitch classes of NOTE_ON and KEY, bit 0: C (see base/scale.h); 0: all. It does
+     * not apply where it would leave no token. */
+    uint16_t pitch_classes;
     uint64_t seed;
     double seconds; /* in (0, SAMPLER_SECONDS_MAX]: maximum length of each piece after
                            the primer */

@@ -195,12 +195,14 @@ struct gradient_block {
     int rows, width;
     real *values;
     size_t ld_values;
+    bool accumulate; /* adds to an earlier block of the same microbatch */
 };
 
 struct gradient_sink {
     /* Called with every block of every microbatch, by any thread of the team. Each
      * element receives its microbatches in ascending order, from one thread; no other
-     * order is guaranteed. The values of a block are in cache; the function may change
+     * order is guaranteed. Blocks that accumulate come after all of the others, in the
+     * same order. The values of a block are in cache; the function may change
      * them, and they are overwritten after the call. */
     void (*write)(void *context, int microbatch, const struct gradient_block *block);
     void *context;

@@ -1,6 +1,5 @@
 /* dense: the affine layer (used for the dense and the output layer) and the activations.
  */
-#include <stdio.h>
 #include <string.h>
 
 #include "layers.h"
@@ -8,18 +7,11 @@
 #include "base/team.h"
 #include "kernels/kernels.h"
 
-static const struct param *find_tensor(const struct params *params, const char *layer,
-                                       const char *tensor)
+void affine_init(const struct params *params, const char *weight_name,
+                 const char *bias_name, struct affine *affine)
 {
-    char name[PARAM_NAME];
-    snprintf(name, sizeof name, "%s/%s", layer, tensor);
-    return params_find(params, name);
-}
-
-void affine_init(const struct params *params, const char *name, struct affine *affine)
-{
-    const struct param *weight = find_tensor(params, name, "weight");
-    const struct param *bias = find_tensor(params, name, "bias");
+    const struct param *weight = params_find(params, weight_name);
+    const struct param *bias = params_find(params, bias_name);
     *affine = (struct affine){.in = (int)weight->columns,
                               .out = (int)weight->rows,
                               .weight_offset = weight->offset,

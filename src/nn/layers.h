@@ -57,8 +57,9 @@ struct affine {
     const real *bias;                  /* [out]: view of the flat block */
 };
 
-/* Sizes and offsets of the layer with the tensors `name`/weight and `name`/bias. */
-void affine_init(const struct params *params, const char *name, struct affine *affine);
+/* Sizes and offsets of the layer with the tensors of these names. */
+void affine_init(const struct params *params, const char *weight_name,
+                 const char *bias_name, struct affine *affine);
 
 /* Plans the packed weights (base/arena.h), with the model's scratch memory. */
 void affine_plan(struct affine *affine, const struct model_plan *plan,

@@ -11,12 +11,6 @@
 
 /* ---- set-up ---- */
 
-/* Width of the output layer's input: F, or H without a dense layer. */
-static int output_input_width(const struct model_shape *shape)
-{
-    return shape->dense ? shape->dense : shape->hidden;
-}
-
 /* Dropout site l follows recurrent layer l; the last one is before the output layer,
  * after the dense layer if there is one. */
 static int dropout_width(const struct model_shape *shape, int site)
@@ -88,8 +82,8 @@ static void init_layers(struct model *model)
         recurrent_init(&model->shape, params, layer, model->batch,
                        &model->recurrent[layer]);
     if (model->shape.dense)
-        affine_init(params, "dense", &model->dense);
-    affine_init(params, "output", &model->output);
+        affine_init(params, "dense/weight", "dense/bias", &model->dense);
+    affine_init(params, output_weight_name(&model->shape), "output/bias", &model->output);
 }
 
 static enum status allocate(struct model *model)
@@ -193,7 +187,8 @@ uint64_t model_macs_per_token(const struct model *model)
     const struct param *embedding = params_find(params, "embedding/weight");
     uint64_t macs = 0;
     for (size_t i = 0; i < params->count; i++)
-        if (!params->list[i].is_vector && &params->list[i] != embedding)
+        if (!params->list[i].is_vector &&
+            (&params->list[i] != embedding || model->shape.tied))
             macs += params->list[i].count;
     return macs;
 }

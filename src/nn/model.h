@@ -121,7 +121,8 @@ bool model_rows_are_independent(const struct model *model);
  * down to the embedding. Any function may be NULL. */
 struct backward_callbacks {
     /* A block of one microbatch's gradient (matmul.h). Every element of the flat block is
-     * reported once per microbatch, microbatch 0 first. Called by all threads of the
+     * reported once per microbatch, microbatch 0 first; a tied embedding twice, with
+     * block->accumulate the second time. Called by all threads of the
      * team, each for its own elements. */
     void (*block)(void *context, int microbatch, const struct gradient_block *block);
     /* All elements from `first` on are final, for all microbatches; `first` is 0 in the

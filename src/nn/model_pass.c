@@ -99,7 +99,8 @@ static void backward_embedding(struct model *model, const struct gradient_sink *
                                          .width = (int)(columns.end - columns.first),
                                          .values =
                                              model->d_embedding_weight + columns.first,
-                                         .ld_values = (size_t)e};
+                                         .ld_values = (size_t)e,
+                                         .accumulate = model->shape.tied};
     team_barrier(); /* the gradient is complete */
     if (model->input_dropout.rate > 0) {
         drop_input(model);
@@ -223,7 +224,8 @@ static void backward_output(struct model *model, const struct gradient_sink *sin
 {
     affine_backward_weights(&model->output, model->workspace, output_input(model),
                             model->logits, sink);
-    report_ready(callbacks, model->output.weight_offset);
+    report_ready(callbacks, model->shape.tied ? model->output.bias_offset
+                                              : model->output.weight_offset);
     affine_backward_input(&model->output, flatten_time(model->batch), model->logits,
                           output_input(model));
 }

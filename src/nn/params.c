@@ -19,7 +19,18 @@ struct model_shape model_shape_of(const struct options *options, size_t vocabula
         .dense = (int)options->model.dense,
         .activation = options->model.activation,
         .vocabulary = (int)vocabulary,
+        .tied = options->model.tie_embeddings,
     };
+}
+
+int output_input_width(const struct model_shape *shape)
+{
+    return shape->dense ? shape->dense : shape->hidden;
+}
+
+const char *output_weight_name(const struct model_shape *shape)
+{
+    return shape->tied ? "embedding/weight" : "output/weight";
 }
 
 /* Appends a tensor; index -1: the layer's name has no index; columns 0: a vector. */
@@ -75,16 +86,21 @@ enum status params_layout(const struct model_shape *shape, struct params *params
             "up to %d)",
             shape->layers, shape->hidden, shape->embedding, shape->dense,
             shape->vocabulary, LAYERS_MAX, WIDTH_MAX);
+    int width = output_input_width(shape);
+    if (shape->tied && shape->embedding != width)
+        return status_fail(STATUS_MISUSE,
+                           "a tied embedding has the width of the output layer's input "
+                           "(embedding %d, input %d)",
+                           shape->embedding, width);
     add_tensor(params, "embedding", -1, "weight", shape->vocabulary, shape->embedding);
     for (int layer = 0; layer < shape->layers; layer++)
         add_recurrent(params, shape, layer);
-    int width = shape->hidden;
     if (shape->dense) {
-        add_tensor(params, "dense", -1, "weight", shape->dense, width);
+        add_tensor(params, "dense", -1, "weight", shape->dense, shape->hidden);
         add_tensor(params, "dense", -1, "bias", shape->dense, 0);
-        width = shape->dense;
     }
-    add_tensor(params, "output", -1, "weight", shape->vocabulary, width);
+    if (!shape->tied)
+        add_tensor(params, "output", -1, "weight", shape->vocabulary, width);
     add_tensor(params, "output", -1, "bias", shape->vocabulary, 0);
     return STATUS_OK;
 }

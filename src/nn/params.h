@@ -13,6 +13,9 @@
  *   gru0/bias_hh          3H       (its n block is multiplied by the reset gate)
  *   dense/weight          F x H,   dense/bias F
  *   output/weight         V x F (or V x H),  output/bias V
+ *
+ * With tied embeddings there is no output/weight: the output layer reads embedding/weight
+ * (Press and Wolf, 2017; Inan, Khosravi and Socher, 2017).
  */
 #ifndef TUTTI_NN_PARAMS_H
 #define TUTTI_NN_PARAMS_H
@@ -48,13 +51,21 @@ struct model_shape {
     int dense;      /* width; 0: no dense layer */
     int activation; /* enum option_activation */
     int vocabulary;
+    bool tied; /* embedding/weight is also the weight of the output layer */
 };
 
 struct model_shape model_shape_of(const struct options *options, size_t vocabulary);
 
 /* Lays out the tensors. STATUS_MISUSE if the shape is out of range: 1 to LAYERS_MAX
- * layers, widths from 1 to 65536, a vocabulary from 2 to 65536. */
+ * layers, widths from 1 to 65536, a vocabulary from 2 to 65536; tied: the width of the
+ * embedding is that of the output layer's input. */
 enum status params_layout(const struct model_shape *shape, struct params *params);
+
+/* The width of the output layer's input: F, or H without a dense layer. */
+int output_input_width(const struct model_shape *shape);
+
+/* The name of the tensor that holds the weights of the output layer. */
+const char *output_weight_name(const struct model_shape *shape);
 
 /* The tensor called `name`, or NULL. */
 const struct param *params_find(const struct params *params, const char *name);

@@ -2,12 +2,15 @@
  *
  *   /model/<layer>/<tensor>    weights, with attributes: dimensions, gate_order
  *   /optimizer/<moment>/<layer>/<tensor>   first, second (Adam) or velocity (SGD)
+ *   /average/<layer>/<tensor>  with train.average: the average of the weights, like
+ *                              /model; attribute weights_hash
  *   /state/...                 epoch, step, stream rows and cursors, hidden states,
  *                              schedule
  *   /config                    the resolved settings, INI text; bytes of paths that are
  *                              not UTF-8 are escaped as in path_escape.h
  *   /vocabulary/{names, hash}  token names in order
- *   /history/...               one column per metric, one row per epoch
+ *   /history/...               one column per metric, one row per epoch;
+ *                              valid_loss_average only with train.average
  *   /pairs/{first, second, count}   how often token `second` comes after `first` in the
  *                              training split, see baselines.h; attributes valid_unigram,
  *                              valid_bigram: the baselines of the validation split, nats
@@ -37,6 +40,7 @@
  *   /optimizer          update: the formula, with epsilon, bias correction and decay;
  *                       gradient: what it is averaged over and how it is clipped; beta1,
  *                       beta2, epsilon, weight_decay or momentum
+ *   /average            update: the formula
  *   /state/hidden       axes and shape, for reshaping its elements; meaning
  *   /state              rows_of_batch
  *   /history            units
@@ -78,7 +82,8 @@ struct checkpoint {
     struct params params;      /* layout of the weights, derived from shape */
     struct encoding *encoding; /* of the tokens */
     uint64_t vocabulary_hash, dataset_hash, weights_hash;
-    float *weights; /* [params.total] */
+    float *weights;        /* [params.total] */
+    uint64_t average_hash; /* weights hash of the average; 0: none */
     struct training_state state;
     struct stream_snapshot streams;
     int64_t *pairs; /* [V][V] of the training split, see baselines_count; NULL: not
@@ -90,13 +95,19 @@ struct checkpoint {
 /* Elements of one microbatch's hidden states, equal to model_state_size. */
 size_t checkpoint_hidden_size(const struct model_shape *shape, size_t rows_of_microbatch);
 
-/* Sets weights_hash, writes and publishes. Not collective: one rank calls it. On an error
+/* Sets weights_hash and average_hash, writes and publishes. Not collective: one rank calls it. On an error
  * (a full disk, a read-only directory) the old file is kept. */
 enum status checkpoint_write(const char *path, struct checkpoint *checkpoint);
 
-/* TO_PREDICT and TO_INSPECT skip optimizer and streams. TO_INSPECT accepts weights that
- * are not finite. */
-enum checkpoint_use { CHECKPOINT_TO_PREDICT, CHECKPOINT_TO_TRAIN, CHECKPOINT_TO_INSPECT };
+/* All but TO_TRAIN skip optimizer, average and streams. TO_INSPECT accepts weights that
+ * are not finite. TO_PREDICT_AVERAGE reads the averaged weights as `weights`, and fails
+ * with STATUS_MISUSE if there are none. */
+enum checkpoint_use {
+    CHECKPOINT_TO_PREDICT,
+    CHECKPOINT_TO_PREDICT_AVERAGE,
+    CHECKPOINT_TO_TRAIN,
+    CHECKPOINT_TO_INSPECT
+};
 
 /* Reads a file and checks its format and version, every checksum, /config, the vocabulary
  * and shapes against /config, and the weights hash; also that all values can occur in a

@@ -103,6 +103,7 @@ static enum status check_metrics(const char *path, size_t at,
         {METRIC(train_accuracy), 0, 1, false},
         {METRIC(valid_loss), MIN_LOSS, MAX_LOSS, true},
         {METRIC(valid_accuracy), 0, 1, true},
+        {METRIC(valid_loss_average), MIN_LOSS, MAX_LOSS, true},
         {METRIC(learning_rate), 0, MAX_LEARNING_RATE, false},
         {METRIC(seconds), 0, MAX_SECONDS, false},
         {METRIC(tokens_per_second), 0, MAX_TOKENS_PER_SECOND, false},
@@ -308,6 +309,12 @@ static enum status check_tensors(const char *path, const char *group,
 enum status checkpoint_check_weights(const char *path, const struct checkpoint *c)
 {
     return check_tensors(path, "/model", &c->params, c->weights, -FLT_MAX);
+}
+
+enum status checkpoint_check_average(const char *path, const struct checkpoint *c,
+                                     const float *average)
+{
+    return check_tensors(path, "/average", &c->params, average, -FLT_MAX);
 }
 
 static enum status check_moment(const char *path, const char *name, bool is_squares,

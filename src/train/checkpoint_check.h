@@ -27,4 +27,9 @@ enum status checkpoint_check_training(const char *path,
 enum status checkpoint_check_weights(const char *path,
                                      const struct checkpoint *checkpoint);
 
+/* The same for the averaged weights, [params.total]. */
+enum status checkpoint_check_average(const char *path,
+                                     const struct checkpoint *checkpoint,
+                                     const float *average);
+
 #endif

@@ -52,9 +52,11 @@ static void describe_layers(const struct sink *sink, const struct model_shape *s
         describe_recurrent(sink, cell_of(shape->cell), i);
     if (shape->dense)
         describe_dense(sink, shape);
-    emit(sink, "/model/output", "equations",
-         shape->dense ? "logits = weight y + bias; p(next token) = softmax(logits)"
-                      : "logits = weight h + bias; p(next token) = softmax(logits)");
+    char equations[SENTENCE];
+    snprintf(equations, sizeof equations,
+             "logits = %s %s + bias; p(next token) = softmax(logits)",
+             shape->tied ? "embedding/weight" : "weight", shape->dense ? "y" : "h");
+    emit(sink, "/model/output", "equations", equations);
 }
 
 static const char *dropout_mask_text(int mask)
@@ -178,6 +180,19 @@ static void describe_optimizer(const struct sink *sink,
     emit(sink, "/optimizer", "gradient", gradient);
 }
 
+static void describe_average(const struct sink *sink, const struct optimizer *optimizer)
+{
+    char update[SENTENCE], decay[TEXT_NUMBER];
+    if (!optimizer->averages)
+        return;
+    snprintf(update, sizeof update,
+             "after each update of the weights w: average = average + (1 - d) * (w - "
+             "average), d = min(%s, (1 + t) / (10 + t)), t = updates; it begins as the "
+             "initial weights",
+             text_number(optimizer->average_decay, decay, sizeof decay));
+    emit(sink, "/average", "update", update);
+}
+
 /* ---- the state ---- */
 
 const char *const hidden_axes[HIDDEN_AXES] = {"microbatch", "layer", "kind", "row",
@@ -220,6 +235,7 @@ void checkpoint_describe(const struct checkpoint *checkpoint,
     const struct sink sink = {describe, context};
     describe_model(&sink, checkpoint);
     describe_optimizer(&sink, checkpoint);
+    describe_average(&sink, &checkpoint->state.optimizer);
     describe_state(&sink, &checkpoint->shape);
     describe_matmul(&sink, &checkpoint->options);
 }

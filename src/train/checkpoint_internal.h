@@ -34,6 +34,8 @@ extern const struct io_field io_row_fields[];     /* struct stream_row: /state/r
 extern const struct io_field io_cursor_fields[];  /* stream_cursor: /state/cursors */
 extern const struct io_field io_history_fields[]; /* struct history_row: /history */
 
+extern const struct io_field io_average_fields[]; /* with train.average: /history */
+
 extern const char IO_FORMAT[]; /* attribute `format` of the root group */
 
 /* The attribute of /config if it is escaped as in path_escape.h. Older files contain

@@ -62,6 +62,11 @@ const struct io_field io_history_fields[] = {
     {NULL, H5_I64, 0},
 };
 
+const struct io_field io_average_fields[] = {
+    {"valid_loss_average", H5_F64, offsetof(struct history_row, valid_loss_average)},
+    {NULL, H5_I64, 0},
+};
+
 /* ---- axes of a tensor ---- */
 
 static bool begins(const char *text, const char *start)

@@ -223,6 +223,20 @@ static void check_names(struct checkpoint_io *from, const struct encoding *encod
     free(names);
 }
 
+/* Reads a block of weights, which has that hash. */
+static void read_block(struct checkpoint_io *from, const char *group,
+                       const struct params *params, uint64_t hash, float *block)
+{
+    read_tensors(from, params, group, block);
+    uint64_t found = io_ok(from) ? params_hash(params, block) : hash;
+    if (found != hash)
+        from->status =
+            status_fail(STATUS_FAILED,
+                        "%s: damaged: the hash of the weights in %s is %016" PRIx64
+                        ", not %016" PRIx64 " as recorded",
+                        h5_path(from->file), group, found, hash);
+}
+
 static void read_weights(struct checkpoint_io *from, struct checkpoint *out)
 {
     if (!io_ok(from))
@@ -233,16 +247,8 @@ static void read_weights(struct checkpoint_io *from, struct checkpoint *out)
     if (!io_ok(from))
         return;
     out->weights = allocate(from, out->params.total, sizeof *out->weights);
-    read_tensors(from, &out->params, "/model", out->weights);
     get_hash(from, "/", "weights_hash", &out->weights_hash);
-    if (!io_ok(from))
-        return;
-    uint64_t found = params_hash(&out->params, out->weights);
-    if (found != out->weights_hash)
-        from->status = status_fail(STATUS_FAILED,
-                                   "%s: damaged: the weights' hash is %016" PRIx64
-                                   ", not %016" PRIx64 " as recorded",
-                                   h5_path(from->file), found, out->weights_hash);
+    read_block(from, "/model", &out->params, out->weights_hash, out->weights);
 }
 
 static void read_history(struct checkpoint_io *from, struct checkpoint *out)
@@ -263,6 +269,9 @@ static void read_history(struct checkpoint_io *from, struct checkpoint *out)
         allocate(from, out->state.history_count, sizeof *out->state.history);
     read_table(from, "/history", io_history_fields, out->state.history_count,
                out->state.history, sizeof *out->state.history);
+    if (out->options.train.average == AVERAGE_EMA)
+        read_table(from, "/history", io_average_fields, out->state.history_count,
+                   out->state.history, sizeof *out->state.history);
 }
 
 /* Copies the rows of /pairs to the table; an impossible row is an error. */
@@ -321,6 +330,14 @@ static void read_baselines(struct checkpoint_io *from, struct checkpoint *out)
         read_pairs(from, out);
 }
 
+static void read_average(struct checkpoint_io *from, const struct checkpoint *checkpoint,
+                         float *average)
+{
+    read_block(from, "/average", &checkpoint->params, checkpoint->average_hash, average);
+    if (io_ok(from))
+        from->status = checkpoint_check_average(h5_path(from->file), checkpoint, average);
+}
+
 static void read_optimizer(struct checkpoint_io *from, struct checkpoint *out)
 {
     struct optimizer *optimizer = &out->state.optimizer;
@@ -337,6 +354,20 @@ static void read_optimizer(struct checkpoint_io *from, struct checkpoint *out)
     if (method->second)
         read_tensors(from, &out->params, io_moment_group(method->second, group),
                      optimizer->second);
+    if (optimizer->average)
+        read_average(from, out, optimizer->average);
+}
+
+/* Replaces the weights, which have been checked, by their average. */
+static void replace_by_average(struct checkpoint_io *from, struct checkpoint *out)
+{
+    if (io_ok(from) && out->options.train.average == AVERAGE_NONE)
+        from->status = status_fail(STATUS_MISUSE,
+                                   "%s: has no averaged weights: its run had "
+                                   "train.average = none",
+                                   h5_path(from->file));
+    read_average(from, out, out->weights);
+    out->weights_hash = out->average_hash;
 }
 
 static void expect_shape(struct checkpoint_io *from, const char *name, size_t rows,
@@ -428,6 +459,8 @@ static void read_all(struct checkpoint_io *from, enum checkpoint_use use,
     read_vocabulary(from, out);
     read_weights(from, out);
     get_hash(from, "/", "dataset_hash", &out->dataset_hash);
+    if (io_ok(from) && out->options.train.average == AVERAGE_EMA)
+        get_hash(from, "/average", "weights_hash", &out->average_hash);
     get_fields(from, "/state", io_state_fields, &out->state);
     read_history(from, out);
     read_baselines(from, out);
@@ -447,7 +480,8 @@ static void check_all(struct checkpoint_io *from, enum checkpoint_use use,
         from->status = checkpoint_check(path, out);
     if (io_ok(from))
         check_repeated(from, out);
-    if (io_ok(from) && use == CHECKPOINT_TO_PREDICT)
+    if (io_ok(from) &&
+        (use == CHECKPOINT_TO_PREDICT || use == CHECKPOINT_TO_PREDICT_AVERAGE))
         from->status = checkpoint_check_weights(path, out);
     if (io_ok(from) && use == CHECKPOINT_TO_TRAIN)
         from->status = checkpoint_check_training(path, out);
@@ -463,6 +497,8 @@ enum status checkpoint_read(const char *path, enum checkpoint_use use,
         return from.status;
     read_all(&from, use, out);
     check_all(&from, use, out);
+    if (use == CHECKPOINT_TO_PREDICT_AVERAGE)
+        replace_by_average(&from, out);
     h5_abandon(from.file);
     if (!io_ok(&from))
         checkpoint_free(out);

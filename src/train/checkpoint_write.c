@@ -143,6 +143,24 @@ static void write_optimizer(struct checkpoint_io *to, const struct checkpoint *c
                       optimizer->second);
 }
 
+static void write_average(struct checkpoint_io *to, const struct checkpoint *checkpoint)
+{
+    char text[HASH64_TEXT];
+    if (!checkpoint->state.optimizer.average)
+        return;
+    write_tensors(to, checkpoint, "/average", checkpoint->state.optimizer.average);
+    set_text(to, "/average", "weights_hash", hash64_text(checkpoint->average_hash, text));
+}
+
+static void write_history(struct checkpoint_io *to, const struct training_state *state)
+{
+    write_table(to, "/history", io_history_fields, state->history_count, state->history,
+                sizeof *state->history);
+    if (state->optimizer.average)
+        write_table(to, "/history", io_average_fields, state->history_count,
+                    state->history, sizeof *state->history);
+}
+
 static void write_state(struct checkpoint_io *to, const struct checkpoint *checkpoint)
 {
     make_group(to, "/state");
@@ -283,7 +301,8 @@ static void set_description(void *context, const char *object, const char *attri
 /* Injected faults occur when half of the weights and moments have been written. */
 static void inject(struct checkpoint_io *to, const struct checkpoint *checkpoint)
 {
-    size_t blocks = checkpoint->state.optimizer.second ? 3 : 2;
+    const struct optimizer *optimizer = &checkpoint->state.optimizer;
+    size_t blocks = 2u + (optimizer->second != NULL) + (optimizer->average != NULL);
     uint64_t half = blocks * checkpoint->params.total * sizeof(float) / 2;
     if (inject_triggered(FAULT_FULL_DISK, checkpoint->state.step))
         h5_inject_fault(to->file, half, ENOSPC);
@@ -297,6 +316,8 @@ enum status checkpoint_write(const char *path, struct checkpoint *checkpoint)
 {
     struct checkpoint_io to = {0};
     checkpoint->weights_hash = params_hash(&checkpoint->params, checkpoint->weights);
+    const float *average = checkpoint->state.optimizer.average;
+    checkpoint->average_hash = average ? params_hash(&checkpoint->params, average) : 0;
     to.status = h5_create_unique(path, &to.file);
     if (!io_ok(&to))
         return to.status;
@@ -304,11 +325,11 @@ enum status checkpoint_write(const char *path, struct checkpoint *checkpoint)
     write_root(&to, checkpoint);
     write_tensors(&to, checkpoint, "/model", checkpoint->weights);
     write_optimizer(&to, checkpoint);
+    write_average(&to, checkpoint);
     write_state(&to, checkpoint);
     write_config(&to, &checkpoint->options);
     write_vocabulary(&to, checkpoint->encoding);
-    write_table(&to, "/history", io_history_fields, checkpoint->state.history_count,
-                checkpoint->state.history, sizeof *checkpoint->state.history);
+    write_history(&to, &checkpoint->state);
     write_baselines(&to, checkpoint);
     write_provenance(&to, checkpoint);
     checkpoint_describe(checkpoint, set_description, &to);

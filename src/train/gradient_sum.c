@@ -57,8 +57,10 @@ static enum status create_exact(struct gradient_sum *sum, struct comm *comm,
                                 const struct options *options, size_t count,
                                 size_t extras)
 {
+    int64_t blocks =
+        options->model.tie_embeddings ? 2 : 1; /* of a microbatch's gradient */
     return exact_sum_create(
-        comm, count, extras, options->train.microbatches,
+        comm, count, extras, blocks * options->train.microbatches,
         scale_bits(options->train.batch, options->train.sequence_length),
         (size_t)options->train.bucket, &sum->exact);
 }

@@ -45,7 +45,8 @@ void gradient_sum_close(struct gradient_sum *sum);
 void gradient_sum_begin(struct gradient_sum *sum);
 
 /* Adds a block of a microbatch's gradient; EXACT_OVERWRITE for this rank's first
- * microbatch, EXACT_ADD for the others. Not collective. */
+ * microbatch, EXACT_ADD for the others and for blocks that accumulate (of a tied
+ * embedding, one per microbatch). Not collective. */
 void gradient_sum_add(struct gradient_sum *sum, enum exact_mode mode,
                       const struct gradient_block *block);
 

@@ -202,6 +202,8 @@ void metrics_epoch(struct metrics *metrics, const struct history_row *row,
     json_number(&json, "train_accuracy", row->train_accuracy);
     json_number(&json, "valid_loss", row->valid_loss);
     json_number(&json, "valid_accuracy", row->valid_accuracy);
+    if (row->valid_loss_average != 0)
+        json_number(&json, "valid_loss_average", row->valid_loss_average);
     json_number(&json, "valid_unigram", baselines->unigram);
     json_number(&json, "valid_bigram", baselines->bigram);
     json_number(&json, "learning_rate", row->learning_rate);

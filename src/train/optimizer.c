@@ -7,6 +7,7 @@
 #include "optimizer.h"
 
 #include <math.h>
+#include <string.h>
 
 /* ---- Adam and AdamW ---- */
 
@@ -94,6 +95,27 @@ static void update_sgd(const struct optimizer *optimizer, size_t first, size_t c
     sgd(optimizer, optimizer->first + first, count, gradient, weights);
 }
 
+/* ---- the average of the weights ---- */
+
+static float average_rate(const struct optimizer *optimizer)
+{
+    double t = (double)optimizer->updates;
+    return (float)(1 - fmin(optimizer->average_decay, (1 + t) / (10 + t)));
+}
+
+static void update_average(float rate, size_t count, const float *restrict weights,
+                           float *restrict average)
+{
+    for (size_t i = 0; i < count; i++)
+        average[i] += rate * (weights[i] - average[i]);
+}
+
+void optimizer_start_average(struct optimizer *optimizer, const float *weights)
+{
+    if (optimizer->average)
+        memcpy(optimizer->average, weights, optimizer->count * sizeof *weights);
+}
+
 /* ---- the table ---- */
 
 #define CONSTANT(member)                                                                 \
@@ -147,6 +169,8 @@ void optimizer_plan(struct optimizer *optimizer, struct arena *arena)
     optimizer->first = arena_array(arena, optimizer->count, size);
     optimizer->second =
         optimizer->method->second ? arena_array(arena, optimizer->count, size) : NULL;
+    optimizer->average =
+        optimizer->averages ? arena_array(arena, optimizer->count, size) : NULL;
 }
 
 enum status optimizer_create(const struct options *options, size_t count,
@@ -159,7 +183,9 @@ enum status optimizer_create(const struct options *options, size_t count,
                               .beta2 = options->train.beta2,
                               .epsilon = options->train.epsilon,
                               .momentum = options->train.momentum,
-                              .weight_decay = options->train.weight_decay};
+                              .weight_decay = options->train.weight_decay,
+                              .averages = options->train.average == AVERAGE_EMA,
+                              .average_decay = options->train.average_decay};
     optimizer_plan(out, &out->arena);
     if (!arena_allocate(&out->arena))
         return status_fail(STATUS_FAILED,
@@ -177,6 +203,7 @@ void optimizer_free(struct optimizer *optimizer)
 void optimizer_begin(struct optimizer *optimizer, double learning_rate)
 {
     optimizer->updates++;
+    optimizer->average_rate = average_rate(optimizer);
     optimizer->method->begin(optimizer, learning_rate);
 }
 
@@ -184,4 +211,7 @@ void optimizer_update(struct optimizer *optimizer, size_t first, size_t count,
                       const float *gradient, float *weights)
 {
     optimizer->method->update(optimizer, first, count, gradient, weights);
+    if (optimizer->average)
+        update_average(optimizer->average_rate, count, weights,
+                       optimizer->average + first);
 }

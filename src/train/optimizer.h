@@ -3,6 +3,14 @@
  * Adam (Kingma and Ba, 2015), AdamW (Loshchilov and Hutter, 2019: decoupled weight decay)
  * and SGD with momentum (v := m v + g, w := w - lr v). Element-wise in a fixed order, so
  * the results are bitwise independent of ranks and threads.
+ *
+ * With train.average = ema also an exponential moving average of the weights (Polyak and
+ * Juditsky, 1992, with decaying memory): after update t
+ *
+ *     average := average + (1 - d) (w - average),  d = min(average_decay, (1 + t) / (10 + t))
+ *
+ * with the warm-up of TensorFlow's ExponentialMovingAverage. It begins as the initial
+ * weights and changes no bit of the weights.
  */
 #ifndef TUTTI_TRAIN_OPTIMIZER_H
 #define TUTTI_TRAIN_OPTIMIZER_H
@@ -21,9 +29,12 @@ struct optimizer { /* free with optimizer_free */
     int64_t updates;    /* completed: Adam's t */
     float *first;       /* [count]: the moment called method->first */
     float *second;      /* [count]: the one called method->second; NULL without one */
-    struct arena arena; /* of the moments */
-    double beta1, beta2, epsilon, momentum, weight_decay;
-    float rate, bias_correction, decay_factor; /* factors of the current update */
+    float *average;     /* [count]: of the weights; NULL: none */
+    bool averages;      /* there is an average */
+    struct arena arena; /* of the moments and the average */
+    double beta1, beta2, epsilon, momentum, weight_decay, average_decay;
+    /* Factors of the current update; average_rate is 1 - d. */
+    float rate, bias_correction, decay_factor, average_rate;
 };
 
 enum { OPTIMIZER_CONSTANTS = 4 };
@@ -52,7 +63,10 @@ enum status optimizer_create(const struct options *options, size_t count,
                              struct optimizer *out);
 void optimizer_free(struct optimizer *optimizer);
 
-/* Places the moments in another arena, by method and count; see arena.h. Such an
+/* Lets the average begin as `weights`, [count]. No effect without an average. */
+void optimizer_start_average(struct optimizer *optimizer, const float *weights);
+
+/* Places moments and average in another arena, by method and count; see arena.h. Such an
  * optimizer needs no optimizer_free. */
 void optimizer_plan(struct optimizer *optimizer, struct arena *arena);
 

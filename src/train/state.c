@@ -6,7 +6,7 @@
 
 #include "base/team.h"
 
-/* The calling thread's share of the moments, which it updates (base/memory.h). */
+/* The calling thread's share of moments and average, which it updates (base/memory.h). */
 static void clear_share(void *context)
 {
     const struct optimizer *optimizer = context;
@@ -15,6 +15,8 @@ static void clear_share(void *context)
     memset(optimizer->first + share.first, 0, bytes);
     if (optimizer->second)
         memset(optimizer->second + share.first, 0, bytes);
+    if (optimizer->average)
+        memset(optimizer->average + share.first, 0, bytes);
 }
 
 enum status training_state_init(const struct options *options, size_t parameters,

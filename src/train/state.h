@@ -19,6 +19,7 @@
 struct history_row { /* of a completed epoch */
     int64_t epoch, step;
     double train_loss, train_accuracy, valid_loss, valid_accuracy, learning_rate, seconds;
+    double valid_loss_average; /* of the averaged weights; 0 without train.average */
     double tokens_per_second;
     uint64_t weights_hash; /* after the epoch's last step */
 };
@@ -30,7 +31,7 @@ struct training_state { /* zero-initialise; free with training_state_free */
     double epoch_loss;  /* nats, summed over the current epoch's targets */
     int64_t epoch_targets, epoch_correct; /* of the current epoch */
     struct schedule_state schedule;
-    struct optimizer optimizer;  /* owns its moments */
+    struct optimizer optimizer;  /* owns moments and average */
     struct history_row *history; /* owned; one row per completed epoch */
     size_t history_count;
 };

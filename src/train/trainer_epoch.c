@@ -197,6 +197,22 @@ static enum status validate(struct trainer *trainer, struct evaluation *valid)
     return evaluate_split(trainer->comm, &request, trainer->engine.model, valid);
 }
 
+/* Validates the averaged weights, if there are any, in the model; *loss is 0 without.
+ * Collective. */
+static enum status validate_average(struct trainer *trainer, double *loss)
+{
+    float *average = trainer->state.optimizer.average;
+    struct evaluation valid = {0};
+    *loss = 0;
+    if (!average)
+        return STATUS_OK;
+    step_swap_weights(&trainer->engine, average);
+    enum status status = validate(trainer, &valid);
+    step_swap_weights(&trainer->engine, average);
+    *loss = valid.loss;
+    return status;
+}
+
 /* A stopped validation has no result; the epoch stays open after its last step, and the
  * resumed run validates again from there. */
 static enum status defer_validation(struct trainer *trainer)
@@ -255,7 +271,7 @@ enum status trainer_validate_partial_epoch(struct trainer *trainer)
 
 /* Closes the epoch: adds its row to the history and resets the sums. */
 static void close_epoch(struct trainer *trainer, const struct evaluation *valid,
-                        const struct epoch_clock *clock)
+                        double valid_loss_average, const struct epoch_clock *clock)
 {
     struct training_state *state = &trainer->state;
     double targets = (double)state->epoch_targets;
@@ -268,6 +284,7 @@ static void close_epoch(struct trainer *trainer, const struct evaluation *valid,
         .train_accuracy = (double)state->epoch_correct / targets,
         .valid_loss = valid->loss,
         .valid_accuracy = valid->accuracy,
+        .valid_loss_average = valid_loss_average,
         .learning_rate = schedule_learning_rate(&state->schedule, &trainer->options,
                                                 state->step, trainer->engine.total_steps),
         .seconds = clock_seconds() - clock->began,
@@ -279,13 +296,16 @@ static void close_epoch(struct trainer *trainer, const struct evaluation *valid,
 
 static void log_epoch(const struct trainer *trainer, const struct history_row *row)
 {
-    char valid[96] = "";
+    char valid[96] = "", average[48] = "";
     if (training_data_has_validation(&trainer->data))
         snprintf(valid, sizeof valid, " valid_loss %.4f valid_accuracy %.4f",
                  row->valid_loss, row->valid_accuracy);
-    log_info("epoch %" PRId64 "/%" PRId64 " step %" PRId64 " train_loss %.4f%s",
-             row->epoch, trainer->options.train.epochs, row->step, row->train_loss,
-             valid);
+    if (valid[0] && trainer->options.train.average != AVERAGE_NONE)
+        snprintf(average, sizeof average, " valid_loss_average %.4f",
+                 row->valid_loss_average);
+    log_info("epoch %" PRId64 "/%" PRId64 " step %" PRId64 " train_loss %.4f%s%s",
+             row->epoch, trainer->options.train.epochs, row->step, row->train_loss, valid,
+             average);
     log_info("  tokens_per_second %.0f weights_hash %016" PRIx64, row->tokens_per_second,
              row->weights_hash);
 }
@@ -327,13 +347,15 @@ static enum status end_epoch(struct trainer *trainer, const struct epoch_clock *
     struct training_state *state = &trainer->state;
     struct worst_times *worst = &trainer->stop_policy.worst;
     struct evaluation valid;
-    double began = clock_seconds();
+    double began = clock_seconds(), valid_loss_average;
     enum status status = validate(trainer, &valid);
+    if (status == STATUS_OK)
+        status = validate_average(trainer, &valid_loss_average);
     if (status == STATUS_STOPPED)
         return defer_validation(trainer);
     if (status != STATUS_OK)
         return status;
-    close_epoch(trainer, &valid, clock);
+    close_epoch(trainer, &valid, valid_loss_average, clock);
     bool best = valid.tokens > 0 && schedule_epoch(&state->schedule, &trainer->options,
                                                    state->epoch, valid.loss);
     report_epoch(trainer);

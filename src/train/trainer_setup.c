@@ -45,10 +45,11 @@ static enum run_start start_of(const struct trainer *trainer)
     return trainer->request->resume ? RUN_RESUMED : RUN_NEW;
 }
 
-/* Number of windows of all ranks in one validation. */
+/* Number of windows of all ranks in one validation, of weights and average. */
 static double validation_windows(const struct trainer *trainer)
 {
-    return (double)training_data_tokens(&trainer->data, SPLIT_VALID) /
+    int passes = trainer->options.train.average == AVERAGE_NONE ? 1 : 2;
+    return passes * (double)training_data_tokens(&trainer->data, SPLIT_VALID) /
            (double)tokens_per_step(&trainer->options);
 }
 
@@ -213,6 +214,8 @@ static enum status set_state(struct trainer *trainer, struct checkpoint *resumed
     }
     step_set_weights(&trainer->engine,
                      resumed->weights ? resumed->weights : trainer->initial.values);
+    if (status == STATUS_OK && !resumed->weights)
+        optimizer_start_average(&trainer->state.optimizer, trainer->engine.weights);
     initial_weights_free(&trainer->initial);
     free(resumed->weights);
     resumed->weights = NULL;

@@ -63,6 +63,16 @@ void step_set_weights(struct step_engine *engine, const float *weights)
     model_weights_changed(engine->model);
 }
 
+void step_swap_weights(struct step_engine *engine, float *weights)
+{
+    for (size_t i = 0; i < engine->params.total; i++) {
+        float other = weights[i];
+        weights[i] = engine->weights[i];
+        engine->weights[i] = other;
+    }
+    model_weights_changed(engine->model);
+}
+
 enum status step_open_sum(struct step_engine *engine)
 {
     return gradient_sum_open(&engine->sum, engine->comm, engine->options,
@@ -112,7 +122,8 @@ static void add_gradient(void *context, int microbatch,
     bool first_thread = team_thread() == 0;
     if (first_thread)
         phase_enter(PHASE_ALLREDUCE);
-    gradient_sum_add(&engine->sum, microbatch == 0 ? EXACT_OVERWRITE : EXACT_ADD, block);
+    bool overwrite = microbatch == 0 && !block->accumulate;
+    gradient_sum_add(&engine->sum, overwrite ? EXACT_OVERWRITE : EXACT_ADD, block);
     if (first_thread && microbatch == 0)
         inject_nan(engine, block);
     if (first_thread)

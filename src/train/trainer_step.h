@@ -58,6 +58,9 @@ enum status step_open(struct step_engine *engine, struct comm *comm,
 /* Initialises the weights at random, or copies `weights` if that is not NULL. */
 void step_set_weights(struct step_engine *engine, const float *weights);
 
+/* Exchanges the model's weights with `weights`, element by element. Not collective. */
+void step_swap_weights(struct step_engine *engine, float *weights);
+
 /* Plans the sum over the ranks. Collective. */
 enum status step_open_sum(struct step_engine *engine);
 

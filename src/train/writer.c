@@ -23,7 +23,7 @@ enum writer_state { IDLE, WRITING, WRITTEN };
 struct writer {
     const struct run_directory *run;
     struct checkpoint copy; /* owns its streams; encoding and pairs are borrowed */
-    struct arena arena;     /* of the copy's weights, moments and history */
+    struct arena arena;     /* of the copy's weights, moments, average and history */
     pthread_t thread;
     pthread_mutex_t mutex;
     pthread_cond_t state_changed;
@@ -107,6 +107,7 @@ static void copy_state(struct checkpoint *copy, const struct checkpoint *source)
     copy->weights = buffers.weights;
     copy->state.optimizer.first = buffers.state.optimizer.first;
     copy->state.optimizer.second = buffers.state.optimizer.second;
+    copy->state.optimizer.average = buffers.state.optimizer.average;
     copy->state.history = buffers.state.history;
     copy->streams.rows = NULL;
     copy->streams.cursors = NULL;
@@ -115,6 +116,8 @@ static void copy_state(struct checkpoint *copy, const struct checkpoint *source)
     copy_floats(copy->state.optimizer.first, state->optimizer.first,
                 state->optimizer.count);
     copy_floats(copy->state.optimizer.second, state->optimizer.second,
+                state->optimizer.count);
+    copy_floats(copy->state.optimizer.average, state->optimizer.average,
                 state->optimizer.count);
     if (state->history_count)
         memcpy(copy->state.history, state->history,

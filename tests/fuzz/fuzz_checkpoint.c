@@ -329,7 +329,7 @@ static void generate(void)
 {
     struct checkpoint read;
     struct notes piece = {0};
-    fuzz_require_ok(generator_load(run.checkpoint, &read));
+    fuzz_require_ok(generator_load(run.checkpoint, false, &read));
     struct sampler_settings settings = generator_settings(&read.options);
     if (settings.seconds > 1)
         settings.seconds = 1;

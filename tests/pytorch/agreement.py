@@ -221,6 +221,10 @@ def main():
     one = tutti.preprocess("one.tutti", "1 0 0", files[:1])
     compare_training(tutti, one, "one", min(128, 2 * len(pieces_of(one, "train")[0]) // 3))
     compare_evaluation(tutti, many, last)
+    tied = Tutti(program, folder, hidden, hidden)
+    tied.model["model.tie_embeddings"] = "yes"
+    last = compare_training(tied, many, "tied", min(128, (shortest + 1) // STEPS))
+    compare_evaluation(tied, many, last)
     print(f"agreement: {failures} differences above tolerance" if failures else
           "agreement: all within tolerance")
     return 1 if failures else 0

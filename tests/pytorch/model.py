@@ -14,7 +14,7 @@ TENSORS = {
     "lstm{}/weight_ih": "lstm.weight_ih_l{}",
     "lstm{}/weight_hh": "lstm.weight_hh_l{}",
     "lstm{}/bias": "lstm.bias_ih_l{}",
-    "output/weight": "output.weight",
+    "output/weight": "output.weight",  # absent with tied embeddings
     "output/bias": "output.bias",
 }
 
@@ -54,10 +54,14 @@ def load(path):
         assert order == ["i", "f", "g", "o"] and gates == 4 * hidden, order
         assert "dense" not in file["model"], "dense layers are not supported here"
         model = Model(vocabulary, embedding, hidden, layers)
+        if "weight" not in file["model/output"]:
+            model.output.weight = model.embedding.weight
         weights = model.state_dict()
         for layer in range(layers):
             weights[f"lstm.bias_hh_l{layer}"].zero_()
             for ours, theirs in TENSORS.items():
+                if "model/" + ours.format(layer) not in file:
+                    continue  # tied: copied as the embedding
                 tensor = torch.from_numpy(file["model/" + ours.format(layer)][()])
                 assert weights[theirs.format(layer)].shape == tensor.shape, ours
                 weights[theirs.format(layer)].copy_(tensor)

@@ -51,7 +51,7 @@ enum {
 static MPI_Status ignored[MAX_REQUESTS]; /* gcc warns about MPICH's STATUSES_IGNORE */
 
 static const struct model_shape shape = {
-    CELL_LSTM, 2, HIDDEN, EMBEDDING, 0, ACTIVATION_LINEAR, VOCABULARY};
+    CELL_LSTM, 2, HIDDEN, EMBEDDING, 0, ACTIVATION_LINEAR, VOCABULARY, false};
 
 static double clock_of(clockid_t clock)
 {
