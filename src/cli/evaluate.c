@@ -299,6 +299,37 @@ static enum status parse_split(const char *text, enum split *split)
     return STATUS_OK;
 }
 
+/* Joins the job's ranks, also if rank 0 can't read its inputs. */
+static enum status evaluate_on_ranks(const struct evaluate_arguments *args)
+{
+    struct comm *comm = NULL;
+    char message[STATUS_MESSAGE_SIZE];
+    static struct evaluate_samples samples; /* large */
+    enum status input_status = check_inputs_sandboxed(args, &samples);
+    snprintf(message, sizeof message, "%s", status_message());
+    enum status status = cli_open_ranks(STATUS_OK, &comm);
+    if (status != STATUS_OK)
+        return status;
+    status_set_message(message);
+    status = agree_on_rank0_status(comm, input_status);
+    if (status == STATUS_OK)
+        status = evaluate(comm, args, &samples);
+    comm_close(comm);
+    return status;
+}
+
+/* Checks the arguments against each other, and sets those that are not options. */
+static enum status complete_arguments(const struct cli_request *request,
+                                      const char *split, struct evaluate_arguments *args)
+{
+    if (args->sample_seconds > 0 && args->samples == 0)
+        return status_fail(STATUS_MISUSE,
+                           "evaluate: --sample-seconds without samples; add --samples N");
+    args->checkpoint = request->positionals[0];
+    args->dataset = request->positionals[1];
+    return parse_split(split, &args->split);
+}
+
 static enum status run(const struct cli_command *self, int argc, char **argv)
 {
     struct evaluate_arguments args = {0};
@@ -349,28 +380,8 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
     enum status status = cli_parse(self, &request, argc, argv);
     if (status != STATUS_OK || request.help_shown)
         return status;
-    if (args.sample_seconds > 0 && args.samples == 0)
-        return status_fail(STATUS_MISUSE,
-                           "evaluate: --sample-seconds without samples; add --samples N");
-    args.checkpoint = request.positionals[0];
-    args.dataset = request.positionals[1];
-    status = parse_split(split, &args.split);
-    if (status != STATUS_OK)
-        return status;
-    struct comm *comm = NULL;
-    char message[STATUS_MESSAGE_SIZE];
-    static struct evaluate_samples samples; /* large */
-    enum status input_status = check_inputs_sandboxed(&args, &samples);
-    snprintf(message, sizeof message, "%s", status_message());
-    status = cli_open_ranks(STATUS_OK, &comm);
-    if (status != STATUS_OK)
-        return status;
-    status_set_message(message);
-    status = agree_on_rank0_status(comm, input_status);
-    if (status == STATUS_OK)
-        status = evaluate(comm, &args, &samples);
-    comm_close(comm);
-    return status;
+    status = complete_arguments(&request, split, &args);
+    return status == STATUS_OK ? evaluate_on_ranks(&args) : status;
 }
 
 const struct cli_command command_evaluate = {

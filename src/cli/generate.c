@@ -274,6 +274,27 @@ static enum status generate(const char *path, struct cli_request *request,
     return status;
 }
 
+/* `args` receives the values of `arguments`. */
+static enum status parse_and_generate(const struct cli_command *self, int argc,
+                                      char **argv, const struct cli_argument *arguments,
+                                      struct generate_arguments *args)
+{
+    static struct options options; /* large; used once per process */
+    options_defaults(&options);
+    static struct cli_request request;
+    request = (struct cli_request){.arguments = arguments,
+                                   .sections = SECTION_SAMPLE,
+                                   .options = &options,
+                                   .positional_min = 1,
+                                   .positional_max = 1};
+    enum status status = cli_parse(self, &request, argc, argv);
+    if (status != STATUS_OK || request.help_shown)
+        return status;
+    status = check_arguments(args, request.positionals[0]);
+    return status == STATUS_OK ? generate(request.positionals[0], &request, args)
+                               : status;
+}
+
 static enum status run(const struct cli_command *self, int argc, char **argv)
 {
     struct generate_arguments args = {.seconds = -1, .count = 1};
@@ -314,20 +335,7 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
          .help = "number of pieces to sample as one batch (default: 1)"},
         {.name = NULL},
     };
-    static struct options options; /* large; used once per process */
-    options_defaults(&options);
-    static struct cli_request request;
-    request = (struct cli_request){.arguments = arguments,
-                                   .sections = SECTION_SAMPLE,
-                                   .options = &options,
-                                   .positional_min = 1,
-                                   .positional_max = 1};
-    enum status status = cli_parse(self, &request, argc, argv);
-    if (status != STATUS_OK || request.help_shown)
-        return status;
-    status = check_arguments(&args, request.positionals[0]);
-    return status == STATUS_OK ? generate(request.positionals[0], &request, &args)
-                               : status;
+    return parse_and_generate(self, argc, argv, arguments, &args);
 }
 
 const struct cli_command command_generate = {
