@@ -300,7 +300,7 @@ static enum status parse_split(const char *text, enum split *split)
 }
 
 /* Joins the job's ranks, also if rank 0 can't read its inputs. */
-static enum status evaluate_on_ranks(const struct evaluate_arguments *args)
+static enum status evaluate_on_ranks(struct evaluate_arguments *args)
 {
     struct comm *comm = NULL;
     char message[STATUS_MESSAGE_SIZE];
