@@ -177,6 +177,10 @@ static void draw_options(struct options *options)
 #define X(member) draw_string(options->member, sizeof options->member);
     STRINGS(X)
 #undef X
+    const double lowest = 0.01; /* of these */
+    options->sample.repetition_penalty = fmax(options->sample.repetition_penalty, lowest);
+    options->sample.max_silence = fmax(options->sample.max_silence, lowest);
+    options->sample.max_note_seconds = fmax(options->sample.max_note_seconds, lowest);
     strcpy(options->data.grid, grids[draw(4)]);
     strcpy(options->sample.scale, scales[draw(3)]);
 }

@@ -555,10 +555,31 @@ static void test_excerpt(void **state)
     notes_free(&notes);
 }
 
+static void test_from_first_note(void **state)
+{
+    (void)state;
+    struct notes notes = {.ticks_per_beat = 24};
+    const struct note first = {.start = 1.5,
+                               .duration = 1,
+                               .start_tick = 36,
+                               .pitch = 60},
+                      second = {.start = 2, .duration = 1, .start_tick = 48, .pitch = 62};
+    excerpt_from_first_note(&notes); /* without notes */
+    assert_int_equal(notes_append(&notes, &first), STATUS_OK);
+    assert_int_equal(notes_append(&notes, &second), STATUS_OK);
+    excerpt_from_first_note(&notes);
+    assert_close(notes.items[0].start, 0);
+    assert_int_equal(notes.items[0].start_tick, 0);
+    assert_close(notes.items[1].start, 0.5);
+    assert_int_equal(notes.items[1].start_tick, 12);
+    notes_free(&notes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_piece),
+        cmocka_unit_test(test_from_first_note),
         cmocka_unit_test(test_empty_beats),
         cmocka_unit_test(test_no_pitches),
         cmocka_unit_test(test_far_notes),

@@ -40,6 +40,26 @@ expect out.json 1 repeated_notes 0.5
 expect out.json 0 copied_groups 0
 expect out.json 1 copied_groups 0.5
 
+# A link to the folder holds the same pieces, which are not copies of themselves.
+if ln -s songs link 2>/dev/null; then
+    "$tutti" statistics songs --training link --json >out.json 2>err.txt || fail "a link: $(cat err.txt)"
+    expect out.json 0 copied_groups 0
+fi
+
+# So does a dataset, which determines how its files are prepared.
+for pedal in extend ignore; do
+    "$tutti" preprocess songs -o songs.tutti --replace --split "1 0 0" --set data.pedal=$pedal >log.txt 2>&1 ||
+        fail "preprocess: $(cat log.txt)"
+    "$tutti" statistics songs --training songs.tutti --json >out.json 2>err.txt ||
+        fail "a dataset, $pedal: $(cat err.txt)"
+    expect out.json 0 copied_groups 0
+    "$tutti" statistics songs --training songs.tutti --ignore-pedal >out.txt 2>err.txt && code=0 || code=$?
+    [ "$code" = "$([ $pedal = extend ] && echo 2 || echo 0)" ] || fail "--ignore-pedal, $pedal: $code"
+done
+"$tutti" statistics songs.tutti >out.txt 2>err.txt && code=0 || code=$?
+[ "$code" = 2 ] || fail "a dataset as PATH: $code"
+grep -q '^tutti: songs.tutti is a dataset' err.txt || fail "a dataset as PATH: $(cat err.txt)"
+
 # The table has the same values; files are the same as their folder.
 "$tutti" statistics songs/up.mid songs/turn.mid >out.txt || fail "statistics: two files"
 grep -q '^1  songs/up.mid: 1 piece, 0 skipped$' out.txt || fail "heading: $(cat out.txt)"

@@ -201,8 +201,10 @@ static enum status compare_samples(const struct evaluate_arguments *args,
                                    const struct inputs *inputs, FILE *reply)
 {
     struct evaluate_samples samples;
-    enum status status =
-        checkpoint_check_vocabulary(inputs->path, &inputs->checkpoint, inputs->dataset);
+    const struct evaluate_results results = {.path = inputs->path,
+                                             .checkpoint = &inputs->checkpoint,
+                                             .dataset = inputs->dataset};
+    enum status status = check(args, &results, 1);
     if (status != STATUS_OK)
         return status;
     status = evaluate_samples(&inputs->checkpoint, inputs->dataset, (int)args->samples,

@@ -29,9 +29,8 @@ static void report_file(const char *path, const struct notes *piece)
     printable_line(stdout, "%s: %zu notes, %.1f s", path, piece->count,
                    notes_duration(piece));
     if (piece->count == 0)
-        log_warn(
-            "%s: no notes; train longer, leave out --no-guard, or raise --temperature",
-            path);
+        log_warn("%s: no notes; train longer, allow more seconds, or raise --temperature",
+                 path);
 }
 
 static void report_primer(const char *path, const struct checkpoint *checkpoint,

@@ -7,10 +7,11 @@
 #include "statistics_table.h"
 #include "statistics_training.h"
 #include "base/file.h"
-#include "base/hash.h"
 #include "base/log.h"
 #include "base/progress.h"
+#include "data/piece.h"
 #include "data/scan.h"
+#include "encode/encoding.h"
 #include "midi/midi.h"
 #include "statistics/corpus.h"
 #include "statistics/dataset_pieces.h"
@@ -24,17 +25,18 @@ struct arguments {
     bool json;
 };
 
-/* Called for every file with notes, which it may change; `context` is the visitor's.
- * `file` is a hash of the file's path, or of its notes, not 0. */
-typedef enum status visit_notes(void *context, struct notes *notes, uint64_t file);
+/* Called for every file with notes, which it may change and which begin at time 0;
+ * `context` is the visitor's. `owner` identifies the piece (see corpus.h): equal pieces in
+ * several files are one. */
+typedef enum status visit_notes(void *context, struct notes *notes, uint64_t owner);
 
 struct visit {
     visit_notes *function;
     void *context;
     struct midi_limits limits;
-    bool ignore_pedal;
-    bool by_notes;         /* pieces are identified by their notes, not by their files */
-    struct midi_file midi; /* the last file */
+    const struct options *options; /* for piece_prepare */
+    struct encoding *encoding;     /* the same */
+    struct midi_file midi;         /* the last file */
     size_t visited, skipped;
 };
 
@@ -45,7 +47,7 @@ static enum status skip_file(struct visit *visit, const char *path, const char *
     return STATUS_OK;
 }
 
-static enum status visit_bytes(struct visit *visit, const char *path, uint64_t file,
+static enum status visit_bytes(struct visit *visit, const char *path,
                                const uint8_t *bytes, size_t size)
 {
     struct midi_file *midi = &visit->midi;
@@ -54,12 +56,13 @@ static enum status visit_bytes(struct visit *visit, const char *path, uint64_t f
         return status;
     if (midi->outcome == MIDI_SKIPPED)
         return skip_file(visit, path, midi->reason);
-    if (!visit->ignore_pedal && midi_apply_pedal(midi) != STATUS_OK)
-        return STATUS_FAILED;
+    status = piece_prepare(midi, visit->encoding, visit->options, NULL);
+    if (status != STATUS_OK)
+        return status;
     visit->visited++;
-    if (visit->by_notes)
-        file = dataset_pieces_owner(notes_hash(&midi->notes));
-    return visit->function(visit->context, &midi->notes, file);
+    uint64_t owner = dataset_pieces_owner(notes_hash(&midi->notes));
+    excerpt_from_first_note(&midi->notes);
+    return visit->function(visit->context, &midi->notes, owner);
 }
 
 static enum status visit_file(struct visit *visit, const struct scan *scan, size_t file)
@@ -75,10 +78,8 @@ static enum status visit_file(struct visit *visit, const struct scan *scan, size
     uint8_t *bytes = NULL;
     size_t size = 0;
     enum status status = file_read(path, visit->limits.max_bytes, &bytes, &size);
-    status =
-        status == STATUS_OK
-            ? visit_bytes(visit, recorded, hash64(path, strlen(path)) | 1, bytes, size)
-            : skip_file(visit, recorded, status_message());
+    status = status == STATUS_OK ? visit_bytes(visit, recorded, bytes, size)
+                                 : skip_file(visit, recorded, status_message());
     free(bytes);
     free(path);
     return status;
@@ -102,22 +103,23 @@ static enum status visit_files(struct visit *visit, const struct scan *scan,
     return status;
 }
 
-/* Reads a MIDI file, or all in a folder, with the limits of preprocess. */
-static enum status visit_path(const char *path, const struct arguments *args,
+/* Reads a MIDI file, or all in a folder, as preprocess does. */
+static enum status visit_path(const char *path, const struct options *options,
                               struct visit *visit)
 {
-    static struct options options; /* large */
-    options_defaults(&options);
-    visit->ignore_pedal = args->ignore_pedal;
-    visit->limits = (struct midi_limits){.max_bytes = (uint64_t)options.data.max_bytes,
-                                         .max_notes = (uint64_t)options.data.max_notes,
+    visit->options = options;
+    visit->limits = (struct midi_limits){.max_bytes = (uint64_t)options->data.max_bytes,
+                                         .max_notes = (uint64_t)options->data.max_notes,
                                          .min_notes = 1,
-                                         .max_seconds = options.data.max_seconds};
+                                         .max_seconds = options->data.max_seconds};
     struct scan scan = {0};
-    enum status status = scan_inputs(&path, 1, &scan);
+    enum status status = encoding_from_options(options, &visit->encoding);
+    if (status == STATUS_OK)
+        status = scan_inputs(&path, 1, &scan);
     if (status == STATUS_OK)
         status = visit_files(visit, &scan, path);
     midi_free(&visit->midi);
+    encoding_free(visit->encoding);
     scan_free(&scan);
     return status;
 }
@@ -127,39 +129,36 @@ struct corpus_builder {
     struct melody melody; /* of the last piece */
 };
 
-static enum status add_to_corpus(void *context, struct notes *notes, uint64_t file)
+static enum status add_to_corpus(void *context, struct notes *notes, uint64_t owner)
 {
     struct corpus_builder *builder = context;
     enum status status = melody_extract(notes, &builder->melody);
-    return status == STATUS_OK ? corpus_add(&builder->corpus, &builder->melody, file)
+    return status == STATUS_OK ? corpus_add(&builder->corpus, &builder->melody, owner)
                                : status;
 }
 
 struct group_builder {
+    const struct options *options;
     const struct corpus *corpus; /* NULL: none */
     double seconds;              /* of each piece; 0: all */
     struct piece_group group;
 };
 
-static enum status add_to_group(void *context, struct notes *notes, uint64_t file)
+static enum status add_to_group(void *context, struct notes *notes, uint64_t owner)
 {
     struct group_builder *builder = context;
     if (builder->seconds > 0)
         excerpt_cut(notes, builder->seconds);
-    return piece_group_add(&builder->group, notes, builder->corpus, file);
+    return piece_group_add(&builder->group, notes, builder->corpus, owner);
 }
 
 /* `reference` NULL: this is the first column. */
-static enum status compute_column(const struct arguments *args,
-                                  struct group_builder *builder,
+static enum status compute_column(struct group_builder *builder,
                                   const struct group_builder *reference,
                                   struct statistics_column *column)
 {
-    struct visit visit = {.function = add_to_group,
-                          .context = builder,
-                          .by_notes =
-                              args->training && statistics_is_dataset(args->training)};
-    enum status status = visit_path(column->name, args, &visit);
+    struct visit visit = {.function = add_to_group, .context = builder};
+    enum status status = visit_path(column->name, builder->options, &visit);
     if (status == STATUS_OK)
         status = piece_group_summarise(
             &builder->group, reference ? &reference->group : NULL, &column->summary);
@@ -167,15 +166,15 @@ static enum status compute_column(const struct arguments *args,
     return status;
 }
 
-static enum status compute_columns(const struct arguments *args,
-                                   const struct corpus *corpus,
+/* `empty`: a builder without pieces. */
+static enum status compute_columns(const struct group_builder *empty,
                                    struct statistics_column *columns, size_t count)
 {
-    struct group_builder first = {.corpus = corpus, .seconds = args->seconds};
-    enum status status = compute_column(args, &first, NULL, &columns[0]);
+    struct group_builder first = *empty;
+    enum status status = compute_column(&first, NULL, &columns[0]);
     for (size_t i = 1; i < count && status == STATUS_OK; i++) {
-        struct group_builder other = {.corpus = corpus, .seconds = args->seconds};
-        status = compute_column(args, &other, &first, &columns[i]);
+        struct group_builder other = *empty;
+        status = compute_column(&other, &first, &columns[i]);
         piece_group_free(&other.group);
     }
     piece_group_free(&first.group);
@@ -196,10 +195,10 @@ static enum status print_json(const struct arguments *args,
 }
 
 static enum status compute_and_print(const struct arguments *args,
-                                     const struct corpus *corpus,
+                                     const struct group_builder *empty,
                                      struct statistics_column *columns, size_t count)
 {
-    enum status status = compute_columns(args, corpus, columns, count);
+    enum status status = compute_columns(empty, columns, count);
     if (status != STATUS_OK)
         return status;
     if (args->json)
@@ -208,31 +207,62 @@ static enum status compute_and_print(const struct arguments *args,
     return STATUS_OK;
 }
 
+/* The corpus of --training, if given. A dataset determines how files are prepared. */
+static enum status read_training(const struct arguments *args, struct options *options,
+                                 struct corpus_builder *training)
+{
+    if (!args->training)
+        return STATUS_OK;
+    struct visit visit = {.function = add_to_corpus, .context = training};
+    if (!statistics_is_dataset(args->training))
+        return visit_path(args->training, options, &visit);
+    enum status status =
+        statistics_read_training(args->training, &training->corpus, options);
+    if (status == STATUS_OK && args->ignore_pedal && options->data.pedal != PEDAL_IGNORE)
+        return status_fail(
+            STATUS_MISUSE,
+            "statistics: --ignore-pedal: the pieces of %s were preprocessed "
+            "with data.pedal = extend; leave it out",
+            args->training);
+    return status;
+}
+
 static enum status statistics(const struct arguments *args, const char *const *paths,
                               size_t count)
 {
+    static struct options options; /* large */
     struct corpus_builder training = {0};
-    struct visit visit = {.function = add_to_corpus, .context = &training};
     struct statistics_column *columns = calloc(count, sizeof *columns);
-    enum status status =
-        columns ? STATUS_OK
-                : status_fail(STATUS_FAILED, "no memory for %zu paths", count);
-    for (size_t i = 0; i < count && columns; i++)
+    if (!columns)
+        return status_fail(STATUS_FAILED, "no memory for %zu paths", count);
+    for (size_t i = 0; i < count; i++)
         columns[i].name = paths[i];
-    if (status == STATUS_OK && args->training)
-        status = statistics_is_dataset(args->training)
-                     ? statistics_read_training(args->training, &training.corpus)
-                     : visit_path(args->training, args, &visit);
+    options_defaults(&options);
+    if (args->ignore_pedal)
+        options.data.pedal = PEDAL_IGNORE;
+    enum status status = read_training(args, &options, &training);
+    const struct group_builder empty = {.options = &options,
+                                        .corpus =
+                                            args->training ? &training.corpus : NULL,
+                                        .seconds = args->seconds};
     if (status == STATUS_OK)
-        status = compute_and_print(args, args->training ? &training.corpus : NULL,
-                                   columns, count);
+        status = compute_and_print(args, &empty, columns, count);
     corpus_free(&training.corpus);
     melody_free(&training.melody);
     free(columns);
     return status;
 }
 
-enum { PATHS_MAX = 64 };
+/* STATUS_MISUSE for a dataset. */
+static enum status check_paths(const char *const *paths, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (statistics_is_dataset(paths[i]))
+            return status_fail(STATUS_MISUSE,
+                               "%s is a dataset; give the MIDI files that it was made of",
+                               paths[i]);
+    return STATUS_OK;
+}
 
 static enum status run(const struct cli_command *self, int argc, char **argv)
 {
@@ -257,12 +287,16 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
         {.name = NULL},
     };
     static struct cli_request request;
-    request = (struct cli_request){
-        .arguments = arguments, .positional_min = 1, .positional_max = PATHS_MAX};
+    request = (struct cli_request){.arguments = arguments,
+                                   .positional_min = 1,
+                                   .positional_max = CLI_POSITIONALS_MAX};
     enum status status = cli_parse(self, &request, argc, argv);
     if (status != STATUS_OK || request.help_shown)
         return status;
-    return statistics(&args, request.positionals, request.positional_count);
+    status = check_paths(request.positionals, request.positional_count);
+    return status == STATUS_OK
+               ? statistics(&args, request.positionals, request.positional_count)
+               : status;
 }
 
 const struct cli_command command_statistics = {
@@ -274,7 +308,8 @@ const struct cli_command command_statistics = {
         "of its own, and the first is the reference of the others. Files that can't be\n"
         "read are skipped with a line on stderr. Pitches are those of melodic notes, "
         "not\n"
-        "of percussion. docs/usage.md defines the figures.\n"
+        "of percussion; pedal and long silences are treated as by preprocess. "
+        "docs/usage.md defines the figures.\n"
         "\n"
         "  tutti statistics corpus runs/first/samples\n"
         "  tutti statistics corpus music.mid --training corpus --json",

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include "base/options.h"
 #include "base/status.h"
 #include "statistics/corpus.h"
 
@@ -11,8 +12,10 @@
 bool statistics_is_dataset(const char *path);
 
 /* Adds the pieces of the dataset's training split, which a sandboxed child reads
- * (sandbox.h). Their owners are those of dataset_pieces.h. Errors as for dataset_open and
+ * (sandbox.h). Their owners are those of dataset_pieces.h. Sets the settings of *options
+ * that piece_prepare reads to those of the dataset. Errors as for dataset_open and
  * sandbox_run. */
-enum status statistics_read_training(const char *path, struct corpus *corpus);
+enum status statistics_read_training(const char *path, struct corpus *corpus,
+                                     struct options *options);
 
 #endif

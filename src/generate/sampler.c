@@ -312,12 +312,18 @@ static enum sampler_outcome find_outcome(const struct sampler *sampler,
                                                 : SAMPLER_UNFINISHED;
 }
 
+/* Another attempt draws the same tokens. */
+static bool is_deterministic(const struct sampler_settings *settings)
+{
+    return settings->temperature <= 0 || settings->top_k == 1;
+}
+
 /* Finishes the row's piece, or begins it again if it had to end and did not. */
 static void finish_attempt(const struct sampler *sampler, struct row *row)
 {
-    row->finished = row->outcome == SAMPLER_ENDED ||
-                    sampler->settings->end != END_REQUIRE ||
-                    row->attempt + 1 == SAMPLER_ATTEMPTS;
+    const struct sampler_settings *settings = sampler->settings;
+    row->finished = row->outcome == SAMPLER_ENDED || settings->end != END_REQUIRE ||
+                    is_deterministic(settings) || row->attempt + 1 == SAMPLER_ATTEMPTS;
     if (row->finished)
         return;
     row->attempt++;

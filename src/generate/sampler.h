@@ -9,7 +9,8 @@
  * Otherwise it ends at its full length: the last token is the one that advances time to
  * the end or past it, and notes that still sound are truncated exactly there. `end`
  * selects whether END is drawn. If it is required, a piece that does not end is discarded
- * and begun again, SAMPLER_ATTEMPTS times in all; the last attempt is kept.
+ * and begun again, SAMPLER_ATTEMPTS times in all, or once if each token is the most
+ * probable one; the last attempt is kept.
  *
  * Sampling terminates for any model. The grammar limits the number of tokens at one
  * instant (performance: 384, pianoroll: 89), and an attempt ends, with all its notes,

@@ -84,10 +84,8 @@ static void warn_without_end(const struct sampler_settings *settings, int count)
         return;
     int found = list_without_end(settings->outcomes, count, numbers, sizeof numbers);
     if (found > 0)
-        log_warn("piece%s%s of %d did not come to an end within %g s in %d attempts; "
-                 "allow more with --seconds",
-                 found > 1 ? "s" : "", numbers, count, settings->seconds,
-                 SAMPLER_ATTEMPTS);
+        log_warn("piece%s%s of %d did not come to an end within %g s; allow more seconds",
+                 found > 1 ? "s" : "", numbers, count, settings->seconds);
 }
 
 enum status samples_generate(const struct checkpoint *checkpoint,

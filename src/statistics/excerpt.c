@@ -10,6 +10,17 @@ static void shorten(struct note *note, double seconds)
     note->duration = seconds;
 }
 
+void excerpt_from_first_note(struct notes *notes)
+{
+    if (notes->count == 0)
+        return;
+    struct note first = notes->items[0]; /* of the earliest tick */
+    for (size_t i = 0; i < notes->count; i++) {
+        notes->items[i].start -= first.start;
+        notes->items[i].start_tick -= first.start_tick;
+    }
+}
+
 void excerpt_cut(struct notes *notes, double seconds)
 {
     size_t kept = 0;
