@@ -87,6 +87,8 @@ expect_same tuned train.init_from=runs/plain/checkpoints/best data.dataset=other
 train scratch 0 data.dataset=other.tutti
 [ "$(hash_of runs/scratch)" != "$hash" ] || fail "tuned: train.init_from has no effect"
 train tuned-bfloat16 0 train.init_from=runs/plain train.precision=bfloat16 "${unmoved[@]}"
+train tuned-dropout 0 train.init_from=runs/plain model.dropout=0.1 model.dropout_input=0.1 \
+    model.dropout_embedding=0.1 model.dropout_recurrent=0.1 model.dropout_mask=sequence "${unmoved[@]}"
 [ "$(hash_of runs/tuned-bfloat16)" = "$source_hash" ] || fail "bfloat16: other weights"
 
 # A resumed run does not need the source, and keeps its record of it; with --resume, a run
@@ -147,6 +149,9 @@ while read -r weights average_loss; do
 done <losses.txt
 [ "$(sed -nE 's/.*"valid_loss": *([^,]*),.*"valid_loss_average": *([^,]*),.*/\1 \2/p' runs/ema/metrics.jsonl |
     awk '$1 != $2' | wc -l)" = 2 ] || fail "ema: the average has the losses of the weights"
+
+"$tutti" inspect runs/ema --diff runs/plain >log.txt || fail "inspect --diff"
+grep -Eq "^  average's hash +[0-9a-f]{16} +none$" log.txt || fail "inspect --diff: $(cat log.txt)"
 
 # It begins as the initial weights, so that of weights that do not move is the same.
 train still 0 train.average=ema train.init_from=runs/plain "${unmoved[@]}" train.max_steps=5

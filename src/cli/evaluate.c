@@ -280,6 +280,7 @@ static enum status evaluate(struct comm *comm, const struct evaluate_arguments *
                                            .checkpoint = &inputs.checkpoint,
                                            .dataset = inputs.dataset,
                                            .split = args->split,
+                                           .average = args->average,
                                            .samples = args->samples ? samples : NULL};
         status = compute(comm, args, &results);
         if (status == STATUS_OK && comm_rank(comm) == 0 && args->json)

@@ -67,9 +67,10 @@ static void samples_json(struct json *json, const struct evaluate_results *resul
 void evaluate_print_table(const struct evaluate_results *results)
 {
     const struct evaluation *model = &results->model;
-    printable_line(stdout, "checkpoint %s: epoch %" PRId64 ", step %" PRId64 "",
+    printable_line(stdout, "checkpoint %s: epoch %" PRId64 ", step %" PRId64 "%s",
                    results->path, results->checkpoint->state.epoch,
-                   results->checkpoint->state.step);
+                   results->checkpoint->state.step,
+                   results->average ? ", averaged weights" : "");
     printable_line(stdout,
                    "dataset %s, split %s: %" PRIu64 " pieces, %" PRIu64 " notes, %" PRIu64
                    " tokens, %.1f s",
@@ -98,6 +99,7 @@ enum status evaluate_print_json(const struct evaluate_results *results)
     json_object(&json, NULL);
     json_string(&json, "checkpoint", results->path);
     json_hash(&json, "weights_hash", results->checkpoint->weights_hash);
+    json_boolean(&json, "average", results->average);
     json_integer(&json, "epoch", results->checkpoint->state.epoch);
     json_integer(&json, "step", results->checkpoint->state.step);
     json_string(&json, "dataset", results->dataset->path);

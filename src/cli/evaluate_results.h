@@ -2,6 +2,8 @@
 #ifndef TUTTI_CLI_EVALUATE_RESULTS_H
 #define TUTTI_CLI_EVALUATE_RESULTS_H
 
+#include <stdbool.h>
+
 #include "evaluate_samples.h"
 #include "base/status.h"
 #include "data/dataset.h"
@@ -14,6 +16,7 @@ struct evaluate_results {
     const struct checkpoint *checkpoint;
     const struct dataset *dataset;
     enum split split;
+    bool average;       /* the averaged weights were evaluated */
     const char *matmul; /* description of the backend; borrowed */
     struct evaluation model;
     struct baselines baselines;                  /* NAN if unknown */

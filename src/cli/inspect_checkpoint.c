@@ -390,6 +390,15 @@ static void compare_tensors(struct json *json, const struct checkpoint *first,
         json_close(json);
 }
 
+/* "none" without an average. */
+static const char *average_text(const struct checkpoint *checkpoint,
+                                char text[HASH64_TEXT])
+{
+    return checkpoint->options.train.average == AVERAGE_NONE
+               ? "none"
+               : hash64_text(checkpoint->average_hash, text);
+}
+
 static void print_pair(const char *label, const struct checkpoint *first,
                        const struct checkpoint *second)
 {
@@ -398,6 +407,10 @@ static void print_pair(const char *label, const struct checkpoint *first,
     printf("  %-16s %-18s %s\n", "", "first", "second");
     printf("  %-16s %-18s %s\n", "weights hash", hash64_text(first->weights_hash, one),
            hash64_text(second->weights_hash, two));
+    if (first->options.train.average != AVERAGE_NONE ||
+        second->options.train.average != AVERAGE_NONE)
+        printf("  %-16s %-18s %s\n", "average's hash", average_text(first, one),
+               average_text(second, two));
     printf("  %-16s %-18" PRId64 " %" PRId64 "\n", "epoch", first->state.epoch,
            second->state.epoch);
     printf("  %-16s %-18" PRId64 " %" PRId64 "\n", "step", first->state.step,

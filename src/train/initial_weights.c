@@ -8,13 +8,17 @@
 #include "checkpoint_path.h"
 #include "base/log.h"
 
-/* Weights fit any dropout rate, and without a dense layer any activation. */
+/* Weights fit any kind and rate of dropout, and without a dense layer any activation. */
 static enum status check_model(const char *path, const struct options *saved,
                                const struct options *options)
 {
     struct options compared = *options;
     compared.model = saved->model;
     compared.model.dropout = options->model.dropout;
+    compared.model.dropout_mask = options->model.dropout_mask;
+    compared.model.dropout_input = options->model.dropout_input;
+    compared.model.dropout_embedding = options->model.dropout_embedding;
+    compared.model.dropout_recurrent = options->model.dropout_recurrent;
     if (saved->model.dense == 0)
         compared.model.activation = options->model.activation;
     return checkpoint_check_settings(path, &compared, options,
