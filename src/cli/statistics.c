@@ -124,19 +124,6 @@ static enum status visit_path(const char *path, const struct options *options,
     return status;
 }
 
-struct corpus_builder {
-    struct corpus corpus;
-    struct melody melody; /* of the last piece */
-};
-
-static enum status add_to_corpus(void *context, struct notes *notes, uint64_t owner)
-{
-    struct corpus_builder *builder = context;
-    enum status status = melody_extract(notes, &builder->melody);
-    return status == STATUS_OK ? corpus_add(&builder->corpus, &builder->melody, owner)
-                               : status;
-}
-
 struct group_builder {
     const struct options *options;
     const struct corpus *corpus; /* NULL: none */
@@ -213,7 +200,7 @@ static enum status read_training(const struct arguments *args, struct options *o
 {
     if (!args->training)
         return STATUS_OK;
-    struct visit visit = {.function = add_to_corpus, .context = training};
+    struct visit visit = {.function = corpus_builder_add, .context = training};
     if (!statistics_is_dataset(args->training))
         return visit_path(args->training, options, &visit);
     enum status status =
@@ -247,8 +234,7 @@ static enum status statistics(const struct arguments *args, const char *const *p
                                         .seconds = args->seconds};
     if (status == STATUS_OK)
         status = compute_and_print(args, &empty, columns, count);
-    corpus_free(&training.corpus);
-    melody_free(&training.melody);
+    corpus_builder_free(&training);
     free(columns);
     return status;
 }

@@ -17,18 +17,17 @@ bool statistics_is_dataset(const char *path)
     return exists;
 }
 
-struct training {
-    const char *path;
-    struct corpus corpus;
-    struct melody melody; /* of the last piece */
-};
-
-static enum status add_piece(void *context, struct notes *notes, uint64_t owner)
+void corpus_builder_free(struct corpus_builder *builder)
 {
-    struct training *training = context;
-    enum status status = melody_extract(notes, &training->melody);
-    return status == STATUS_OK ? corpus_add(&training->corpus, &training->melody, owner)
-                               : status;
+    corpus_free(&builder->corpus);
+    melody_free(&builder->melody);
+}
+
+enum status corpus_builder_add(void *builder, struct notes *notes, uint64_t owner)
+{
+    struct corpus_builder *to = builder;
+    enum status status = melody_extract(notes, &to->melody);
+    return status == STATUS_OK ? corpus_add(&to->corpus, &to->melody, owner) : status;
 }
 
 /* How files were prepared for the dataset (piece_prepare). */
@@ -73,17 +72,18 @@ static enum status receive(const struct sandbox_reply *reply, struct corpus *cor
 /* Runs in the sandboxed child. */
 static enum status read_and_send(void *context, FILE *reply)
 {
-    struct training *training = context;
+    const char *const *path = context;
+    struct corpus_builder training = {0};
     struct dataset *dataset = NULL;
-    enum status status = dataset_open(training->path, &dataset);
+    enum status status = dataset_open(*path, &dataset);
     if (status == STATUS_OK)
         status = send_preparation(dataset, reply);
     if (status == STATUS_OK)
-        status = dataset_pieces_visit(dataset, SPLIT_TRAIN, add_piece, training);
+        status =
+            dataset_pieces_visit(dataset, SPLIT_TRAIN, corpus_builder_add, &training);
     if (status == STATUS_OK)
-        status = corpus_send(&training->corpus, reply);
-    corpus_free(&training->corpus);
-    melody_free(&training->melody);
+        status = corpus_send(&training.corpus, reply);
+    corpus_builder_free(&training);
     dataset_close(dataset);
     return status;
 }
@@ -91,10 +91,9 @@ static enum status read_and_send(void *context, FILE *reply)
 enum status statistics_read_training(const char *path, struct corpus *corpus,
                                      struct options *options)
 {
-    struct training training = {.path = path};
     const struct sandbox_inputs inputs = {.paths = &path, .count = 1};
     struct sandbox_reply reply;
-    enum status status = sandbox_run(&inputs, read_and_send, &training, &reply);
+    enum status status = sandbox_run(&inputs, read_and_send, &path, &reply);
     if (status == STATUS_OK)
         status = receive(&reply, corpus, options);
     free(reply.bytes);

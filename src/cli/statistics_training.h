@@ -8,6 +8,17 @@
 #include "base/status.h"
 #include "statistics/corpus.h"
 
+/* A corpus and the melody of the last piece added to it. Zero-initialise; free with
+ * corpus_builder_free. */
+struct corpus_builder {
+    struct corpus corpus;
+    struct melody melody;
+};
+void corpus_builder_free(struct corpus_builder *builder);
+
+/* Adds a piece to the struct corpus_builder `builder` (a dataset_pieces_visitor). */
+enum status corpus_builder_add(void *builder, struct notes *notes, uint64_t owner);
+
 /* True for a folder with an index.h5. */
 bool statistics_is_dataset(const char *path);
 

@@ -110,7 +110,7 @@ struct hash128 notes_hash(const struct notes *notes);
 double notes_duration(const struct notes *notes);
 
 /* metre.c: each is called with ascending ticks. Of several calls with a tick the last one
- * applies; what is in force already is not stored. STATUS_FAILED if out of memory. */
+ * applies; a value that is already in force is not stored. STATUS_FAILED if out of memory. */
 enum status notes_set_tempo(struct notes *notes, uint32_t tick, uint32_t tempo);
 enum status notes_set_signature(struct notes *notes, uint32_t tick, uint8_t numerator,
                                 uint8_t denominator_log2);

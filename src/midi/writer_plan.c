@@ -3,9 +3,9 @@
  * Everything is checked here, because libsmf asserts instead of returning errors, and
  * sorted here, because libsmf then appends without sorting.
  *
- * Program changes: the tracks of a channel of a port share its program. A program change is written
- * wherever the program in force differs from the note's, with tracks merged by tick and,
- * at equal ticks, in track order. Percussion on a channel other than 9, and melody on
+ * Program changes: the tracks of a channel of a port share its program. A program change
+ * is written wherever the program in force differs from the note's, with tracks merged by
+ * tick and, at equal ticks, in track order. Percussion on a channel other than 9, and melody on
  * channel 9, are written as General MIDI 2 specifies, with a bank select before the
  * program change.
  */

@@ -136,8 +136,8 @@ struct backward_callbacks {
 /* Back-propagates the sum (not the mean) of the counted losses of the last model_forward,
  * which must have been given targets. With label smoothing s, the loss of a target is
  * (1 - s) times its -log p, plus s times the mean of -log p over the vocabulary (Szegedy
- * et al., "Rethinking the Inception Architecture", 2016, section 7). The bits of a microbatch's gradient do not depend
- * on the other microbatches. */
+ * et al., "Rethinking the Inception Architecture", 2016, section 7). The bits of a
+ * microbatch's gradient do not depend on the other microbatches. */
 void model_backward(struct model *model, const struct backward_callbacks *callbacks);
 
 /* Logits of microbatch s after model_forward without targets: [T][B][V]. */

@@ -108,20 +108,24 @@ void recurrent_pack(struct recurrent *layer, const real *weights)
     if (team_thread() == 0) {
         layer->weights = weights;
         layer->weight_dropout.rate = 0;
+        layer->hh_is_packed = !layer->weight_mask;
         layer->bias_ih = weights + layer->offset.bias_ih;
         layer->bias_hh =
             layer->cell->has_gates_hh ? weights + layer->offset.bias_hh : NULL;
     }
     matmul_weights_pack(&layer->forward_ih, weight_ih);
     matmul_weights_pack(&layer->backward_ih, weight_ih);
-    pack_hh(layer, weights + layer->offset.weight_hh);
+    if (!layer->weight_mask) /* else in the next forward, which knows the dropout */
+        pack_hh(layer, weights + layer->offset.weight_hh);
 }
 
 /* ---- dropout of weight_hh ---- */
 
 void recurrent_set_weight_dropout(struct recurrent *layer, const struct dropout *dropout)
 {
-    layer->repack_hh = dropout->rate > 0 || layer->weight_dropout.rate > 0;
+    layer->repack_hh =
+        !layer->hh_is_packed || dropout->rate > 0 || layer->weight_dropout.rate > 0;
+    layer->hh_is_packed = true;
     layer->weight_dropout = *dropout;
 }
 

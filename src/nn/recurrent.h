@@ -54,6 +54,7 @@ struct recurrent {
 
     const real *weights;           /* the flat block, as last packed; borrowed */
     struct dropout weight_dropout; /* of the packed weight_hh; rate 0: none */
+    bool hh_is_packed;             /* since the weights changed, or in the next forward */
     bool repack_hh;                /* in the next forward */
     uint8_t *weight_mask;          /* [G][H], plan->dropout_recurrent: its mask */
     real *dropped_hh;              /* [G][H], and weight_hh after it */

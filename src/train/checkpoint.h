@@ -95,8 +95,8 @@ struct checkpoint {
 /* Elements of one microbatch's hidden states, equal to model_state_size. */
 size_t checkpoint_hidden_size(const struct model_shape *shape, size_t rows_of_microbatch);
 
-/* Sets weights_hash and average_hash, writes and publishes. Not collective: one rank calls it. On an error
- * (a full disk, a read-only directory) the old file is kept. */
+/* Sets weights_hash and average_hash, writes and publishes. Not collective: one rank
+ * calls it. On an error (a full disk, a read-only directory) the old file is kept. */
 enum status checkpoint_write(const char *path, struct checkpoint *checkpoint);
 
 /* All but TO_TRAIN skip optimizer, average and streams. TO_INSPECT accepts weights that

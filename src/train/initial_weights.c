@@ -53,10 +53,11 @@ static enum status check_equal(struct comm *comm, const char *path, uint64_t has
     uint64_t first = hash;
     enum status status = comm_broadcast(comm, &first, sizeof first);
     if (status == STATUS_OK && first != hash)
-        status = status_fail(STATUS_FAILED,
-                             "%s: weights hash %016" PRIx64 ", but rank 0 has read "
-                             "%016" PRIx64 ": the file has been replaced meanwhile",
-                             path, hash, first);
+        status =
+            status_fail(STATUS_FAILED,
+                        "%s: weights hash %016" PRIx64 ", but rank 0 has read "
+                        "%016" PRIx64 ": the file was replaced while the ranks read it",
+                        path, hash, first);
     return comm_agree(comm, status);
 }
 

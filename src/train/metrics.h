@@ -2,9 +2,9 @@
  *
  * A line for each step: step, epoch, loss, accuracy, gradient_norm, learning_rate,
  * seconds, tokens_per_second, and weights_hash on request. A line for each epoch: epoch,
- * step, train_loss, train_accuracy, valid_loss, valid_accuracy, with
- * train.average valid_loss_average, valid_unigram, valid_bigram, learning_rate, seconds, tokens_per_second, checkpoint_pause_seconds,
- * checkpoint_seconds, weights_hash. Losses are nats per token. The checkpoint times are
+ * step, train_loss, train_accuracy, valid_loss, valid_accuracy, with train.average
+ * valid_loss_average, valid_unigram, valid_bigram, learning_rate, seconds,
+ * tokens_per_second, checkpoint_pause_seconds, checkpoint_seconds, weights_hash. Losses are nats per token. The checkpoint times are
  * the largest since the previous epoch's line; the epoch's own checkpoint is written
  * after its line, so it counts in the next. Finally, a line breaks down the time of the
  * epoch, including checkpoint and samples: epoch, step, seconds_all, seconds_read,

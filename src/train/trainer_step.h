@@ -76,8 +76,8 @@ void step_gradient(struct step_engine *engine, const struct training_state *stat
 enum status step_reduce(struct step_engine *engine, const struct window *window,
                         struct step_flags *flags);
 
-/* Updates weights and state; `metrics` gets step, epoch, loss (without label smoothing), accuracy, gradient norm
- * and learning rate. STATUS_FAILED on all ranks if training has diverged; then nothing is
+/* Updates weights and state; `metrics` gets step, epoch, loss (without label smoothing),
+ * accuracy, gradient norm and learning rate. STATUS_FAILED on all ranks if training has diverged; then nothing is
  * updated, and the message names step, epoch, cause and remedy. Collective. */
 enum status step_update(struct step_engine *engine, struct training_state *state,
                         struct step_metrics *metrics);

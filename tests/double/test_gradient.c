@@ -1,6 +1,6 @@
 /* gradient: backward pass of the model built in double, checked against central
- * differences of its own loss, with dropout, END, carried states and smoothed labels; one tolerance for
- * every tensor of every case. */
+ * differences of its own loss, with dropout, END, carried states and smoothed labels; one
+ * tolerance for every tensor of every case. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
