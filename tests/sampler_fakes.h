@@ -161,7 +161,7 @@ static inline double seconds_of(const struct encoding *encoding, const token *to
 {
     double seconds = 0;
     for (size_t i = 0; i < count; i++)
-        seconds += encoding->token_seconds(encoding, tokens[i]);
+        seconds += token_seconds(encoding, tokens[i]);
     return seconds;
 }
 

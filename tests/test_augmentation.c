@@ -66,7 +66,7 @@ static struct original make_original(const struct encoding *encoding, size_t ind
     notes.items[0].velocity = (uint8_t)softest;
     notes.items[1].velocity = (uint8_t)loudest;
     check(encoding->encode(encoding, &notes, &original.tokens));
-    check(encoding->decode(encoding, original.tokens.items, original.tokens.count,
+    check(encoding->decode(encoding, original.tokens.items, original.tokens.count, 0,
                            &original.notes));
     notes_free(&notes);
     return original;
@@ -227,7 +227,7 @@ static struct variation find_variation(const struct encoding *encoding,
                                        size_t count)
 {
     struct notes notes = {0};
-    check(encoding->decode(encoding, tokens, count, &notes));
+    check(encoding->decode(encoding, tokens, count, 0, &notes));
     assert_int_equal(notes.count, original->count);
     struct variation found = {
         .semitones = notes.items[0].pitch - original->items[0].pitch,

@@ -52,7 +52,7 @@ static void encoded_pieces_are_well_formed(void **state)
         accept_all(encoding, &grammar, tokens.items, tokens.count);
         double seconds = 0;
         for (size_t i = 0; i < tokens.count; i++)
-            seconds += encoding->token_seconds(encoding, tokens.items[i]);
+            seconds += token_seconds(encoding, tokens.items[i]);
         assert_true(seconds > 0 && grammar.seconds > seconds - 1e-6 &&
                     grammar.seconds < seconds + 1e-6);
         assert_string_equal(well_formed(encoding, tokens.items, tokens.count, 1), "");
@@ -83,8 +83,9 @@ static void lost_notes_are_those_not_decoded(void **state)
                            (note->pitch < 21 || note->pitch > 108);
         }
         assert_int_equal(encoding->encode(encoding, &notes, &tokens), STATUS_OK);
-        assert_int_equal(encoding->decode(encoding, tokens.items, tokens.count, &decoded),
-                         STATUS_OK);
+        assert_int_equal(
+            encoding->decode(encoding, tokens.items, tokens.count, 0, &decoded),
+            STATUS_OK);
         encoding_count_lost(encoding, &notes, tokens.items, tokens.count, &lost);
         assert_int_equal(lost.percussion, percussion);
         assert_int_equal(lost.out_of_range, low_or_high);
@@ -156,8 +157,8 @@ static void random_walks_are_well_formed(void **state)
             assert_int_equal(tokens_append(&tokens, value), STATUS_OK);
         }
         assert_string_equal(well_formed(encoding, tokens.items, tokens.count, 0), "");
-        assert_int_equal(encoding->decode(encoding, tokens.items, tokens.count, &notes),
-                         STATUS_OK);
+        assert_int_equal(
+            encoding->decode(encoding, tokens.items, tokens.count, 0, &notes), STATUS_OK);
         /* decoding drops only notes that begin at the very end */
         assert_true(notes.count <= (size_t)grammar.onsets);
         assert_true(notes.count + 128 >= (size_t)grammar.onsets);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "pieces.h"
+#include "wellformed.h"
 #include "encode/encoding.h"
 
 enum { OFF = 128, SHIFT = 255 /* + steps */, VELOCITY = 356, END = 388 };
@@ -295,8 +296,9 @@ static void round_trip(struct dice *dice)
     assert_int_equal(performance->encode(performance, &notes, &tokens), STATUS_OK);
     assert_int_equal(encoding_count_notes(performance, tokens.items, tokens.count),
                      expected);
-    assert_int_equal(performance->decode(performance, tokens.items, tokens.count, &back),
-                     STATUS_OK);
+    assert_int_equal(
+        performance->decode(performance, tokens.items, tokens.count, 0, &back),
+        STATUS_OK);
     assert_int_equal(back.count, expected);
     assert_true(back.ticks_per_beat == 480 && back.ticks_per_second == 0);
     for (size_t i = 0; i < expected; i++)
@@ -330,8 +332,9 @@ static void long_pieces_do_not_drift(void **state)
     for (int i = 0; i < 30000; i++)
         add(&notes, i / 3.0, 1 / 6.0, 60, 64, 0);
     assert_int_equal(performance->encode(performance, &notes, &tokens), STATUS_OK);
-    assert_int_equal(performance->decode(performance, tokens.items, tokens.count, &back),
-                     STATUS_OK);
+    assert_int_equal(
+        performance->decode(performance, tokens.items, tokens.count, 0, &back),
+        STATUS_OK);
     assert_int_equal(back.count, 30000);
     for (int i = 0; i < 30000; i++)
         assert_true(fabs(back.items[i].start - i / 3.0) <= 0.005 + 1e-9);
@@ -371,9 +374,9 @@ static void malformed_sequences_are_decoded(void **state)
                             70,           END,       SHIFT + 10, 72,       OFF + 72,
                             VELOCITY + 0, SHIFT + 5, 999,        73};
     struct notes notes = {0};
-    assert_int_equal(
-        performance->decode(performance, tokens, sizeof tokens / sizeof *tokens, &notes),
-        STATUS_OK);
+    assert_int_equal(performance->decode(performance, tokens,
+                                         sizeof tokens / sizeof *tokens, 0, &notes),
+                     STATUS_OK);
     assert_int_equal(notes.count, 2); /* 72 and 73 have no length */
     assert_note_is(&notes.items[0], &(struct expected_note){0, 10, 70, 64, 0});
     assert_note_is(&notes.items[1], &(struct expected_note){10, 25, 70, 126, 0});
@@ -396,9 +399,9 @@ static void token_names_match_values(void **state)
             table[i].name);
     assert_int_equal(performance->vocabulary, 389);
     assert_int_equal(performance->end, 388);
-    assert_true(performance->token_seconds(performance, 256) == 0.01);
-    assert_true(performance->token_seconds(performance, 355) == 1);
-    assert_true(performance->token_seconds(performance, 356) == 0);
+    assert_true(token_seconds(performance, 256) == 0.01);
+    assert_true(token_seconds(performance, 355) == 1);
+    assert_true(token_seconds(performance, 356) == 0);
     assert_true(performance->token_sounds(performance, 127));
     assert_false(performance->token_sounds(performance, 128));
 }

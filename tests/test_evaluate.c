@@ -154,7 +154,8 @@ static void add_piece(const struct dataset *dataset, const struct shard *shard,
     sum->correct += (uint64_t)loss.correct;
     sum->pieces++;
     struct notes decoded = {0};
-    assert_int_equal(encoding->decode(encoding, tokens, (size_t)n, &decoded), STATUS_OK);
+    assert_int_equal(encoding->decode(encoding, tokens, (size_t)n, 0, &decoded),
+                     STATUS_OK);
     sum->notes += decoded.count;
     sum->notes_in_columns += piece->notes;
     notes_free(&decoded);

@@ -146,7 +146,7 @@ static void fill_busy(const struct fake *fake, int row, real *logits)
 {
     (void)row;
     for (token value = 0; value < fake->encoding->vocabulary; value++) {
-        bool moves = fake->encoding->token_seconds(fake->encoding, value) > 0;
+        bool moves = token_seconds(fake->encoding, value) > 0;
         bool performance = fake->encoding->vocabulary > STEP + 2;
         logits[value] = moves                              ? 0
                         : performance && value >= VELOCITY ? 2
@@ -161,7 +161,7 @@ static size_t max_tokens_per_instant(const struct run *run, const token *tokens,
 {
     size_t max_tokens = 0, now = 0;
     for (size_t i = 0; i < count; i++) {
-        now = run->encoding->token_seconds(run->encoding, tokens[i]) > 0 ? 0 : now + 1;
+        now = token_seconds(run->encoding, tokens[i]) > 0 ? 0 : now + 1;
         max_tokens = now > max_tokens ? now : max_tokens;
     }
     return max_tokens;

@@ -42,7 +42,7 @@ static void fill_mute(const struct fake *fake, int row, real *logits)
 {
     fill_random(fake, row, logits);
     for (size_t value = 0; value < fake->encoding->vocabulary; value++)
-        if (fake->encoding->token_seconds(fake->encoding, (token)value) > 0)
+        if (token_seconds(fake->encoding, (token)value) > 0)
             logits[value] = 100;
 }
 
@@ -189,7 +189,7 @@ static void breaks_long_silence(void **state)
         const token *tokens = drawn(&on, 1, &count);
         double since = 0;
         for (size_t n = 0; n < count; n++) {
-            double moves = on.encoding->token_seconds(on.encoding, tokens[n]);
+            double moves = token_seconds(on.encoding, tokens[n]);
             bool sound = on.encoding->token_sounds(on.encoding, tokens[n]);
             if (moves > 0)
                 assert_true(since < 2.5 - 1e-6);
@@ -205,7 +205,7 @@ static void breaks_long_silence(void **state)
         tokens = drawn(&on, 0, &count);
         since = 0;
         for (size_t n = 0; n < count; n++) {
-            double moves = on.encoding->token_seconds(on.encoding, tokens[n]);
+            double moves = token_seconds(on.encoding, tokens[n]);
             assert_true(moves > 0 || since > 9 - 1e-6);
             since = on.encoding->token_sounds(on.encoding, tokens[n]) ? 0 : since + moves;
         }
@@ -244,7 +244,7 @@ static double find_age(const struct encoding *encoding, const token *tokens, siz
             return 0;
         if (performance && tokens[n] == pitch)
             return age;
-        age += performance ? encoding->token_seconds(encoding, tokens[n]) : 0;
+        age += performance ? token_seconds(encoding, tokens[n]) : 0;
     }
     size_t n = count;
     while (!performance && n > 0 && tokens[n - 1] != STEP)
@@ -303,7 +303,7 @@ static void ends_long_notes(void **state)
         settings.max_note_seconds = 3.5;
         struct run run =
             do_run(i & 1 ? "pianoroll" : "performance", fill_stuck, &settings, 2);
-        double token_seconds = i & 1 ? 0.125 : 1, longest = 0;
+        double slowest_token = i & 1 ? 0.125 : 1, longest = 0;
         for (int row = 0; row < 2; row++) {
             size_t count = 0, same = 0;
             const token *tokens = drawn(&run, row, &count);
@@ -311,7 +311,7 @@ static void ends_long_notes(void **state)
                         !stuck);
             assert_string_equal(well_formed(run.encoding, tokens, count, 0), "");
             for (size_t k = 0; k < run.pieces[row].count; k++)
-                assert_true(run.pieces[row].items[k].duration < 3.5 + token_seconds);
+                assert_true(run.pieces[row].items[k].duration < 3.5 + slowest_token);
             for (size_t k = 0; k < free.pieces[row].count; k++)
                 longest = fmax(longest, free.pieces[row].items[k].duration);
             if (!stuck)
@@ -366,12 +366,13 @@ static void ignores_tokens_outside_the_vocabulary(void **state)
     assert_int_equal(encoding_create("performance", "", &encoding), STATUS_OK);
     assert_int_equal(encoding->vocabulary, VOCABULARY);
     memset(allowed, true, sizeof allowed);
+    const struct grammar now = {.seconds = 29};
     for (int i = 0; i < 29; i++) /* UNKNOWN would come next */
         guard_accept(&guard, encoding, cycle[i % 3], i);
-    guard_restrict(&guard, encoding, 100, 29, allowed);
+    guard_restrict(&guard, encoding, &now, 100, allowed);
     assert_true(allowed[UNKNOWN]);
     guard_accept(&guard, encoding, UNKNOWN, 29);
-    guard_restrict(&guard, encoding, 100, 29, allowed);
+    guard_restrict(&guard, encoding, &now, 100, allowed);
     assert_false(allowed[60]);
     encoding_free(encoding);
 }

@@ -62,9 +62,11 @@ static token move_token(const struct encoding *self, token value, int semitones)
 }
 
 /* Each fifth of the tokens advances time, by 1 to 7 steps of a second. */
-static double token_seconds(const struct encoding *self, token value)
+static uint64_t advance(const struct encoding *self, const struct grammar *grammar,
+                        token value)
 {
     (void)self;
+    (void)grammar;
     return value < END / 5 ? value % 7 + 1 : 0;
 }
 
@@ -84,7 +86,7 @@ static void check_endless(struct stream_files *files, int rows, uint64_t key,
                                               .transpose_high = semitones,
                                               .time_stretch = semitones > 0 ? 0.1 : 0};
     files->encoding.transpose = move_token;
-    files->encoding.token_seconds = token_seconds;
+    files->encoding.advance = advance;
     files->encoding.longest_shift = longest_shift;
     files->encoding.seconds_per_grid_step = 1;
     stream_augment(disk, &augmentation);

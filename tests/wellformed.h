@@ -9,6 +9,13 @@
 
 #include "encode/encoding.h"
 
+/* Seconds by which a token of an encoding without state advances time. */
+static inline double token_seconds(const struct encoding *encoding, token value)
+{
+    uint64_t steps = encoding->advance(encoding, NULL, value);
+    return (double)steps * encoding->seconds_per_grid_step;
+}
+
 static inline int is_between(token value, int low, int high)
 {
     return value >= low && value < high;

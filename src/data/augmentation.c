@@ -86,18 +86,11 @@ struct time_stretch time_stretch_of(const struct augmentation *augmentation,
                                                    variation->tempo / TEMPO_MAX};
 }
 
-/* By which the token advances time. */
-static uint64_t grid_steps(const struct encoding *encoding, token value)
-{
-    double seconds = encoding->token_seconds(encoding, value);
-    return (uint64_t)llround(seconds / encoding->seconds_per_grid_step);
-}
-
 bool time_stretch_collect(struct time_stretch *stretch, token value)
 {
     if (stretch->factor == 1)
         return false;
-    uint64_t steps = grid_steps(stretch->encoding, value);
+    uint64_t steps = stretch->encoding->advance(stretch->encoding, NULL, value);
     stretch->time += steps;
     stretch->collecting |= steps > 0;
     return steps > 0;
@@ -115,6 +108,6 @@ bool time_stretch_next(struct time_stretch *stretch, token *out)
     if (stretch->pending == 0)
         return false;
     *out = stretch->encoding->longest_shift(stretch->encoding, stretch->pending);
-    stretch->pending -= grid_steps(stretch->encoding, *out);
+    stretch->pending -= stretch->encoding->advance(stretch->encoding, NULL, *out);
     return true;
 }

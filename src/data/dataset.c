@@ -149,18 +149,36 @@ static enum status read_hash_text(const struct h5_file *file, const char *text,
                        text);
 }
 
+enum status dataset_settings(const struct dataset *dataset, struct options *options)
+{
+    char *origin = path_format("%s/index.h5: /settings", dataset->path);
+    if (!origin)
+        return dataset_out_of_memory(dataset->path);
+    enum status status = options_read_dataset(options, dataset->settings, origin);
+    free(origin);
+    return status;
+}
+
 static enum status read_encoding(const struct h5_file *file, struct dataset *dataset)
 {
+    struct options options;
     char name[64], grid[64];
-    enum status status = h5_get_text(file, "/vocabulary", "encoding", name, sizeof name);
+    enum status status = dataset_settings(dataset, &options);
+    if (status == STATUS_OK)
+        status = encoding_from_options(&options, &dataset->encoding);
+    if (status != STATUS_OK)
+        return status_fail(STATUS_FAILED, "%s: /settings: %s", h5_path(file),
+                           status_message());
+    status = h5_get_text(file, "/vocabulary", "encoding", name, sizeof name);
     if (status == STATUS_OK)
         status = h5_get_text(file, "/vocabulary", "grid", grid, sizeof grid);
-    if (status != STATUS_OK)
-        return status;
-    if (encoding_create(name, grid, &dataset->encoding) == STATUS_OK)
-        return STATUS_OK;
-    return status_fail(STATUS_FAILED, "%s: /vocabulary: %s", h5_path(file),
-                       status_message());
+    if (status == STATUS_OK && (strcmp(name, dataset->encoding->name) != 0 ||
+                                strcmp(grid, options.data.grid) != 0))
+        status = status_fail(STATUS_FAILED,
+                             "%s: /settings: data.encoding and data.grid are not those "
+                             "of /vocabulary",
+                             h5_path(file));
+    return status;
 }
 
 static enum status read_vocabulary(const struct h5_file *file, struct dataset *dataset)
@@ -314,16 +332,6 @@ static enum status count_outcomes(const struct h5_file *file, struct dataset *da
     return status;
 }
 
-enum status dataset_settings(const struct dataset *dataset, struct options *options)
-{
-    char *origin = path_format("%s/index.h5: /settings", dataset->path);
-    if (!origin)
-        return dataset_out_of_memory(dataset->path);
-    enum status status = options_read_dataset(options, dataset->settings, origin);
-    free(origin);
-    return status;
-}
-
 /* The attribute is absent in older datasets. */
 static enum status check_settings_hash(const struct h5_file *file,
                                        const struct dataset *dataset)
@@ -349,16 +357,7 @@ static enum status check_settings(const struct h5_file *file,
                                   const struct dataset *dataset)
 {
     struct options options;
-    struct encoding *encoding = NULL;
     enum status status = dataset_settings(dataset, &options);
-    if (status == STATUS_OK)
-        status = encoding_from_options(&options, &encoding);
-    if (status == STATUS_OK && encoding_hash(encoding) != dataset->vocabulary_hash)
-        status = status_fail(STATUS_FAILED,
-                             "%s: /settings: data.encoding and data.grid are not those "
-                             "of /vocabulary",
-                             h5_path(file));
-    encoding_free(encoding);
     if (status == STATUS_OK && (uint64_t)options.data.shards != dataset->shard_count)
         status =
             status_fail(STATUS_FAILED,

@@ -16,17 +16,16 @@ static const struct encoding *const encodings[] = {
 };
 _Static_assert(sizeof encodings / sizeof *encodings == ENCODINGS, "one row each");
 
-static enum status create(const struct encoding *prototype, const char *grid,
-                          struct encoding **out)
+enum status encoding_from_options(const struct options *options, struct encoding **out)
 {
+    const struct encoding *prototype = encodings[options->data.encoding];
     *out = NULL;
     struct encoding *encoding = malloc(sizeof *encoding);
     if (!encoding)
         return status_fail(STATUS_FAILED, "no memory for an encoding");
     *encoding = *prototype;
-    enum status status = prototype->configure
-                             ? prototype->configure(encoding, grid ? grid : "")
-                             : STATUS_OK;
+    enum status status =
+        prototype->configure ? prototype->configure(encoding, options) : STATUS_OK;
     if (status == STATUS_OK)
         *out = encoding;
     else
@@ -47,16 +46,17 @@ static enum status fail_unknown(const char *name)
 
 enum status encoding_create(const char *name, const char *grid, struct encoding **out)
 {
+    struct options options;
+    options_defaults(&options);
     *out = NULL;
+    if (grid)
+        snprintf(options.data.grid, sizeof options.data.grid, "%s", grid);
     for (int i = 0; i < ENCODINGS; i++)
-        if (strcmp(name, encodings[i]->name) == 0)
-            return create(encodings[i], grid, out);
+        if (strcmp(name, encodings[i]->name) == 0) {
+            options.data.encoding = i;
+            return encoding_from_options(&options, out);
+        }
     return fail_unknown(name);
-}
-
-enum status encoding_from_options(const struct options *options, struct encoding **out)
-{
-    return create(encodings[options->data.encoding], options->data.grid, out);
 }
 
 void encoding_free(struct encoding *encoding)

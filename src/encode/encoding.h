@@ -16,16 +16,10 @@
  * track names, which both existing encodings ignore.
  *
  * Rules that callers rely on in every encoding:
- * - Time advances by tokens whose length is fixed: token_seconds depends on the token
- *   alone, and its sum over a piece equals grammar.seconds. An encoding with absolute
- *   positions (Bar, Position) would require a change of this interface.
- * - With find_grid_steps, each token of token_seconds > 0 is exactly one grid step.
+ * - Time advances by whole grid steps: the sum of `advance` over a piece is grammar.time.
  * - The grammar limits the number of tokens at one instant, and always allows a token
  *   that sounds or one that advances time; it does not depend on random numbers.
  * - The tokens do not depend on the order of notes that begin in the same step.
- * - When the primer is removed from a piece, those of its tokens that neither sound nor
- *   advance time are kept, at the beginning. decode ignores those that have no meaning
- *   without their notes.
  */
 #ifndef TUTTI_ENCODE_ENCODING_H
 #define TUTTI_ENCODE_ENCODING_H
@@ -80,7 +74,7 @@ struct encoding {
     size_t vocabulary;         /* tokens, including END */
     token end;                 /* == vocabulary - 1 */
     struct encoding_grid grid; /* pianoroll */
-    bool has_frames;           /* each token of token_seconds > 0 ends one frame, and
+    bool has_frames;           /* each token that advances time ends one frame, and
                                   `evaluate` also reports nats per frame (as
                                   Boulanger-Lewandowski et al., 2012) */
 
@@ -91,9 +85,9 @@ struct encoding {
      * pianoroll: 44, half of the keys; the densest has 13. */
     double tokens_per_grid_step;
 
-    /* Parses data.grid into a new copy of the table. NULL if the encoding has no grid.
-     * STATUS_MISUSE for an invalid grid. */
-    enum status (*configure)(struct encoding *self, const char *grid);
+    /* Applies the settings of [data] to a new copy of the table. NULL if the encoding has
+     * none. STATUS_MISUSE for invalid settings. */
+    enum status (*configure)(struct encoding *self, const struct options *options);
 
     /* True if the note is encoded; false for percussion and a pitch out of range. */
     bool (*encodes_note)(const struct encoding *self, const struct note *note);
@@ -105,9 +99,8 @@ struct encoding {
                           struct tokens *out);
 
     /* The position of encode's grid steps in the file, in ticks, possibly fractional:
-     * step n begins at first + n * length, and every token of token_seconds > 0 advances
-     * one step. NULL if a step has no fixed length in ticks (performance). STATUS_FAILED
-     * if out of memory. */
+     * step n begins at first + n * length. NULL if a step has no fixed length in ticks
+     * (performance). STATUS_FAILED if out of memory. */
     enum status (*find_grid_steps)(const struct encoding *self, const struct notes *notes,
                                    double *first, double *length);
 
@@ -116,18 +109,24 @@ struct encoding {
      * accepted: a note-off without a note-on and a note of zero length are ignored, a
      * second note-on ends the first note, values outside the vocabulary are skipped,
      * notes still sounding end with the piece, and an incomplete last step is
-     * completed. */
+     * completed.
+     *
+     * The notes of the first `skip` tokens, which the others continue, are left out, even
+     * if they still sound (in the pianoroll, such a key begins at 0); time 0 is that of
+     * tokens[skip]. */
     enum status (*decode)(const struct encoding *self, const token *tokens, size_t count,
-                          struct notes *out);
+                          size_t skip, struct notes *out);
 
     /* Writes the token's name, such as "NOTE_ON 60", to text[size]. Names are unique and
      * shorter than ENCODING_TOKEN_NAME bytes. Returns text. */
     const char *(*token_name)(const struct encoding *self, token value, char *text,
                               size_t size);
 
-    /* Seconds by which the token (TIME_SHIFT, STEP) advances time, 0 for others. Depends
-     * on the token alone. */
-    double (*token_seconds)(const struct encoding *self, token value);
+    /* The grid steps by which the token (TIME_SHIFT, STEP) would advance time in this
+     * state, 0 for others. With has_frames or longest_shift they depend on the token
+     * alone, and `grammar` may be NULL. */
+    uint64_t (*advance)(const struct encoding *self, const struct grammar *grammar,
+                        token value);
 
     /* True if the token starts or continues a sound: NOTE_ON, KEY. */
     bool (*token_sounds)(const struct encoding *self, token value);
@@ -179,13 +178,13 @@ struct encoding {
                            token value);
 };
 
-/* Creates the encoding `name`, such as "performance"; `grid` is passed to its
- * `configure`. STATUS_MISUSE for an unknown name or an invalid grid. */
-enum status encoding_create(const char *name, const char *grid, struct encoding **out);
-
-/* Creates the encoding selected by data.encoding and data.grid. Errors as for
- * encoding_create. */
+/* Creates the encoding that the settings of [data] select. STATUS_MISUSE for settings
+ * that it does not accept. */
 enum status encoding_from_options(const struct options *options, struct encoding **out);
+
+/* Creates the encoding `name`, such as "performance", with defaults for all settings but
+ * data.grid (NULL: default). STATUS_MISUSE for an unknown name or an invalid grid. */
+enum status encoding_create(const char *name, const char *grid, struct encoding **out);
 void encoding_free(struct encoding *encoding); /* NULL is fine */
 
 /* Fingerprint of every token's name and value, the encoding's name and its grid. A

@@ -297,14 +297,28 @@ static enum status decode_event(struct decoder *decoder, token value)
     return STATUS_OK;
 }
 
+/* Only the velocity remains in force. */
+static void forget_notes(struct decoder *decoder, size_t count_before)
+{
+    decoder->time = 0;
+    memset(decoder->sounding, 0, sizeof decoder->sounding);
+    decoder->out->count = count_before;
+}
+
 static enum status performance_decode(const struct encoding *self, const token *tokens,
-                                      size_t count, struct notes *out)
+                                      size_t count, size_t skip, struct notes *out)
 {
     (void)self;
     struct decoder decoder = {.out = out, .velocity = ENCODING_VELOCITY};
     enum status status = STATUS_OK;
-    for (size_t i = 0; i < count && status == STATUS_OK; i++)
+    size_t count_before = out->count;
+    for (size_t i = 0; i < count && status == STATUS_OK; i++) {
+        if (i == skip)
+            forget_notes(&decoder, count_before);
         status = decode_event(&decoder, tokens[i]);
+    }
+    if (skip >= count)
+        forget_notes(&decoder, count_before);
     for (int pitch = 0; pitch < PITCHES && status == STATUS_OK; pitch++)
         status = end_note(&decoder, pitch);
     decoded_finish(out);
@@ -332,12 +346,13 @@ static const char *performance_token_name(const struct encoding *self, token val
     return text;
 }
 
-static double performance_token_seconds(const struct encoding *self, token value)
+static uint64_t performance_advance(const struct encoding *self,
+                                    const struct grammar *grammar, token value)
 {
     (void)self;
-    if (value < TIME_SHIFT || value >= VELOCITY)
-        return 0;
-    return (double)(value - TIME_SHIFT + 1) / STEPS_PER_SECOND;
+    (void)grammar;
+    return value < TIME_SHIFT || value >= VELOCITY ? 0
+                                                   : (uint64_t)(value - TIME_SHIFT + 1);
 }
 
 static bool performance_token_sounds(const struct encoding *self, token value)
@@ -472,7 +487,7 @@ const struct encoding encoding_performance = {
     .encode = performance_encode,
     .decode = performance_decode,
     .token_name = performance_token_name,
-    .token_seconds = performance_token_seconds,
+    .advance = performance_advance,
     .token_sounds = performance_token_sounds,
     .token_pitch = performance_token_pitch,
     .transpose = performance_transpose,

@@ -87,9 +87,10 @@ static enum status read_grid(const char *text, struct encoding_grid *grid)
     return STATUS_OK;
 }
 
-static enum status pianoroll_configure(struct encoding *self, const char *grid)
+static enum status pianoroll_configure(struct encoding *self,
+                                       const struct options *options)
 {
-    enum status status = read_grid(grid, &self->grid);
+    enum status status = read_grid(options->data.grid, &self->grid);
     if (status != STATUS_OK)
         return status;
     double beats = self->grid.ticks
@@ -275,11 +276,11 @@ static bool has_incomplete_step(const struct decoder *decoder)
 }
 
 static enum status pianoroll_decode(const struct encoding *self, const token *tokens,
-                                    size_t count, struct notes *out)
+                                    size_t count, size_t skip, struct notes *out)
 {
     struct decoder decoder = {.encoding = self, .out = out};
     enum status status = STATUS_OK;
-    for (size_t i = 0; i < count && status == STATUS_OK; i++) {
+    for (size_t i = skip; i < count && status == STATUS_OK; i++) {
         if (tokens[i] < KEYS)
             decoder.current[tokens[i]] = true;
         else if (tokens[i] == STEP)
@@ -310,9 +311,12 @@ static const char *pianoroll_token_name(const struct encoding *self, token value
     return text;
 }
 
-static double pianoroll_token_seconds(const struct encoding *self, token value)
+static uint64_t pianoroll_advance(const struct encoding *self,
+                                  const struct grammar *grammar, token value)
 {
-    return value == STEP ? self->seconds_per_grid_step : 0;
+    (void)self;
+    (void)grammar;
+    return value == STEP;
 }
 
 static bool pianoroll_token_sounds(const struct encoding *self, token value)
@@ -443,7 +447,7 @@ const struct encoding encoding_pianoroll = {
     .find_grid_steps = pianoroll_find_grid_steps,
     .decode = pianoroll_decode,
     .token_name = pianoroll_token_name,
-    .token_seconds = pianoroll_token_seconds,
+    .advance = pianoroll_advance,
     .token_sounds = pianoroll_token_sounds,
     .token_pitch = pianoroll_token_pitch,
     .count_notes = pianoroll_count_notes,

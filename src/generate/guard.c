@@ -33,21 +33,23 @@ static bool is_cycling(const struct guard *guard, uint64_t period, double second
     return repeats_enough && has_sound && long_enough;
 }
 
-static void forbid_time_advance(const struct encoding *encoding, bool *allowed)
+static void forbid_time_advance(const struct encoding *encoding,
+                                const struct grammar *grammar, bool *allowed)
 {
     for (size_t value = 0; value < encoding->vocabulary; value++)
-        if (encoding->token_seconds(encoding, (token)value) > 0)
+        if (encoding->advance(encoding, grammar, (token)value) > 0)
             allowed[value] = false;
 }
 
 void guard_restrict(const struct guard *guard, const struct encoding *encoding,
-                    double max_silence, double seconds, bool *allowed)
+                    const struct grammar *grammar, double max_silence, bool *allowed)
 {
+    double seconds = grammar->seconds;
     for (uint64_t period = 1; period <= GUARD_PERIOD; period++) {
         token value = guard->recent[(guard->count - period) % GUARD_PERIOD];
         if (value < encoding->vocabulary && is_cycling(guard, period, seconds))
             allowed[value] = false;
     }
     if (seconds - guard->last_sound_seconds >= max_silence - time_epsilon)
-        forbid_time_advance(encoding, allowed);
+        forbid_time_advance(encoding, grammar, allowed);
 }

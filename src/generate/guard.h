@@ -21,8 +21,9 @@ struct guard {                  /* a plain value; zero-initialise */
 void guard_accept(struct guard *guard, const struct encoding *encoding, token value,
                   double seconds);
 
-/* Clears the elements of allowed[0..vocabulary) that the guard forbids at `seconds`. */
+/* Clears the elements of allowed[0..vocabulary) that the guard forbids after the piece
+ * that `grammar` has accepted. */
 void guard_restrict(const struct guard *guard, const struct encoding *encoding,
-                    double max_silence, double seconds, bool *allowed);
+                    const struct grammar *grammar, double max_silence, bool *allowed);
 
 #endif

@@ -16,16 +16,17 @@ static size_t count_tokens_before(const struct encoding *encoding, double second
                                   struct primer *primer)
 {
     size_t count = 0;
+    struct grammar grammar;
+    encoding->grammar_start(encoding, &grammar);
     for (; count < primer->tokens.count; count++) {
-        double length = encoding->token_seconds(encoding, primer->tokens.items[count]);
-        double next = primer->seconds + length;
-        if (length > 0 && primer->step_seconds)
-            next = primer->step_seconds[primer->steps + 1];
+        encoding->grammar_accept(encoding, &grammar, primer->tokens.items[count]);
+        double next =
+            primer->step_seconds ? primer->step_seconds[grammar.time] : grammar.seconds;
         if (seconds > 0 && (primer->seconds >= seconds - TIME_TOLERANCE ||
                             next > seconds + TIME_TOLERANCE))
             break;
         primer->seconds = next;
-        primer->steps += length > 0;
+        primer->steps = grammar.time;
     }
     return count;
 }
@@ -54,9 +55,11 @@ static enum status time_steps(const struct encoding *encoding,
                               const struct midi_file *midi, double first, double length,
                               struct primer *primer)
 {
-    size_t steps = 0;
+    struct grammar grammar;
+    encoding->grammar_start(encoding, &grammar);
     for (size_t i = 0; i < primer->tokens.count; i++)
-        steps += encoding->token_seconds(encoding, primer->tokens.items[i]) > 0;
+        encoding->grammar_accept(encoding, &grammar, primer->tokens.items[i]);
+    size_t steps = grammar.time;
     primer->step_seconds = calloc(steps + 1, sizeof *primer->step_seconds);
     if (!primer->step_seconds)
         return status_fail(STATUS_FAILED, "no memory for a primer of %zu steps", steps);

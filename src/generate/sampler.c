@@ -22,7 +22,7 @@ static const double time_epsilon = 1e-9; /* sums of steps are not exact in secon
 struct row {
     struct grammar grammar;
     struct guard guard;
-    struct tokens tokens; /* to be decoded */
+    struct tokens tokens; /* the primer and those drawn */
     uint64_t position;    /* tokens drawn in this attempt */
     uint64_t attempt;     /* from 0 */
     size_t fed;           /* tokens of the primer that this attempt has received */
@@ -40,7 +40,6 @@ struct sampler {
     double end;          /* in the grammar's time, which includes the primer */
     uint64_t max_tokens; /* per attempt, after the primer */
     struct row primed;   /* the state of a row after the primer, except its tokens */
-    size_t begun;        /* tokens with which each piece begins */
     struct row *rows;
     token *inputs;                /* [count] */
     bool *allowed;                /* [vocabulary] */
@@ -159,7 +158,7 @@ static void begin_attempt(const struct sampler *sampler, struct row *row)
 {
     row->grammar = sampler->primed.grammar;
     row->guard = sampler->primed.guard;
-    row->tokens.count = sampler->begun;
+    row->tokens.count = sampler->batch->primer_count;
     row->position = 0;
     row->fed = 0;
     row->sounded = false;
@@ -185,23 +184,12 @@ static const real *feed_primer(struct sampler *sampler)
     return logits;
 }
 
-/* Begins each piece with the primer; without keep_primer, only with those of its tokens
- * that neither sound nor advance time (performance: VELOCITY and NOTE_OFF), so that the
- * current velocity is known; decode ignores a NOTE_OFF without its note. */
 static enum status begin_pieces(struct sampler *sampler)
 {
-    const token *primer = sampler->batch->primer;
-    size_t primer_count = sampler->batch->primer_count;
-    const struct encoding *encoding = sampler->encoding;
     enum status status = STATUS_OK;
     for (size_t i = 0; i < sampler->count; i++)
-        for (size_t j = 0; j < primer_count && status == STATUS_OK; j++) {
-            bool silent = !encoding->token_sounds(encoding, primer[j]) &&
-                          encoding->token_seconds(encoding, primer[j]) <= 0;
-            if (sampler->batch->keep_primer || silent)
-                status = tokens_append(&sampler->rows[i].tokens, primer[j]);
-        }
-    sampler->begun = sampler->rows[0].tokens.count;
+        for (size_t j = 0; j < sampler->batch->primer_count && status == STATUS_OK; j++)
+            status = tokens_append(&sampler->rows[i].tokens, sampler->batch->primer[j]);
     return status;
 }
 
@@ -237,8 +225,7 @@ static void restrict_by_guard(struct sampler *sampler, const struct row *row)
     encoding->grammar_end_long_notes(encoding, &row->grammar, settings->max_note_seconds,
                                      allowed);
     memcpy(guarded, allowed, encoding->vocabulary * sizeof *guarded);
-    guard_restrict(&row->guard, encoding, settings->max_silence, row->grammar.seconds,
-                   guarded);
+    guard_restrict(&row->guard, encoding, &row->grammar, settings->max_silence, guarded);
     keep_tokens(sampler, guarded, allowed);
 }
 
@@ -403,11 +390,13 @@ static void truncate_notes(struct notes *notes, double end)
 
 static enum status decode_pieces(const struct sampler *sampler, struct notes *pieces)
 {
-    double end = sampler->batch->keep_primer ? sampler->end : sampler->settings->seconds;
+    bool keep_primer = sampler->batch->keep_primer;
+    double end = keep_primer ? sampler->end : sampler->settings->seconds;
+    size_t skip = keep_primer ? 0 : sampler->batch->primer_count;
     for (size_t i = 0; i < sampler->count; i++) {
         const struct tokens *tokens = &sampler->rows[i].tokens;
         enum status status = sampler->encoding->decode(sampler->encoding, tokens->items,
-                                                       tokens->count, &pieces[i]);
+                                                       tokens->count, skip, &pieces[i]);
         if (status != STATUS_OK)
             return status;
         truncate_notes(&pieces[i], end);

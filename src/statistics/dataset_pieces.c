@@ -16,7 +16,7 @@ static enum status visit_shard(const struct dataset *dataset, const struct shard
         notes_clear(&notes);
         status = dataset->encoding->decode(dataset->encoding,
                                            shard->tokens + piece->token_first,
-                                           piece->token_count, &notes);
+                                           piece->token_count, 0, &notes);
         if (status == STATUS_OK)
             status = visit(context, &notes, dataset_pieces_owner(piece->hash));
     }

@@ -139,7 +139,7 @@ static void add_frames(struct pass *pass, int microbatch)
             continue;
         if (*in_frame)
             loss -= log_probability[i];
-        if (encoding->token_seconds(encoding, (token)target) > 0) {
+        if (encoding->advance(encoding, NULL, (token)target) > 0) {
             frames += *in_frame;
             *in_frame = true;
         }

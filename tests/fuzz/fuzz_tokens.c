@@ -118,7 +118,7 @@ static void check_encoded(const struct encoding *encoding, const struct notes *n
 {
     struct tokens again = {0};
     struct notes back = {0};
-    fuzz_require_ok(encoding->decode(encoding, encoded->items, encoded->count, &back));
+    fuzz_require_ok(encoding->decode(encoding, encoded->items, encoded->count, 0, &back));
     check_notes(&back, encoded->count);
     check_equal(encoding, notes, &back);
     FUZZ_REQUIRE(encoding_count_notes(encoding, encoded->items, encoded->count) ==
@@ -141,7 +141,7 @@ static void check_decoder(const struct encoding *encoding, const struct tokens *
                           struct notes *notes)
 {
     struct tokens encoded = {0};
-    fuzz_require_ok(encoding->decode(encoding, tokens->items, tokens->count, notes));
+    fuzz_require_ok(encoding->decode(encoding, tokens->items, tokens->count, 0, notes));
     check_notes(notes, tokens->count);
     enum status status = encoding->encode(encoding, notes, &encoded);
     fuzz_check_message(status, "too long");
@@ -182,7 +182,7 @@ static void check_allowed(const struct encoding *encoding, const struct grammar 
     for (size_t value = 0; value < encoding->end; value++)
         any |= guarded[value];
     FUZZ_REQUIRE(any);
-    guard_restrict(guard, encoding, 2, grammar->seconds, guarded);
+    guard_restrict(guard, encoding, grammar, 2, guarded);
     for (size_t value = 0; value < encoding->vocabulary; value++)
         FUZZ_REQUIRE(allowed[value] || !guarded[value]);
 }
