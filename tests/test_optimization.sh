@@ -103,7 +103,7 @@ train gone 3 train.init_from=runs/source data.dataset=other.tutti --resume
 mv moved runs/source
 on 2 train run.conf --set run.dir=runs/gone --set data.dataset=other.tutti --resume >log.txt 2>&1 &&
     fail "resumed with another train.init_from"
-grep -q 'train.init_from: runs/source in the checkpoint' log.txt || fail "$(cat log.txt)"
+grep -q 'train.init_from: runs/source in the checkpoint, none requested' log.txt || fail "$(cat log.txt)"
 
 expect_refused 1 'runs/none: no such file' train.init_from=runs/none
 mkdir -p runs/empty
@@ -133,6 +133,8 @@ epochs_of() { deterministic_metrics "runs/$1" | grep '"valid_loss_average"'; }
 
 expect_same ema train.average=ema train.average_decay=0.9
 average=$(average_of ema)
+"$tutti" inspect runs/ema | grep -q 'of average' || fail "no average in the history"
+! "$tutti" inspect runs/plain | grep -q 'of average' || fail "an average without train.average"
 [ -n "$average" ] && [ "$average" != "$hash" ] || fail "no average: $average"
 for other in ranks threads resumed; do
     [ "$(average_of "ema-$other")" = "$average" ] || fail "ema-$other: average $(average_of "ema-$other")"

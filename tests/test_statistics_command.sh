@@ -71,6 +71,7 @@ grep -Eq '^  notes +8\.000 +8\.000 +8\.000 +8\.000 +10\.00 +10\.00 +10\.00 +10\.
 "$tutti" statistics songs/up.mid --seconds 1.6 --json >out.json || fail "--seconds"
 expect out.json 0 notes 4
 expect out.json 0 seconds 1.6
+grep -q '"excerpt_seconds": 1.6' out.json || fail "--seconds is not recorded"
 
 # Damaged files are skipped with a line.
 printf 'MThd\0\0' >songs/damaged.mid

@@ -160,8 +160,8 @@ void options_difference(const struct options *stored, const struct options *requ
         ++*count;
         if (lines)
             fprintf(lines, "%s%s.%s: %s in the checkpoint, %s requested",
-                    *count > 1 ? "\n" : "", row->section, row->key, stored_value,
-                    requested_value);
+                    *count > 1 ? "\n" : "", row->section, row->key,
+                    options_shown(stored_value), options_shown(requested_value));
     }
     if (lines)
         fclose(lines);

@@ -139,6 +139,12 @@ struct options {
 /* Sets every member to its default. */
 void options_defaults(struct options *options);
 
+/* The value of a setting for people: "none" if it is empty. */
+static inline const char *options_shown(const char *value)
+{
+    return *value ? value : "none";
+}
+
 /* Reads an INI file; keys missing from it keep their values. base/text_file.h lists the
  * accepted kinds of files. Paths are relative to the working directory, and "~/" is the
  * home directory. STATUS_MISUSE with "FILE:LINE: ..." on any error, and nothing is

@@ -142,6 +142,14 @@ static void print_tensors(const struct checkpoint *checkpoint)
     }
 }
 
+static bool has_averages(const struct checkpoint *checkpoint)
+{
+    bool found = false;
+    for (size_t i = 0; i < checkpoint->state.history_count; i++)
+        found |= checkpoint->state.history[i].valid_loss_average != 0;
+    return found;
+}
+
 static void print_history(const struct checkpoint *checkpoint)
 {
     printf("\nhistory (loss in nats per token)\n");
@@ -149,14 +157,19 @@ static void print_history(const struct checkpoint *checkpoint)
         printf("  no complete epoch yet\n");
         return;
     }
-    printf("  %5s %9s %10s %9s %10s %9s %9s %9s  %s\n", "epoch", "step", "train loss",
-           "accuracy", "valid loss", "accuracy", "rate", "tokens/s", "weights hash");
+    bool averages = has_averages(checkpoint);
+    printf("  %5s %9s %10s %9s %10s %9s %s%9s %9s  %s\n", "epoch", "step", "train loss",
+           "accuracy", "valid loss", "accuracy", averages ? "of average " : "", "rate",
+           "tokens/s", "weights hash");
     for (size_t i = 0; i < checkpoint->state.history_count; i++) {
         const struct history_row *row = &checkpoint->state.history[i];
-        char hash[HASH64_TEXT];
-        printf("  %5" PRId64 " %9" PRId64 " %10.4f %9.4f %10.4f %9.4f %9.2e %9.0f  %s\n",
+        char hash[HASH64_TEXT], average[32] = "";
+        if (averages)
+            snprintf(average, sizeof average, "%10.4f ", row->valid_loss_average);
+        printf("  %5" PRId64 " %9" PRId64
+               " %10.4f %9.4f %10.4f %9.4f %s%9.2e %9.0f  %s\n",
                row->epoch, row->step, row->train_loss, row->train_accuracy,
-               row->valid_loss, row->valid_accuracy, row->learning_rate,
+               row->valid_loss, row->valid_accuracy, average, row->learning_rate,
                row->tokens_per_second, hash64_text(row->weights_hash, hash));
     }
 }

@@ -160,8 +160,8 @@ enum status inspect_settings_print(const struct options *options, unsigned secti
         const struct inspect_setting *setting = &settings.items[i];
         char name[128];
         snprintf(name, sizeof name, "%s.%s", setting->section, setting->key);
-        printable_line(stdout, "  %-24s %-24s (default: %s)", name, setting->second,
-                       *setting->first ? setting->first : "none");
+        printable_line(stdout, "  %-24s %-24s (default: %s)", name,
+                       options_shown(setting->second), options_shown(setting->first));
     }
     inspect_settings_free(&settings);
     return STATUS_OK;
@@ -252,7 +252,8 @@ static void difference_print(const struct inspect_settings *settings)
         const struct inspect_setting *setting = &settings->items[i];
         char name[128];
         snprintf(name, sizeof name, "%s.%s", setting->section, setting->key);
-        printable_line(stdout, "  %-24s %-24s %s", name, setting->first, setting->second);
+        printable_line(stdout, "  %-24s %-24s %s", name, options_shown(setting->first),
+                       options_shown(setting->second));
     }
 }
 

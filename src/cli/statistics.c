@@ -1,4 +1,5 @@
 /* statistics: what MIDI files play, in figures; several folders side by side. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -176,6 +177,8 @@ static enum status print_json(const struct arguments *args,
     json_object(&json, NULL);
     json_string(&json, "kind", "statistics");
     json_string(&json, "training", args->training);
+    json_number(&json, "excerpt_seconds",
+                args->seconds > 0 ? args->seconds : (double)NAN);
     statistics_write_json(&json, columns, count);
     json_close(&json);
     return json_end(&json);
