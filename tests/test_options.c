@@ -20,6 +20,7 @@
 #define WORDS(X)                                                                         \
     X(data.encoding, ENCODINGS)                                                          \
     X(data.pedal, PEDALS)                                                                \
+    X(data.tracks, TRACKS)                                                               \
     X(model.cell, CELLS)                                                                 \
     X(model.dropout_mask, DROPOUT_MASKS)                                                 \
     X(model.activation, ACTIVATIONS)                                                     \
@@ -157,6 +158,7 @@ static void draw_string(char *text, size_t size)
 static void draw_options(struct options *options)
 {
     static const char *const grids[] = {"1/4", "3/16", "120 ticks", "10000/1"};
+    static const char *const programs[] = {"all", "0-7, 40,drums", "127"};
     static const char *const scales[] = {"chromatic", "F# minor pentatonic", "Bb MAJOR"};
     options_defaults(options);
 #define X(member, count) options->member = (int)draw(count);
@@ -182,6 +184,7 @@ static void draw_options(struct options *options)
     options->sample.max_silence = fmax(options->sample.max_silence, lowest);
     options->sample.max_note_seconds = fmax(options->sample.max_note_seconds, lowest);
     strcpy(options->data.grid, grids[draw(4)]);
+    strcpy(options->data.only_programs, programs[draw(3)]);
     strcpy(options->sample.scale, scales[draw(3)]);
 }
 
@@ -206,6 +209,7 @@ static void assert_same(const struct options *a, const struct options *b)
     STRINGS(X)
 #undef X
     assert_string_equal(a->data.grid, b->data.grid);
+    assert_string_equal(a->data.only_programs, b->data.only_programs);
     assert_string_equal(a->sample.scale, b->sample.scale);
 }
 
@@ -232,7 +236,7 @@ static void text_round_trips(void **state)
 static void test_covers_every_setting(void **state)
 {
     (void)state;
-    size_t listed = 2; /* data.grid, sample.scale */
+    size_t listed = 3; /* data.grid, data.only_programs, sample.scale */
 #define X(...) listed++;
     WORDS(X)
     INTEGERS(X)
@@ -414,6 +418,11 @@ static void errors_state_line_and_remedy(void **state)
         {"[data]\ngrid = 0 ticks", "a.conf:2: data.grid = 0 ticks: expected beats"},
         {"[data]\ngrid = 10001 ticks",
          "a.conf:2: data.grid = 10001 ticks: expected beats"},
+        {"[data]\nonly_programs = 0-128",
+         "a.conf:2: data.only_programs = 0-128: expected all, or programs from 0 to 127 "
+         "and drums, as in 0-7,40,drums"},
+        {"[data]\nonly_programs =",
+         "a.conf:2: data.only_programs = : expected all, or programs"},
         {"[sample]\nscale = H dorian",
          "a.conf:2: sample.scale = H dorian: expected a tonic and a mode, such as \"D "
          "dorian\": major, minor, ionian, dorian, phrygian, lydian, mixolydian, aeolian, "
@@ -651,6 +660,8 @@ static void ignores_settings_that_may_change(void **state)
     static const char *const fixed[] = {"data.encoding",
                                         "data.grid",
                                         "data.pedal",
+                                        "data.only_programs",
+                                        "data.tracks",
                                         "data.split",
                                         "data.split_file",
                                         "data.shards",
@@ -720,6 +731,7 @@ static void ignores_settings_that_may_change(void **state)
     STRINGS(X)
 #undef X
     strcpy(now.data.grid, "1/8");
+    strcpy(now.data.only_programs, "drums");
     char *report;
     int count;
     options_difference(&before, &now, &report, &count);

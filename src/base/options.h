@@ -24,6 +24,7 @@ enum { OPTIONS_TEXT = 1024 }; /* longest text value, with its zero byte */
 /* The last enumerator of each is the number of values. */
 enum option_encoding { ENCODING_PERFORMANCE, ENCODING_PIANOROLL, ENCODINGS };
 enum option_pedal { PEDAL_EXTEND, PEDAL_IGNORE, PEDALS };
+enum option_tracks { TRACKS_ALL, TRACKS_MELODY, TRACKS };
 enum option_cell { CELL_LSTM, CELL_GRU, CELLS };
 enum option_activation {
     ACTIVATION_LINEAR,
@@ -52,6 +53,8 @@ struct options {
         int encoding;               /* enum option_encoding */
         char grid[32];              /* pianoroll: time step, "1/4" beat or "120 ticks" */
         int pedal;                  /* enum option_pedal */
+        char only_programs[256];    /* program_set.h */
+        int tracks;                 /* enum option_tracks */
         double split[3];            /* train, valid, test; sum 1 */
         char split_file[OPTIONS_TEXT];
         int64_t shards;

@@ -26,6 +26,8 @@ static const char *const encoding_words[ENCODINGS + 1] = {
     [ENCODING_PERFORMANCE] = "performance", [ENCODING_PIANOROLL] = "pianoroll"};
 static const char *const pedal_words[PEDALS + 1] = {
     [PEDAL_EXTEND] = "extend", [PEDAL_IGNORE] = "ignore"};
+static const char *const tracks_words[TRACKS + 1] = {
+    [TRACKS_ALL] = "all", [TRACKS_MELODY] = "melody"};
 static const char *const cell_words[CELLS + 1] = {
     [CELL_LSTM] = "lstm", [CELL_GRU] = "gru"};
 static const char *const activation_words[ACTIVATIONS + 1] = {[ACTIVATION_LINEAR] =
@@ -64,6 +66,10 @@ const struct option_row option_rows[] = {
      .help = "pianoroll: time step, of a quarter note (1/4: a sixteenth) or \"120 ticks\""},
     {AT(data, pedal), IN_DATASET, WORD(pedal_words), .default_value = "extend",
      .help = "sustain pedal: extend notes until its release, or ignore it"},
+    {AT(data, only_programs), IN_DATASET, .type = OPTION_PROGRAMS, .default_value = "all",
+     .help = "programs whose notes are kept, from 0 as in `tutti inspect FILE.mid`; all: no filter"},
+    {AT(data, tracks), IN_DATASET, WORD(tracks_words), .default_value = "all",
+     .help = "notes that are kept: all, or melody, the highest voice of all tracks together"},
     {AT(data, split), IN_DATASET, .type = OPTION_NUMBERS, .low = 0, .high = 1,
      .default_value = "0.9 0.05 0.05",
      .help = "fractions of the pieces for training, validation and test; their sum is 1"},

@@ -13,17 +13,18 @@
 #include "options.h"
 
 enum option_type {
-    OPTION_WORD,    /* int: index into `words` */
-    OPTION_BOOLEAN, /* bool */
-    OPTION_INTEGER, /* int64_t in [min, max] */
-    OPTION_SEED,    /* uint64_t, all of its range */
-    OPTION_SPAN,    /* int64_t[2], "LOW..HIGH": LOW in [min, 0], HIGH in [0, max] */
-    OPTION_NUMBER,  /* double in [low, high]; low_open and high_open exclude an end */
-    OPTION_NUMBERS, /* as many doubles as fit in `size`, each as OPTION_NUMBER */
-    OPTION_PATH,    /* char[size], a path without control characters */
-    OPTION_TEXT,    /* char[size], not a path: "~/" is not expanded */
-    OPTION_GRID,    /* char[size]: "1/4" or "120 ticks" */
-    OPTION_SCALE    /* char[size]: "D dorian", see scale.h */
+    OPTION_WORD,     /* int: index into `words` */
+    OPTION_BOOLEAN,  /* bool */
+    OPTION_INTEGER,  /* int64_t in [min, max] */
+    OPTION_SEED,     /* uint64_t, all of its range */
+    OPTION_SPAN,     /* int64_t[2], "LOW..HIGH": LOW in [min, 0], HIGH in [0, max] */
+    OPTION_NUMBER,   /* double in [low, high]; low_open and high_open exclude an end */
+    OPTION_NUMBERS,  /* as many doubles as fit in `size`, each as OPTION_NUMBER */
+    OPTION_PATH,     /* char[size], a path without control characters */
+    OPTION_TEXT,     /* char[size], not a path: "~/" is not expanded */
+    OPTION_GRID,     /* char[size]: "1/4" or "120 ticks" */
+    OPTION_PROGRAMS, /* char[size]: "0-7,40,drums", see program_set.h */
+    OPTION_SCALE     /* char[size]: "D dorian", see scale.h */
 };
 
 struct option_row {

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "file.h"
+#include "program_set.h"
 #include "scale.h"
 #include "text.h"
 
@@ -139,6 +140,12 @@ static bool read_scale(const struct option_row *row, const char *text, void *mem
     return scale_parse(text, &pitch_classes) && read_string(row, text, member);
 }
 
+static bool read_programs(const struct option_row *row, const char *text, void *member)
+{
+    struct program_set set;
+    return program_set_parse(text, &set) && read_string(row, text, member);
+}
+
 static bool read_value(const struct option_row *row, const char *text, void *member)
 {
     switch (row->type) {
@@ -160,6 +167,8 @@ static bool read_value(const struct option_row *row, const char *text, void *mem
         return read_string(row, text, member);
     case OPTION_GRID:
         return read_grid(row, text, member);
+    case OPTION_PROGRAMS:
+        return read_programs(row, text, member);
     case OPTION_SCALE:
         return read_scale(row, text, member);
     }
@@ -254,6 +263,7 @@ const char *option_format(const struct option_row *row, const struct options *op
     case OPTION_PATH:
     case OPTION_TEXT:
     case OPTION_GRID:
+    case OPTION_PROGRAMS:
     case OPTION_SCALE:
         snprintf(text, size, "%s", (const char *)member);
         break;
@@ -324,6 +334,9 @@ const char *option_expected(const struct option_row *row, char *text, size_t siz
         break;
     case OPTION_GRID:
         snprintf(text, size, "beats as \"1/4\" or ticks as \"120 ticks\"");
+        break;
+    case OPTION_PROGRAMS:
+        program_set_expected(text, size);
         break;
     case OPTION_SCALE:
         scale_expected(text, size);

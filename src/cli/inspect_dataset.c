@@ -92,6 +92,9 @@ void inspect_print_lost_notes(const struct dataset *dataset)
                             inspect_count(lost->percussion, percussion),
                             inspect_count(lost->out_of_range, out_of_range),
                             inspect_count(lost->merged, merged));
+    if (dataset->filtered > 0)
+        inspect_print_field("notes filtered", "%s, by data.only_programs and data.tracks",
+                            inspect_count(dataset->filtered, merged));
 }
 
 static void lost_notes_json(struct json *json, const struct dataset *dataset)
@@ -167,6 +170,7 @@ static void summary_json(struct json *json, const struct dataset *dataset)
         json_integer(json, file_outcome_name((enum file_outcome)outcome),
                      (int64_t)dataset->outcomes[outcome]);
     json_close(json);
+    json_unsigned(json, "notes_filtered", dataset->filtered);
     lost_notes_json(json, dataset);
     splits_json(json, &dataset->total);
 }

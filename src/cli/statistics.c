@@ -57,9 +57,12 @@ static enum status visit_bytes(struct visit *visit, const char *path,
         return status;
     if (midi->outcome == MIDI_SKIPPED)
         return skip_file(visit, path, midi->reason);
-    status = piece_prepare(midi, visit->encoding, visit->options, NULL);
+    struct piece_changes changes;
+    status = piece_prepare(midi, visit->encoding, visit->options, &changes);
     if (status != STATUS_OK)
         return status;
+    if (midi->notes.count == 0)
+        return skip_file(visit, path, piece_empty_reason(&midi->notes, &changes));
     visit->visited++;
     uint64_t owner = dataset_pieces_owner(notes_hash(&midi->notes));
     excerpt_from_first_note(&midi->notes);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/program_set.h"
 #include "base/sandbox.h"
 #include "statistics/dataset_pieces.h"
 
@@ -32,8 +33,9 @@ enum status corpus_builder_add(void *builder, struct notes *notes, uint64_t owne
 
 /* How files were prepared for the dataset (piece_prepare). */
 struct preparation {
-    int encoding, pedal;
+    int encoding, pedal, tracks;
     double max_silence_seconds;
+    char only_programs[sizeof((struct options *)NULL)->data.only_programs];
 };
 
 static enum status send_preparation(const struct dataset *dataset, FILE *reply)
@@ -42,13 +44,28 @@ static enum status send_preparation(const struct dataset *dataset, FILE *reply)
     enum status status = dataset_settings(dataset, &options);
     if (status != STATUS_OK)
         return status;
-    const struct preparation preparation = {.encoding = options.data.encoding,
-                                            .pedal = options.data.pedal,
-                                            .max_silence_seconds =
-                                                options.data.max_silence_seconds};
+    struct preparation preparation = {.encoding = options.data.encoding,
+                                      .pedal = options.data.pedal,
+                                      .tracks = options.data.tracks,
+                                      .max_silence_seconds =
+                                          options.data.max_silence_seconds};
+    memcpy(preparation.only_programs, options.data.only_programs,
+           sizeof preparation.only_programs);
     return fwrite(&preparation, sizeof preparation, 1, reply) == 1
                ? STATUS_OK
                : status_fail_errno("can't send the settings of the dataset");
+}
+
+static bool is_valid(const struct preparation *preparation)
+{
+    const char *programs = preparation->only_programs;
+    struct program_set set;
+    return preparation->encoding >= 0 && preparation->encoding < ENCODINGS &&
+           preparation->pedal >= 0 && preparation->pedal < PEDALS &&
+           preparation->tracks >= 0 && preparation->tracks < TRACKS &&
+           preparation->max_silence_seconds >= 0 &&
+           memchr(programs, '\0', sizeof preparation->only_programs) &&
+           program_set_parse(programs, &set);
 }
 
 static enum status receive(const struct sandbox_reply *reply, struct corpus *corpus,
@@ -58,13 +75,14 @@ static enum status receive(const struct sandbox_reply *reply, struct corpus *cor
     if (reply->size < sizeof preparation)
         return status_fail(STATUS_FAILED, "the dataset's settings are incomplete");
     memcpy(&preparation, reply->bytes, sizeof preparation);
-    if (preparation.encoding < 0 || preparation.encoding >= ENCODINGS ||
-        preparation.pedal < 0 || preparation.pedal >= PEDALS ||
-        !(preparation.max_silence_seconds >= 0))
+    if (!is_valid(&preparation))
         return status_fail(STATUS_FAILED, "the dataset's settings are out of range");
     options->data.encoding = preparation.encoding;
     options->data.pedal = preparation.pedal;
+    options->data.tracks = preparation.tracks;
     options->data.max_silence_seconds = preparation.max_silence_seconds;
+    memcpy(options->data.only_programs, preparation.only_programs,
+           sizeof options->data.only_programs);
     return corpus_receive(reply->bytes + sizeof preparation,
                           reply->size - sizeof preparation, corpus);
 }

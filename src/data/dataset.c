@@ -375,6 +375,14 @@ static enum status read_count(const struct h5_file *file, const char *attribute,
     return status;
 }
 
+/* Older datasets, which had no filters, lack the attribute. */
+static enum status read_filtered(const struct h5_file *file, struct dataset *dataset)
+{
+    return h5_has_attribute(file, "/", NOTES_FILTERED)
+               ? read_count(file, NOTES_FILTERED, &dataset->filtered)
+               : STATUS_OK;
+}
+
 /* Reads the attributes, which older datasets lack. No count can exceed that of all notes.
  */
 static enum status read_lost_notes(const struct h5_file *file, struct dataset *dataset)
@@ -415,6 +423,8 @@ static enum status read_index(const struct h5_file *file, struct dataset *datase
         status = dataset_check_totals(file, dataset);
     if (status == STATUS_OK)
         status = read_lost_notes(file, dataset);
+    if (status == STATUS_OK)
+        status = read_filtered(file, dataset);
     return status == STATUS_OK ? check_settings(file, dataset) : status;
 }
 

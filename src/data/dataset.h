@@ -81,6 +81,8 @@ struct dataset { /* the index; immutable after dataset_open */
     uint64_t outcomes[FILE_OUTCOMES];
     bool knows_lost;        /* false: an older dataset, without these counts */
     struct lost_notes lost; /* of all pieces */
+    uint64_t filtered;      /* notes of all pieces left out by data.only_programs and
+                               data.tracks, not counted in `total` */
 };
 
 /* Opens a dataset's index. Errors name the path and the remedy (not a dataset: run

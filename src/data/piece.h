@@ -10,15 +10,21 @@
 #include "encode/encoding.h"
 #include "midi/midi.h"
 
-/* Applies the pedal according to data.pedal, and cuts silences longer than
- * data.max_silence_seconds (see preprocess.h). *changed (can be NULL): true if a silence
- * was cut or held notes were ended; the outcome and the reason then say so. STATUS_FAILED
- * only if out of memory.
- */
+struct piece_changes { /* by piece_prepare */
+    size_t filtered;   /* notes left out by data.only_programs and data.tracks */
+    bool cut;          /* a silence was cut or held notes were ended; the outcome and the
+                        reason of the file then say so */
+};
+
+/* Leaves out the notes that data.only_programs and data.tracks exclude (note_filter.h),
+ * applies the pedal according to data.pedal, and cuts silences longer than
+ * data.max_silence_seconds (see preprocess.h). The piece can then be without notes.
+ * STATUS_FAILED only if out of memory. */
 enum status piece_prepare(struct midi_file *midi, const struct encoding *encoding,
-                          const struct options *options, bool *changed);
+                          const struct options *options, struct piece_changes *changes);
 
 /* The reason why the encoding of these notes is empty, as text. */
-const char *piece_empty_reason(const struct notes *notes);
+const char *piece_empty_reason(const struct notes *notes,
+                               const struct piece_changes *changes);
 
 #endif

@@ -240,11 +240,12 @@ static enum status write_lost_notes(struct h5_file *file, const struct lost_note
 
 static enum status write_totals(const struct preprocess *preprocess, struct h5_file *file)
 {
-    uint64_t notes = 0, tokens = 0;
+    uint64_t notes = 0, tokens = 0, filtered = 0;
     struct lost_notes lost = {0};
     for (size_t i = 0; i < preprocess->piece_count; i++) {
         notes += preprocess->pieces[i].notes;
         tokens += preprocess->pieces[i].tokens;
+        filtered += preprocess->pieces[i].filtered;
         lost_notes_add(&lost, &preprocess->pieces[i].lost);
     }
     enum status status =
@@ -255,6 +256,8 @@ static enum status write_totals(const struct preprocess *preprocess, struct h5_f
         status = h5_set_i64(file, "/", "notes", (int64_t)notes);
     if (status == STATUS_OK)
         status = h5_set_i64(file, "/", "tokens", (int64_t)tokens);
+    if (status == STATUS_OK)
+        status = h5_set_i64(file, "/", NOTES_FILTERED, (int64_t)filtered);
     return status == STATUS_OK ? write_lost_notes(file, &lost) : status;
 }
 

@@ -25,6 +25,7 @@ struct record {
     uint64_t bytes;             /* file size, if it was read */
     uint64_t spill_offset;      /* in the spill of `rank` */
     uint64_t notes, tokens;
+    uint64_t filtered; /* notes left out by the filters, not counted in `notes` */
     struct lost_notes lost;
     uint64_t reason;   /* offset into the reasons */
     uint64_t original; /* duplicate: index of the file that is kept */

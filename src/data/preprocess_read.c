@@ -114,29 +114,24 @@ static enum status skip_piece(struct reader *reader, struct record *record,
     return set_reason(reader, record, FILE_SKIPPED, reason);
 }
 
-/* Applies the pedal and cuts long silences. fault[size]: the limit that the remaining
- * piece violates, or "". The piece's length is measured to the last key release, without
- * the pedal, unless something was cut. */
-static enum status prepare_piece(struct reader *reader, char *fault, size_t size)
+/* fault[size]: the limit that the prepared piece violates, or "". The piece's length is
+ * measured to the last key release, without the pedal, unless notes were removed. */
+static void check_piece(const struct reader *reader, const struct piece_changes *changes,
+                        double seconds, char *fault, size_t size)
 {
     const struct options *options = reader->preprocess->options;
-    struct midi_file *midi = &reader->midi;
-    double seconds = notes_duration(&midi->notes);
-    bool changed;
+    const struct notes *notes = &reader->midi.notes;
     *fault = '\0';
-    enum status status =
-        piece_prepare(midi, reader->preprocess->encoding, options, &changed);
-    if (status != STATUS_OK)
-        return status;
-    if (changed)
-        seconds = notes_duration(&midi->notes);
-    if (midi->notes.count < (uint64_t)options->data.min_notes)
-        snprintf(fault, size, "too few notes: %zu (at least %lld)", midi->notes.count,
+    if (changes->cut || changes->filtered)
+        seconds = notes_duration(notes);
+    if (notes->count == 0 && changes->filtered)
+        snprintf(fault, size, "%s", piece_empty_reason(notes, changes));
+    else if (notes->count < (uint64_t)options->data.min_notes)
+        snprintf(fault, size, "too few notes: %zu (at least %lld)", notes->count,
                  (long long)options->data.min_notes);
     else if (seconds > options->data.max_seconds)
         snprintf(fault, size, "too long: %.1f seconds (at most %g)", seconds,
                  options->data.max_seconds);
-    return STATUS_OK;
 }
 
 static enum status read_piece(struct reader *reader, const uint8_t *bytes, size_t size,
@@ -149,10 +144,14 @@ static enum status read_piece(struct reader *reader, const uint8_t *bytes, size_
         return status;
     if (midi->outcome == MIDI_SKIPPED)
         return set_reason(reader, record, FILE_SKIPPED, midi->reason);
-    char fault[128];
-    status = prepare_piece(reader, fault, sizeof fault);
+    double seconds = notes_duration(&midi->notes);
+    struct piece_changes changes;
+    status = piece_prepare(midi, preprocess->encoding, preprocess->options, &changes);
     if (status != STATUS_OK)
         return status;
+    char fault[128];
+    check_piece(reader, &changes, seconds, fault, sizeof fault);
+    record->filtered = changes.filtered;
     if (*fault)
         return skip_piece(reader, record, fault);
     reader->tokens.count = 0;
@@ -160,7 +159,7 @@ static enum status read_piece(struct reader *reader, const uint8_t *bytes, size_
                                      &reader->tokens) != STATUS_OK)
         return skip_piece(reader, record, status_message());
     if (reader->tokens.count == 0)
-        return skip_piece(reader, record, piece_empty_reason(&midi->notes));
+        return skip_piece(reader, record, piece_empty_reason(&midi->notes, &changes));
     return spill_piece(reader, record);
 }
 

@@ -25,6 +25,10 @@ enum { DATASET_FORMAT_VERSION = 1 };
 #define LOST_OUT_OF_RANGE "notes_out_of_range"
 #define LOST_MERGED "notes_merged"
 
+/* Attribute of the index's root: the notes that data.only_programs and data.tracks left
+ * out, summed over all pieces. */
+#define NOTES_FILTERED "notes_filtered"
+
 /* A member of an array of structs, stored as an HDF5 dataset of its own. */
 struct column {
     const char *name;

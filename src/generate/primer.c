@@ -39,13 +39,15 @@ static enum status encode_file(const struct checkpoint *checkpoint, const char *
         return status_fail(STATUS_FAILED, "%s: can't be the primer: %s", path,
                            midi->reason);
     const struct encoding *encoding = checkpoint->encoding;
-    enum status status = piece_prepare(midi, encoding, &checkpoint->options, NULL);
+    struct piece_changes changes;
+    enum status status = piece_prepare(midi, encoding, &checkpoint->options, &changes);
     if (status == STATUS_OK)
         status = encoding->encode(encoding, &midi->notes, tokens);
     if (status != STATUS_OK || tokens->count == 0)
         return status_fail(STATUS_FAILED, "%s: can't be the primer: %s", path,
-                           status == STATUS_OK ? piece_empty_reason(&midi->notes)
-                                               : status_message());
+                           status == STATUS_OK
+                               ? piece_empty_reason(&midi->notes, &changes)
+                               : status_message());
     return STATUS_OK;
 }
 
