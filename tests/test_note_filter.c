@@ -98,25 +98,34 @@ static void mark_melody(const struct notes *notes, bool *kept)
     static int held[TICKS];
     for (int i = 0; i < TICKS; i++)
         held[i] = -1;
+    memset(kept, false, notes->count * sizeof *kept);
     for (uint32_t tick = 0; tick < TICKS; tick++) {
-        int highest = -1;
+        int highest = -1; /* of the notes that begin in [tick, tick + 30) */
         uint32_t longest = 0;
         size_t best = 0;
+        bool begins = false;
         for (size_t i = 0; i < notes->count; i++) {
             const struct note *note = &notes->items[i];
-            kept[i] = tick == 0 ? false : kept[i];
-            if (note->start_tick != tick || note->percussion || note->pitch < highest ||
+            if (note->percussion || note->start_tick < tick ||
+                note->start_tick >= tick + 30)
+                continue;
+            begins |= note->start_tick == tick;
+            if (note->pitch < highest ||
                 (note->pitch == highest && note->duration_ticks <= longest))
                 continue;
             highest = note->pitch;
             longest = note->duration_ticks;
             best = i;
         }
-        if (highest < held[tick] || highest < 0)
+        if (!begins)
+            continue;
+        tick += 29;
+        uint32_t start = notes->items[best].start_tick;
+        if (highest < held[start])
             continue;
         kept[best] = true;
-        for (uint32_t later = tick; later < TICKS; later++)
-            held[later] = later < tick + longest && later < tick + 10000 ? highest : -1;
+        for (uint32_t later = start; later < TICKS; later++)
+            held[later] = later < start + longest && later < start + 10000 ? highest : -1;
     }
 }
 
@@ -128,7 +137,8 @@ static void melody_is_the_highest_voice(void **state)
     for (; dice.piece < 1040; dice.piece++) {
         struct notes notes = {.ticks_per_second = 1000};
         for (int i = 0; i < 60; i++) {
-            uint32_t start = 300 * (uint32_t)dice_below(&dice, 60);
+            uint32_t start = 300 * (uint32_t)dice_below(&dice, 60) +
+                             7 * (uint32_t)dice_below(&dice, 6);
             uint32_t length =
                 100 * (uint32_t)dice_below(&dice, dice_below(&dice, 9) ? 24 : 200);
             assert_int_equal(
@@ -155,7 +165,6 @@ static void melody_is_the_highest_voice(void **state)
                 assert_memory_equal(&before[i], &notes.items[next++], sizeof *before);
         assert_int_equal(next, notes.count);
         assert_int_equal(removed, 60 - next);
-        assert_int_equal(note_filter_melody(&notes), 0); /* it is its own melody */
         for (size_t i = 1; i < notes.count; i++)
             assert_true(notes.items[i - 1].start_tick < notes.items[i].start_tick);
         for (size_t i = 0; i < 60; i++) /* alone at its onset, yet not kept */
@@ -169,6 +178,21 @@ static void melody_is_the_highest_voice(void **state)
     assert_true(below_held > 200 && removed_in_all < all && removed_in_all > all / 2);
 }
 
+/* A note that is never released counts as held for 10 seconds. */
+static void stuck_note_does_not_silence_the_rest(void **state)
+{
+    (void)state;
+    struct note items[] = {{.pitch = 90, .duration = 100, .duration_ticks = 100},
+                           {.pitch = 60, .start = 9, .start_tick = 9},
+                           {.pitch = 61, .start = 10, .start_tick = 10},
+                           {.pitch = 59, .start = 11, .start_tick = 11}};
+    struct notes notes = {.items = items, .count = 4, .ticks_per_second = 1};
+    assert_int_equal(note_filter_melody(&notes), 1);
+    assert_int_equal(notes.items[0].pitch, 90);
+    assert_int_equal(notes.items[1].pitch, 61);
+    assert_int_equal(notes.items[2].pitch, 59);
+}
+
 /* ---- as settings of a piece ---- */
 
 /* Two channels with programs 0 and 40, drums and a pedal, which is up at the end. */
@@ -180,11 +204,11 @@ static void put_piece(struct bytes *bytes, struct dice *dice)
     for (int i = 0; i < 80; i++) {
         int channel = dice_below(dice, 6) == 0 ? 9 : (int)dice_below(dice, 2);
         int pitch = 50 + (int)dice_below(dice, 12);
-        uint32_t wait = dice_below(dice, 2) ? (uint32_t)dice_below(dice, 300) : 0;
+        uint32_t wait = dice_below(dice, 2) ? 30 + (uint32_t)dice_below(dice, 300) : 0;
         bool is_on = dice_below(dice, 2);
         put_event(bytes, wait, (is_on ? 0x90 : 0x80) | channel, pitch, 64);
         if (dice_below(dice, 8) == 0)
-            put_event(bytes, (uint32_t)dice_below(dice, 50),
+            put_event(bytes, 30 * (uint32_t)dice_below(dice, 2),
                       0xB0 | (int)dice_below(dice, 2), 64, (int)dice_below(dice, 128));
     }
     for (int channel = 0; channel < 2; channel++)
@@ -203,9 +227,10 @@ static void prepare(const struct bytes *bytes, const struct options *options,
     encoding_free(encoding);
 }
 
+/* The longest of the notes that begin as `like`. */
 static const struct note *find_note(const struct notes *notes, const struct note *like)
 {
-    for (size_t i = 0; i < notes->count; i++)
+    for (size_t i = notes->count; i-- > 0;)
         if (notes->items[i].start_tick == like->start_tick &&
             notes->items[i].pitch == like->pitch &&
             notes->items[i].channel == like->channel)
@@ -324,6 +349,7 @@ int main(void)
         cmocka_unit_test(other_texts_are_refused),
         cmocka_unit_test(programs_are_those_listed),
         cmocka_unit_test(melody_is_the_highest_voice),
+        cmocka_unit_test(stuck_note_does_not_silence_the_rest),
         cmocka_unit_test(melody_of_a_piece_is_monophonic),
         cmocka_unit_test(programs_of_a_piece_are_selected),
         cmocka_unit_test(silence_left_by_the_filter_is_cut),

@@ -21,15 +21,21 @@ static bool is_higher_or_longer(const struct note *note, const struct note *othe
                                        : note->duration_ticks > other->duration_ticks;
 }
 
-/* The highest of the notes that begin at the tick of notes[*first], and of equal pitches
- * the longest, without percussion; NULL if there is none. Advances *first past them. */
-static const struct note *highest_of_onset(const struct notes *notes, size_t *first)
+/* The highest of the notes that begin together with the first one from notes[*next] on,
+ * and of equal pitches the longest, without percussion; NULL if there is none. Advances
+ * *next past them. */
+static const struct note *highest_of_chord(const struct notes *notes, size_t *next)
 {
-    const struct note *highest = NULL;
-    uint32_t tick = notes->items[*first].start_tick;
-    for (; *first < notes->count && notes->items[*first].start_tick == tick; ++*first) {
-        const struct note *note = &notes->items[*first];
-        if (!note->percussion && (!highest || is_higher_or_longer(note, highest)))
+    const struct note *first = NULL, *highest = NULL;
+    for (; *next < notes->count; ++*next) {
+        const struct note *note = &notes->items[*next];
+        if (note->percussion)
+            continue;
+        if (!first)
+            first = highest = note;
+        if (note->start >= first->start + NOTES_CHORD_SECONDS)
+            break;
+        if (is_higher_or_longer(note, highest))
             highest = note;
     }
     return highest;
@@ -45,7 +51,7 @@ size_t note_filter_melody(struct notes *notes)
 {
     size_t kept = 0, count = notes->count;
     for (size_t next = 0; next < count;) {
-        const struct note *note = highest_of_onset(notes, &next);
+        const struct note *note = highest_of_chord(notes, &next);
         const struct note *last = kept ? &notes->items[kept - 1] : NULL;
         if (note && !(last && note->pitch < last->pitch && is_held(last, note)))
             notes->items[kept++] = *note;

@@ -17,12 +17,12 @@ static const double MELODY_HELD_SECONDS = 10;
 size_t note_filter_programs(struct notes *notes, const struct program_set *set);
 
 /* Removes all but the highest voice, of all tracks and instruments together, and returns
- * the number of notes removed. Kept is, of the notes that begin together, the highest
- * (Uitdenbogerd and Zobel, "Melodic matching techniques for large databases", ACM
- * Multimedia 1999), unless it begins below a kept note whose key is still held: so inner
- * voices that move below a longer note are not taken for the melody. Percussion is
- * removed. For a file just read, before its pedal is applied; `notes` are in the order of
- * notes_sort. */
+ * the number of notes removed. Kept is, of the notes that begin together (within
+ * NOTES_CHORD_SECONDS of the first), the highest, as in the skyline of Uitdenbogerd and
+ * Zobel ("Manipulation of music for melody matching", ACM Multimedia 1998), unless it
+ * begins below the last kept note while that one's key is held: so inner voices that move
+ * below a longer note are not taken for the melody. Percussion is removed. For a file just
+ * read, before its pedal is applied; `notes` are in the order of notes_sort. */
 size_t note_filter_melody(struct notes *notes);
 
 /* Ends each note at the start of the next one, so that one note sounds at a time: after

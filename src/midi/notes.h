@@ -26,6 +26,11 @@ struct note {
 
 enum { PERCUSSION_CHANNEL = 9 }; /* percussion by default */
 
+/* Notes that begin within this time of the first of them begin together: those of a played
+ * chord begin up to 30 ms apart (Goebl, "Melody lead in piano performance", JASA 110(1),
+ * 2001). */
+#define NOTES_CHORD_SECONDS 0.03
+
 struct tempo_change {
     uint32_t tick;  /* as start_tick of a note */
     uint32_t tempo; /* microseconds per quarter note, 1 to 2^24-1 */

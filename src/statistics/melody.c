@@ -29,7 +29,7 @@ static enum status reserve(struct melody *melody, size_t count)
 static void add_note(struct melody *melody, const struct note *note)
 {
     size_t last = melody->count - 1;
-    if (melody->count > 0 && note->start < melody->onsets[last] + MELODY_CHORD_SECONDS) {
+    if (melody->count > 0 && note->start < melody->onsets[last] + NOTES_CHORD_SECONDS) {
         if (note->pitch > melody->pitches[last])
             melody->pitches[last] = note->pitch;
         return;

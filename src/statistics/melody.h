@@ -3,8 +3,7 @@
  * The melody is the skyline of a piece (Uitdenbogerd and Zobel, "Manipulation of music
  * for melody matching", ACM Multimedia 1998): of all notes that begin together, the
  * highest. Percussion is left out. Notes begin together if they begin within
- * MELODY_CHORD_SECONDS of the first of them, because the notes of a played chord begin up
- * to 30 ms apart (Goebl, "Melody lead in piano performance", JASA 110(1), 2001).
+ * NOTES_CHORD_SECONDS of the first of them.
  */
 #ifndef TUTTI_STATISTICS_MELODY_H
 #define TUTTI_STATISTICS_MELODY_H
@@ -14,8 +13,6 @@
 
 #include "base/status.h"
 #include "midi/notes.h"
-
-#define MELODY_CHORD_SECONDS 0.03
 
 enum { MELODY_GROUP = 8 }; /* notes */
 
