@@ -19,6 +19,8 @@
  * the table that reads into another member or has another range. */
 #define WORDS(X)                                                                         \
     X(data.encoding, ENCODINGS)                                                          \
+    X(data.programs, PROGRAMS_VALUES)                                                    \
+    X(data.drums, DRUMS_VALUES)                                                          \
     X(data.pedal, PEDALS)                                                                \
     X(model.cell, CELLS)                                                                 \
     X(model.dropout_mask, DROPOUT_MASKS)                                                 \
@@ -650,6 +652,8 @@ static void ignores_settings_that_may_change(void **state)
     (void)state;
     static const char *const fixed[] = {"data.encoding",
                                         "data.grid",
+                                        "data.programs",
+                                        "data.drums",
                                         "data.pedal",
                                         "data.split",
                                         "data.split_file",
