@@ -19,6 +19,8 @@
  * the table that reads into another member or has another range. */
 #define WORDS(X)                                                                         \
     X(data.encoding, ENCODINGS)                                                          \
+    X(data.programs, PROGRAMS_VALUES)                                                    \
+    X(data.drums, DRUMS_VALUES)                                                          \
     X(data.pedal, PEDALS)                                                                \
     X(data.tracks, TRACKS)                                                               \
     X(model.cell, CELLS)                                                                 \
@@ -659,6 +661,8 @@ static void ignores_settings_that_may_change(void **state)
     (void)state;
     static const char *const fixed[] = {"data.encoding",
                                         "data.grid",
+                                        "data.programs",
+                                        "data.drums",
                                         "data.pedal",
                                         "data.only_programs",
                                         "data.tracks",

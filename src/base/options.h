@@ -23,6 +23,8 @@ enum { OPTIONS_TEXT = 1024 }; /* longest text value, with its zero byte */
 
 /* The last enumerator of each is the number of values. */
 enum option_encoding { ENCODING_PERFORMANCE, ENCODING_PIANOROLL, ENCODINGS };
+enum option_programs { PROGRAMS_MERGE, PROGRAMS_KEEP, PROGRAMS_VALUES };
+enum option_drums { DRUMS_DROP, DRUMS_KEEP, DRUMS_VALUES };
 enum option_pedal { PEDAL_EXTEND, PEDAL_IGNORE, PEDALS };
 enum option_tracks { TRACKS_ALL, TRACKS_MELODY, TRACKS };
 enum option_cell { CELL_LSTM, CELL_GRU, CELLS };
@@ -52,6 +54,8 @@ struct options {
         char dataset[OPTIONS_TEXT]; /* directory of the dataset to train on */
         int encoding;               /* enum option_encoding */
         char grid[32];              /* pianoroll: time step, "1/4" beat or "120 ticks" */
+        int programs;               /* enum option_programs */
+        int drums;                  /* enum option_drums */
         int pedal;                  /* enum option_pedal */
         char only_programs[256];    /* program_set.h */
         int tracks;                 /* enum option_tracks */

@@ -24,6 +24,10 @@
 
 static const char *const encoding_words[ENCODINGS + 1] = {
     [ENCODING_PERFORMANCE] = "performance", [ENCODING_PIANOROLL] = "pianoroll"};
+static const char *const programs_words[PROGRAMS_VALUES + 1] = {
+    [PROGRAMS_MERGE] = "merge", [PROGRAMS_KEEP] = "keep"};
+static const char *const drums_words[DRUMS_VALUES + 1] = {
+    [DRUMS_DROP] = "drop", [DRUMS_KEEP] = "keep"};
 static const char *const pedal_words[PEDALS + 1] = {
     [PEDAL_EXTEND] = "extend", [PEDAL_IGNORE] = "ignore"};
 static const char *const tracks_words[TRACKS + 1] = {
@@ -64,6 +68,10 @@ const struct option_row option_rows[] = {
      .help = "encoding of notes as tokens"},
     {AT(data, grid), IN_DATASET, .type = OPTION_GRID, .default_value = "1/4",
      .help = "pianoroll: time step, of a quarter note (1/4: a sixteenth) or \"120 ticks\""},
+    {AT(data, programs), IN_DATASET, WORD(programs_words), .default_value = "merge",
+     .help = "programs (instruments) of notes: merge them into one instrument, or keep them"},
+    {AT(data, drums), IN_DATASET, WORD(drums_words), .default_value = "drop",
+     .help = "percussion: drop it, or keep it"},
     {AT(data, pedal), IN_DATASET, WORD(pedal_words), .default_value = "extend",
      .help = "sustain pedal: extend notes until its release, or ignore it"},
     {AT(data, only_programs), IN_DATASET, .type = OPTION_PROGRAMS, .default_value = "all",

@@ -97,6 +97,22 @@ bool grammar_has_sounded(const struct encoding *encoding, const struct grammar *
     return steps * encoding->seconds_per_grid_step >= seconds - epsilon;
 }
 
+enum status encoding_refuse_instruments(const struct encoding *encoding,
+                                        const struct options *options)
+{
+    if (options->data.programs == PROGRAMS_KEEP)
+        return status_fail(STATUS_MISUSE,
+                           "data.programs = keep: the %s encoding has one instrument "
+                           "(expected merge)",
+                           encoding->name);
+    if (options->data.drums == DRUMS_KEEP)
+        return status_fail(STATUS_MISUSE,
+                           "data.drums = keep: the %s encoding has no percussion "
+                           "(expected drop)",
+                           encoding->name);
+    return STATUS_OK;
+}
+
 enum status encoding_fail_too_long(const struct encoding *encoding,
                                    const struct notes *notes)
 {

@@ -42,6 +42,11 @@ bool onsets_are_multi_instrument(const struct onsets *onsets);
 enum status onsets_truncate(struct onsets *onsets);
 void onsets_free(struct onsets *onsets);
 
+/* For encodings of one instrument: STATUS_MISUSE if programs or percussion are to be
+ * kept. */
+enum status encoding_refuse_instruments(const struct encoding *encoding,
+                                        const struct options *options);
+
 /* STATUS_FAILED with the message that the piece is too long to be encoded. */
 enum status encoding_fail_too_long(const struct encoding *encoding,
                                    const struct notes *notes);

@@ -477,12 +477,19 @@ static void performance_grammar_accept(const struct encoding *self,
     }
 }
 
+static enum status performance_configure(struct encoding *self,
+                                         const struct options *options)
+{
+    return encoding_refuse_instruments(self, options);
+}
+
 const struct encoding encoding_performance = {
     .name = "performance",
     .vocabulary = VOCABULARY,
     .end = END,
     .seconds_per_grid_step = 1.0 / STEPS_PER_SECOND,
     .tokens_per_grid_step = 10,
+    .configure = performance_configure,
     .encodes_note = performance_encodes_note,
     .encode = performance_encode,
     .decode = performance_decode,

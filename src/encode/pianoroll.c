@@ -90,7 +90,9 @@ static enum status read_grid(const char *text, struct encoding_grid *grid)
 static enum status pianoroll_configure(struct encoding *self,
                                        const struct options *options)
 {
-    enum status status = read_grid(options->data.grid, &self->grid);
+    enum status status = encoding_refuse_instruments(self, options);
+    if (status == STATUS_OK)
+        status = read_grid(options->data.grid, &self->grid);
     if (status != STATUS_OK)
         return status;
     double beats = self->grid.ticks
