@@ -13,16 +13,22 @@
 enum { MICROBATCHES = 2, ROWS = 3, STEPS = 5, VOCABULARY = 11, END_TOKEN = 10 };
 
 static const struct model_shape cases[] = {
-    {CELL_LSTM, 1, 6, 4, 0, ACTIVATION_LINEAR, VOCABULARY, false},
-    {CELL_LSTM, 2, 7, 5, 0, ACTIVATION_LINEAR, VOCABULARY, false},
-    {CELL_LSTM, 3, 8, 5, 6, ACTIVATION_TANH, VOCABULARY, false},
-    {CELL_LSTM, 1, 17, 5, 0, ACTIVATION_LINEAR, VOCABULARY, false},
-    {CELL_LSTM, 2, 5, 5, 7, ACTIVATION_RELU, VOCABULARY, false},
-    {CELL_GRU, 1, 6, 4, 0, ACTIVATION_LINEAR, VOCABULARY, false},
-    {CELL_GRU, 1, 18, 5, 0, ACTIVATION_LINEAR, VOCABULARY, false},
-    {CELL_GRU, 2, 5, 5, 7, ACTIVATION_LINEAR, VOCABULARY, false},
-    {CELL_LSTM, 2, 6, 6, 0, ACTIVATION_LINEAR, VOCABULARY, true},
-    {CELL_GRU, 1, 7, 18, 18, ACTIVATION_TANH, VOCABULARY, true},
+    {CELL_LSTM, 1, 6, 4, 0, ACTIVATION_LINEAR, VOCABULARY, false, false, false},
+    {CELL_LSTM, 2, 7, 5, 0, ACTIVATION_LINEAR, VOCABULARY, false, false, false},
+    {CELL_LSTM, 3, 8, 5, 6, ACTIVATION_TANH, VOCABULARY, false, false, false},
+    {CELL_LSTM, 1, 17, 5, 0, ACTIVATION_LINEAR, VOCABULARY, false, false, false},
+    {CELL_LSTM, 2, 5, 5, 7, ACTIVATION_RELU, VOCABULARY, false, false, false},
+    {CELL_GRU, 1, 6, 4, 0, ACTIVATION_LINEAR, VOCABULARY, false, false, false},
+    {CELL_GRU, 1, 18, 5, 0, ACTIVATION_LINEAR, VOCABULARY, false, false, false},
+    {CELL_GRU, 2, 5, 5, 7, ACTIVATION_LINEAR, VOCABULARY, false, false, false},
+    {CELL_LSTM, 2, 6, 6, 0, ACTIVATION_LINEAR, VOCABULARY, true, false, false},
+    {CELL_GRU, 1, 7, 18, 18, ACTIVATION_TANH, VOCABULARY, true, false, false},
+    {CELL_LSTM, 3, 6, 6, 0, ACTIVATION_LINEAR, VOCABULARY, false, true, false},
+    {CELL_GRU, 2, 6, 5, 7, ACTIVATION_TANH, VOCABULARY, false, true, false},
+    {CELL_LSTM, 2, 7, 5, 0, ACTIVATION_LINEAR, VOCABULARY, false, false, true},
+    {CELL_GRU, 1, 18, 5, 6, ACTIVATION_TANH, VOCABULARY, false, false, true},
+    {CELL_LSTM, 3, 6, 5, 0, ACTIVATION_LINEAR, VOCABULARY, false, true, true},
+    {CELL_GRU, 2, 5, 5, 0, ACTIVATION_LINEAR, VOCABULARY, true, true, true},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 

@@ -116,6 +116,36 @@ static inline void naive_drop(const double *factors, int width, double *x)
         x[j] *= factors[j];
 }
 
+/* y := the normalised x, as recurrent layer `layer` is read. */
+static inline void naive_norm(const struct naive_model *model, int layer, const double *x,
+                              double *y)
+{
+    const double *gain =
+        naive_tensor(model->params, model->block, "norm", layer, "weight");
+    const double *bias = naive_tensor(model->params, model->block, "norm", layer, "bias");
+    double mean = 0, variance = 0;
+    int h = model->shape->hidden;
+    for (int j = 0; j < h; j++)
+        mean += x[j] / h;
+    for (int j = 0; j < h; j++)
+        variance += (x[j] - mean) * (x[j] - mean) / h;
+    for (int j = 0; j < h; j++)
+        y[j] = gain[j] * (x[j] - mean) / sqrt(variance + 1e-5) + bias[j];
+}
+
+/* sum[h] += x after a residual layer, := x after the others; x := what the next layer
+ * reads. */
+static inline void naive_between(const struct naive_model *model, int layer, double *sum,
+                                 double *x)
+{
+    int h = model->shape->hidden;
+    for (int j = 0; j < h; j++)
+        sum[j] = x[j] + (model->shape->residual && layer > 0 ? sum[j] : 0);
+    memcpy(x, sum, (size_t)h * sizeof *x);
+    if (model->shape->layer_norm)
+        naive_norm(model, layer, sum, x);
+}
+
 static inline void naive_dense(const struct naive_model *model, double *x)
 {
     const struct model_shape *shape = model->shape;
@@ -133,7 +163,7 @@ static inline void naive_step(const struct naive_model *model, token input, int 
 {
     const struct model_shape *shape = model->shape;
     const struct naive_dropout *dropout = model->dropout;
-    double x[NAIVE_WIDTH_MAX];
+    double x[NAIVE_WIDTH_MAX], sum[NAIVE_WIDTH_MAX];
     int e = shape->embedding, h = shape->hidden, f = shape->dense,
         last = shape->layers - 1;
     if (clear)
@@ -146,12 +176,14 @@ static inline void naive_step(const struct naive_model *model, token input, int 
     for (int layer = 0; layer <= last; layer++) {
         (shape->cell == CELL_LSTM ? naive_lstm : naive_gru)(
             model->params, model->block, layer, layer ? h : e, h, x, state);
-        if (layer < last)
+        if (layer < last || !f)
             naive_drop(dropout ? dropout->output[layer] : NULL, h, x);
+        naive_between(model, layer, sum, x);
     }
-    if (f)
+    if (f) {
         naive_dense(model, x);
-    naive_drop(dropout ? dropout->output[last] : NULL, f ? f : h, x);
+        naive_drop(dropout ? dropout->output[last] : NULL, f, x);
+    }
     naive_affine(model, shape->tied ? "embedding" : "output", "output", shape->vocabulary,
                  x, logits);
 }

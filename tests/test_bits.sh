@@ -92,6 +92,16 @@ check_hash "tied embeddings" 2b369cc077def624
 train tied3 3 "${tied[@]}" train.max_steps=17 train.threads=2
 train tied3 2 "${tied[@]}" --resume
 check_hash "tied embeddings, stopped on 3 ranks of 2 threads, resumed on 2" 2b369cc077def624
+deep=(model.layers=3 model.residual=yes model.layer_norm=yes)
+train deep 1 "${deep[@]}"
+check_hash "residual, layer normalisation" e7d11adf8d70efe2
+train deep3 3 "${deep[@]}" train.max_steps=17 train.threads=2
+train deep3 4 "${deep[@]}" --resume
+check_hash "the same, stopped on 3 ranks of 2 threads, resumed on 4" e7d11adf8d70efe2
+train deep_gru 2 "${deep[@]}" model.cell=gru model.dense=20 train.precision=bfloat16
+check_hash "the same, gru, dense layer, bfloat16" 6ddad1a3e7b505b8
+train residual 2 model.residual=yes
+check_hash "residual alone" 2cc628e86954ecb4
 openblas=""
 for ranks in 1 2; do
     train openblas$ranks $ranks train.matmul=openblas

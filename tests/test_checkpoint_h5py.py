@@ -150,6 +150,45 @@ def check_gru():
     assert abs(loss - ours["nats_per_token"]) < 1e-5 * loss, (loss, ours)
 
 
+def deep_step(w, layers):
+    """An LSTM with residual connections and layer normalisation, as its file describes it."""
+    def step(token, state):
+        x, total = w["embedding/weight"][token], 0
+        for n in range(layers):
+            w_ih, w_hh, bias = (w[f"lstm{n}/{name}"] for name in ("weight_ih", "weight_hh", "bias"))
+            h, c = state.get(n, np.zeros((2, w_hh.shape[1])))
+            i, f, g, o = np.split(w_ih @ x + w_hh @ h + bias, 4)
+            c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+            h = sigmoid(o) * np.tanh(c)
+            state[n] = h, c
+            total = total + h
+            x = (w[f"norm{n}/weight"] * (total - total.mean()) / np.sqrt(total.var() + 1e-5)
+                 + w[f"norm{n}/bias"])
+        logits = w["output/weight"] @ x + w["output/bias"]
+        return logits - np.log(np.exp(logits).sum())
+    return step
+
+
+def check_deep():
+    """The attributes of residual connections and layer normalisation."""
+    with h5py.File("runs/deep/checkpoints/best") as file:
+        model = file["model"]
+        assert "sum of lstm0 is its h" in text(model, "residual")
+        assert "each with the norm below as its x" in text(model, "forward")
+        assert text(model["norm2"], "equations").startswith(
+            "norm = weight * (sum - mean(sum)) / sqrt(var(sum) + 0.00001) + bias; sum of lstm2")
+        assert text(model["output"], "equations").startswith("logits = weight norm + bias")
+        assert texts(model["norm0/bias"], "dimensions") == ["hidden"]
+        w = {f"{layer}/{name}": tensor[()].astype(np.float64)
+             for layer, group in model.items() for name, tensor in group.items()}
+        end = len(file["vocabulary/names"]) - 1
+        assert file["optimizer/first/norm1/weight"].shape == (16,)
+    assert np.abs(w["norm2/weight"] - 1).max() > 0.01, "the gain is trained"
+    ours = tutti_json("evaluate", "runs/deep", "corpus.tutti")
+    loss, accuracy, _ = likelihood(deep_step(w, 3), end, "valid")
+    assert abs(loss - ours["nats_per_token"]) < 1e-5 * loss, (loss, ours)
+
+
 def check_descriptions():
     """The attributes of an LSTM's checkpoint: names, axes of the state, Adam's form."""
     with h5py.File(CHECKPOINT) as file:
@@ -313,6 +352,7 @@ def main():
         assert abs(accuracy - ours["accuracy"]) < 2 / count
     check_descriptions()
     check_gru()
+    check_deep()
     check_adam()
     check_pairs(end)
     check_seed()

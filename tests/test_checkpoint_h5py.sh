@@ -8,6 +8,9 @@ make_run lstm
 "$tutti" train first.conf --set run.dir=runs/gru --set model.cell=gru --set model.dense=12 \
     --set model.activation=tanh --set train.optimizer=adamw --set train.weight_decay=0.03 \
     >train.txt 2>&1 || { cat train.txt >&2; fail "train: GRU"; }
+"$tutti" train first.conf --set run.dir=runs/deep --set model.layers=3 \
+    --set model.residual=yes --set model.layer_norm=yes \
+    >train.txt 2>&1 || { cat train.txt >&2; fail "train: residual, layer normalisation"; }
 mkdir other
 cp corpus/tune-00* other
 "$tutti" preprocess other -o other.tutti --shards 2 --split "0.4 0.6 0" >preprocess.txt 2>&1 ||

@@ -48,7 +48,9 @@ static struct model *make_model(int cell, const struct matmul_backend *backend)
                                       .hidden = 10,
                                       .embedding = 6,
                                       .dense = 7,
-                                      .vocabulary = VOCABULARY};
+                                      .vocabulary = VOCABULARY,
+                                      .residual = true,
+                                      .layer_norm = true};
     const struct model_plan plan = {.shape = &shape,
                                     .end = END,
                                     .microbatches = S,

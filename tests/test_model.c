@@ -392,8 +392,9 @@ static void bits_are_independent_of_the_threads(void **state)
 {
     (void)state;
     static const struct model_shape wide[] = {
-        {CELL_LSTM, 2, 100, 40, 0, ACTIVATION_LINEAR, VOCABULARY, false},
-        {CELL_GRU, 1, 70, 33, 50, ACTIVATION_TANH, VOCABULARY, false}};
+        {CELL_LSTM, 2, 100, 40, 0, ACTIVATION_LINEAR, VOCABULARY, false, false, false},
+        {CELL_GRU, 1, 70, 33, 50, ACTIVATION_TANH, VOCABULARY, false, false, false},
+        {CELL_LSTM, 3, 100, 40, 0, ACTIVATION_LINEAR, VOCABULARY, false, true, true}};
     const struct matmul_backend *openblas;
     assert_int_equal(matmul_backend_select(BACKEND_OPENBLAS, &openblas), STATUS_OK);
     for (int d = 0; d < DROPOUTS; d += DROPOUTS - 1) { /* the first and the last */
@@ -507,11 +508,43 @@ static void many_rows_equal_single_rows(void **state)
 {
     (void)state;
     static const struct model_shape wide[] = {
-        {CELL_LSTM, 2, 40, 9, 0, ACTIVATION_LINEAR, VOCABULARY, false},
-        {CELL_GRU, 1, 33, 17, 20, ACTIVATION_TANH, VOCABULARY, false}};
+        {CELL_LSTM, 2, 40, 9, 0, ACTIVATION_LINEAR, VOCABULARY, false, false, false},
+        {CELL_GRU, 1, 33, 17, 20, ACTIVATION_TANH, VOCABULARY, false, false, false},
+        {CELL_LSTM, 2, 40, 9, 0, ACTIVATION_LINEAR, VOCABULARY, false, true, true}};
     for (size_t c = 0; c < sizeof wide / sizeof *wide; c++) {
         compare_many_rows(&wide[c], &matmul_float32);
         compare_many_rows(&wide[c], &matmul_bfloat16);
+    }
+}
+
+/* A model for generation, which reads one token at a time, gives the bits of a window. */
+static void single_steps_equal_a_window(void **state)
+{
+    (void)state;
+    for (int c = 0; c < CASES; c++) {
+        struct model *whole = create_model(&cases[c], MICROBATCHES), *single = NULL;
+        struct model_plan plan = plan_of(&cases[c], MICROBATCHES);
+        plan.steps = 1;
+        plan.training = false;
+        assert_int_equal(model_create(&plan, &single), STATUS_OK);
+        weights_fill(single, 1);
+        for (int w = 0; w < 2; w++) {
+            struct window window;
+            window_fill(&window, (uint64_t)w);
+            model_forward(whole, window.input_of, NULL, NULL, NULL);
+            for (int t = 0; t < STEPS; t++) {
+                const token *inputs[MICROBATCHES];
+                for (int s = 0; s < MICROBATCHES; s++)
+                    inputs[s] = window.inputs[s] + t * ROWS;
+                model_forward(single, inputs, NULL, NULL, NULL);
+                for (int s = 0; s < MICROBATCHES; s++)
+                    assert_memory_equal(model_logits(single, s),
+                                        model_logits(whole, s) + t * ROWS * VOCABULARY,
+                                        ROWS * VOCABULARY * sizeof(real));
+            }
+        }
+        model_free(whole);
+        model_free(single);
     }
 }
 
@@ -543,7 +576,8 @@ static void states_can_be_saved_and_restored(void **state)
 static void dropout_preserves_the_mean(void **state)
 {
     (void)state;
-    const struct model_shape shape = {CELL_LSTM, 1, 64, 4, 0, 0, VOCABULARY, false};
+    const struct model_shape shape = {CELL_LSTM, 1,          64,    4,     0,
+                                      0,         VOCABULARY, false, false, false};
     struct model *model = create_model(&shape, MICROBATCHES);
     real *weights = model_weights(model);
     const struct params *params = model_params(model);
@@ -627,6 +661,9 @@ static void out_of_range_shapes_are_refused(void **state)
     shape = cases[0];
     shape.tied = true; /* embedding 4, hidden 6 */
     assert_int_equal(params_layout(&shape, &params), STATUS_MISUSE);
+    shape = cases[0];
+    shape.residual = true; /* 1 layer */
+    assert_int_equal(params_layout(&shape, &params), STATUS_MISUSE);
 }
 
 int main(void)
@@ -640,6 +677,7 @@ int main(void)
         cmocka_unit_test(a_microbatch_is_independent_of_the_others),
         cmocka_unit_test(bits_are_independent_of_the_threads),
         cmocka_unit_test(many_rows_equal_single_rows),
+        cmocka_unit_test(single_steps_equal_a_window),
         cmocka_unit_test(states_can_be_saved_and_restored),
         cmocka_unit_test(dropout_preserves_the_mean),
         cmocka_unit_test(inference_ignores_bfloat16),
@@ -652,6 +690,7 @@ int main(void)
         cmocka_unit_test(losses_with_dropout_agree_with_the_naive_model),
         cmocka_unit_test(a_microbatch_is_independent_of_the_others),
         cmocka_unit_test(many_rows_equal_single_rows),
+        cmocka_unit_test(single_steps_equal_a_window),
         cmocka_unit_test(states_can_be_saved_and_restored),
     };
     int failures = cmocka_run_group_tests(tests, NULL, NULL);

@@ -99,6 +99,8 @@
 #define BOOLEANS(X)                                                                      \
     X(train.allow_mixed_cores)                                                           \
     X(model.tie_embeddings)                                                              \
+    X(model.residual)                                                                    \
+    X(model.layer_norm)                                                                  \
     X(run.hash_steps)                                                                    \
     X(sample.guard)
 #define STRINGS(X)                                                                       \
@@ -613,6 +615,8 @@ static void checks_constraints_between_settings(void **state)
     refused("[model]\ntie_embeddings=yes\nembedding=96\nhidden=96\ndense=64",
             "needs model.embedding = model.dense, the input of the output layer: set "
             "model.embedding = 64, not 96");
+    refused("[model]\nlayers=1\nresidual=yes",
+            "model.residual = yes needs model.layers = 2 or more, not 1");
     refused("[train]\nprecision=bfloat16\nmatmul=openblas",
             "train.matmul = packed or auto");
     struct options fine = read_text("[data]\nsplit = .333333 .333333 .333333\n"
@@ -687,6 +691,8 @@ static void ignores_settings_that_may_change(void **state)
                                         "model.dense",
                                         "model.activation",
                                         "model.tie_embeddings",
+                                        "model.residual",
+                                        "model.layer_norm",
                                         "train.batch",
                                         "train.microbatches",
                                         "train.sequence_length",

@@ -116,6 +116,10 @@ enum status options_check(const struct options *options)
     if (status == STATUS_OK && options->model.tie_embeddings)
         status = check_tied(options->model.embedding, options->model.hidden,
                             options->model.dense);
+    if (status == STATUS_OK && options->model.residual && options->model.layers < 2)
+        status = status_fail(
+            STATUS_MISUSE, "model.residual = yes needs model.layers = 2 or more, not 1: "
+                           "the first layer has no residual connection");
     if (status == STATUS_OK && options->data.min_notes > options->data.max_notes)
         status =
             status_fail(STATUS_MISUSE,

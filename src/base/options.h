@@ -81,6 +81,7 @@ struct options {
         int64_t dense;    /* 0: none */
         int activation;   /* of the dense layer: enum option_activation */
         bool tie_embeddings;
+        bool residual, layer_norm;
     } model;
     struct {
         int64_t epochs;

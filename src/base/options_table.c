@@ -128,6 +128,10 @@ const struct option_row option_rows[] = {
      .help = "activation function of the dense layer"},
     {AT(model, tie_embeddings), BOOLEAN, .default_value = "no",
      .help = "one matrix as embedding and as output weights; needs embedding = hidden, or = dense"},
+    {AT(model, residual), BOOLEAN, .default_value = "no",
+     .help = "recurrent layers after the first add their input to their output; needs layers > 1"},
+    {AT(model, layer_norm), BOOLEAN, .default_value = "no",
+     .help = "normalises the output of each recurrent layer for the next layer"},
 
     {AT(train, epochs), INTEGER(1, 1000000), .default_value = "20", MAY_CHANGE,
      .help = "number of passes over the training split"},

@@ -64,9 +64,11 @@ static void print_model(const struct checkpoint *checkpoint)
     char dense[48] = "no dense layer", count[INSPECT_COUNT_SIZE];
     if (shape->dense)
         snprintf(dense, sizeof dense, "dense layer of %d", shape->dense);
-    inspect_print_field("model", "%s, %d layer%s of %d, %sembedding %d, %s",
+    inspect_print_field("model", "%s, %d layer%s of %d, %s%s%sembedding %d, %s",
                         cell_of(shape->cell)->title, shape->layers,
                         shape->layers == 1 ? "" : "s", shape->hidden,
+                        shape->residual ? "residual, " : "",
+                        shape->layer_norm ? "layer normalisation, " : "",
                         shape->tied ? "tied " : "", shape->embedding, dense);
     inspect_print_field("parameters", "%s in %zu tensors",
                         inspect_count(checkpoint->params.total, count),

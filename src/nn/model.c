@@ -60,8 +60,11 @@ static void plan_memory(struct model *model, struct arena *arena)
     size_t e = (size_t)shape->embedding, v = (size_t)shape->vocabulary;
     model->weights = arena_array(arena, model->params.total, sizeof(real));
     model->embedded = arena_array(arena, rows * e, sizeof(real));
-    for (int layer = 0; layer < shape->layers; layer++)
+    for (int layer = 0; layer < shape->layers; layer++) {
         recurrent_plan(&model->recurrent[layer], &model->plan, &model->scratch, arena);
+        if (shape->layer_norm)
+            layer_norm_plan(&model->norm[layer], rows, model->plan.training, arena);
+    }
     if (shape->dense)
         affine_plan(&model->dense, &model->plan, &model->scratch, arena);
     model->dense_output = arena_array(arena, rows * f, sizeof(real));
@@ -78,9 +81,12 @@ static void plan_memory(struct model *model, struct arena *arena)
 static void init_layers(struct model *model)
 {
     const struct params *params = &model->params;
-    for (int layer = 0; layer < model->shape.layers; layer++)
+    for (int layer = 0; layer < model->shape.layers; layer++) {
         recurrent_init(&model->shape, params, layer, model->batch,
                        &model->recurrent[layer]);
+        if (model->shape.layer_norm)
+            layer_norm_init(params, layer, &model->norm[layer]);
+    }
     if (model->shape.dense)
         affine_init(params, "dense/weight", "dense/bias", &model->dense);
     affine_init(params, output_weight_name(&model->shape), "output/bias", &model->output);
@@ -169,8 +175,11 @@ real *model_weights(struct model *model)
 static void pack_weights(void *context)
 {
     struct model *model = context;
-    for (int layer = 0; layer < model->shape.layers; layer++)
+    for (int layer = 0; layer < model->shape.layers; layer++) {
         recurrent_pack(&model->recurrent[layer], model->weights);
+        if (model->shape.layer_norm)
+            layer_norm_pack(&model->norm[layer], model->weights);
+    }
     if (model->shape.dense)
         affine_pack(&model->dense, model->weights);
     affine_pack(&model->output, model->weights);

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include "layer_norm.h"
 #include "layers.h"
 #include "model.h"
 #include "recurrent.h"
@@ -19,6 +20,7 @@ struct model {
     struct matmul_scratch scratch;
 
     struct recurrent recurrent[LAYERS_MAX]; /* [shape.layers] */
+    struct layer_norm norm[LAYERS_MAX];     /* shape.layer_norm: of their outputs */
     struct affine dense;                    /* shape.dense > 0 */
     struct affine output;
     real *weights; /* [params.total]: the flat block */

@@ -117,9 +117,15 @@ static void backward_embedding(struct model *model, const struct gradient_sink *
 
 /* ---- recurrent layers ---- */
 
-static real *last_hidden(const struct model *model)
+/* What the next layer reads: h, with layer_norm normalised. */
+static real *layer_output(const struct model *model, int layer)
 {
-    return model->recurrent[model->shape.layers - 1].h;
+    return model->shape.layer_norm ? model->norm[layer].y : model->recurrent[layer].h;
+}
+
+static real *last_output(const struct model *model)
+{
+    return layer_output(model, model->shape.layers - 1);
 }
 
 static void set_recurrent_inputs(struct model *model)
@@ -132,14 +138,56 @@ static void set_recurrent_inputs(struct model *model)
         recurrent_set_input(&model->recurrent[layer], x,
                             has_dropout ? &model->dropout : NULL, model->mask[layer]);
         recurrent_set_weight_dropout(&model->recurrent[layer], &of_weights);
-        x = model->recurrent[layer].h;
+        x = layer_output(model, layer);
     }
 }
 
+/* y += x, of a recurrent layer's [S][T][B][H], of the rows of layer_norm.h. */
+static void add_rows(const struct model *model, const real *x, real *y)
+{
+    struct team_share rows = team_share(batch_rows(model->batch), 1);
+    size_t h = (size_t)model->shape.hidden;
+    for (size_t i = rows.first * h; i < rows.end * h; i++)
+        y[i] += x[i];
+}
+
+/* With residual connections h becomes the sum of the outputs of this layer and those
+ * below, after their dropout; layer_norm normalises it as input of the next layer, but
+ * not on its way to the next sum. */
 static void forward_recurrent(struct model *model)
 {
-    for (int layer = 0; layer < model->shape.layers; layer++)
-        recurrent_forward(&model->recurrent[layer], model->inputs, model->plan.end);
+    const struct model_shape *shape = &model->shape;
+    for (int layer = 0; layer < shape->layers; layer++) {
+        struct recurrent *recurrent = &model->recurrent[layer];
+        recurrent_forward(recurrent, model->inputs, model->plan.end);
+        if (shape->residual && layer > 0)
+            add_rows(model, recurrent[-1].h, recurrent->h);
+        if (shape->layer_norm)
+            layer_norm_forward(&model->norm[layer], model->batch, recurrent->h);
+        if (shape->residual || shape->layer_norm)
+            team_barrier(); /* the output is complete */
+    }
+}
+
+/* From the gradient of layer_output to that of h, in its place. */
+static void backward_layer_output(struct model *model, int layer,
+                                  const struct gradient_sink *sink,
+                                  const struct backward_callbacks *callbacks)
+{
+    const struct model_shape *shape = &model->shape;
+    struct recurrent *recurrent = &model->recurrent[layer];
+    if (!shape->residual && !shape->layer_norm)
+        return;
+    team_barrier(); /* the gradient is complete */
+    if (shape->layer_norm) {
+        const struct layer_norm *norm = &model->norm[layer];
+        layer_norm_backward_weights(norm, model->batch, recurrent->h, sink);
+        team_barrier(); /* h has been read */
+        report_ready(callbacks, norm->weight_offset);
+        layer_norm_backward_input(norm, model->batch, recurrent->h);
+    }
+    if (shape->residual && layer + 1 < shape->layers)
+        add_rows(model, recurrent[1].h, recurrent->h); /* gradients */
 }
 
 /* Back-propagates from the gradient of the last layer's output to that of the embedded
@@ -149,7 +197,8 @@ static void backward_recurrent(struct model *model, const struct gradient_sink *
 {
     for (int layer = model->shape.layers - 1; layer >= 0; layer--) {
         struct recurrent *recurrent = &model->recurrent[layer];
-        real *dx = layer > 0 ? recurrent[-1].h : model->embedded;
+        real *dx = layer > 0 ? layer_output(model, layer - 1) : model->embedded;
+        backward_layer_output(model, layer, sink, callbacks);
         recurrent_backward(recurrent, recurrent->h, model->inputs, model->plan.end,
                            callbacks->progress, callbacks->context);
         recurrent_backward_weights(recurrent, model->workspace, sink);
@@ -173,7 +222,7 @@ static void forward_dense(struct model *model)
 {
     int f = model->shape.dense;
     size_t count = batch_rows(model->batch) * (size_t)f;
-    affine_forward(&model->dense, flatten_time(model->batch), last_hidden(model),
+    affine_forward(&model->dense, flatten_time(model->batch), last_output(model),
                    model->dense_output);
     team_barrier(); /* dense_output is complete */
     activation_forward(model->shape.activation, model->dense_output, count);
@@ -199,18 +248,18 @@ static void backward_dense(struct model *model, const struct gradient_sink *sink
     activation_backward(model->shape.activation, model->dense_output, dy,
                         batch_rows(model->batch) * (size_t)f);
     team_barrier();
-    affine_backward_weights(&model->dense, model->workspace, last_hidden(model), dy,
+    affine_backward_weights(&model->dense, model->workspace, last_output(model), dy,
                             sink);
     report_ready(callbacks, model->dense.weight_offset);
     affine_backward_input(&model->dense, flatten_time(model->batch), dy,
-                          last_hidden(model));
+                          last_output(model));
 }
 
 /* ---- output layer ---- */
 
 static real *output_input(const struct model *model)
 {
-    return model->shape.dense ? model->dense_dropped : last_hidden(model);
+    return model->shape.dense ? model->dense_dropped : last_output(model);
 }
 
 static void forward_output(struct model *model)

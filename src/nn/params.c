@@ -20,6 +20,8 @@ struct model_shape model_shape_of(const struct options *options, size_t vocabula
         .activation = options->model.activation,
         .vocabulary = (int)vocabulary,
         .tied = options->model.tie_embeddings,
+        .residual = options->model.residual,
+        .layer_norm = options->model.layer_norm,
     };
 }
 
@@ -63,6 +65,10 @@ static void add_recurrent(struct params *params, const struct model_shape *shape
     } else {
         add_tensor(params, cell->name, layer, "bias", cell->gate_count * h, 0);
     }
+    if (shape->layer_norm) {
+        add_tensor(params, "norm", layer, "weight", h, 0);
+        add_tensor(params, "norm", layer, "bias", h, 0);
+    }
 }
 
 static bool in_range(int value, int low, int high)
@@ -92,6 +98,9 @@ enum status params_layout(const struct model_shape *shape, struct params *params
                            "a tied embedding has the width of the output layer's input "
                            "(embedding %d, input %d)",
                            shape->embedding, width);
+    if (shape->residual && shape->layers < 2)
+        return status_fail(STATUS_MISUSE,
+                           "residual connections need at least 2 layers (found 1)");
     add_tensor(params, "embedding", -1, "weight", shape->vocabulary, shape->embedding);
     for (int layer = 0; layer < shape->layers; layer++)
         add_recurrent(params, shape, layer);
@@ -154,6 +163,10 @@ static void initialise(const struct model_shape *shape, const struct param *para
         fill_uniform(param, index, seed, glorot_bound(param, cell->gate_count), values);
     } else if (!param->is_vector) {
         fill_uniform(param, index, seed, glorot_bound(param, 1), values);
+    } else if (strncmp(param->name, "norm", 4) == 0 &&
+               ends_with(param->name, "/weight")) {
+        for (size_t j = 0; j < param->count; j++)
+            values[j] = 1;
     } else {
         memset(values, 0, param->count * sizeof *values);
         bool recurrent = strncmp(param->name, cell->name, strlen(cell->name)) == 0;

@@ -11,6 +11,8 @@
  *   gru0/weight_hh        3H x H
  *   gru0/bias_ih          3H
  *   gru0/bias_hh          3H       (its n block is multiplied by the reset gate)
+ *   norm0/weight          H        gain of the normalisation of layer 0's output
+ *   norm0/bias            H        (with layer_norm; they follow the tensors of layer 0)
  *   dense/weight          F x H,   dense/bias F
  *   output/weight         V x F (or V x H),  output/bias V
  *
@@ -28,7 +30,7 @@
 #include "base/real.h"
 #include "base/status.h"
 
-enum { PARAM_NAME = 48, PARAMS_MAX = 128, LAYERS_MAX = 24 };
+enum { PARAM_NAME = 48, PARAMS_MAX = 160, LAYERS_MAX = 24 };
 
 struct param {
     char name[PARAM_NAME]; /* "lstm0/weight_ih" */
@@ -51,14 +53,16 @@ struct model_shape {
     int dense;      /* width; 0: no dense layer */
     int activation; /* enum option_activation */
     int vocabulary;
-    bool tied; /* embedding/weight is also the weight of the output layer */
+    bool tied;       /* embedding/weight is also the weight of the output layer */
+    bool residual;   /* each recurrent layer but the first adds its input to its output */
+    bool layer_norm; /* of each recurrent layer's output, as the next layer's input */
 };
 
 struct model_shape model_shape_of(const struct options *options, size_t vocabulary);
 
 /* Lays out the tensors. STATUS_MISUSE if the shape is out of range: 1 to LAYERS_MAX
  * layers, widths from 1 to 65536, a vocabulary from 2 to 65536; tied: the width of the
- * embedding is that of the output layer's input. */
+ * embedding is that of the output layer's input; residual: at least 2 layers. */
 enum status params_layout(const struct model_shape *shape, struct params *params);
 
 /* The width of the output layer's input: F, or H without a dense layer. */
@@ -75,7 +79,7 @@ const struct param *params_find(const struct params *params, const char *name);
  * matrices: uniform in +-sqrt(6 / (fan_in + fan_out)), computed per gate (Glorot and
  * Bengio, 2010). Hidden-to-hidden matrices: uniform in +-1/sqrt(H), PyTorch's default.
  * Biases: 0, except 1 for the LSTM's forget gate (Jozefowicz, Zaremba and Sutskever,
- * 2015). */
+ * 2015). Gains of normalisation: 1. */
 void params_initialise(const struct model_shape *shape, const struct params *params,
                        uint64_t seed, real *block);
 

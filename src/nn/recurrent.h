@@ -47,7 +47,7 @@ struct recurrent {
     real *h_prev;   /* [S][T][B][H]: h as read by step t; zero after END */
     real *c_prev;   /* [S][T][B][H]: the same for c; state_count == 2 */
     real *tanh_c;   /* [S][T][B][H], cell->has_tanh_c */
-    real *h;        /* [S][T][B][H]: the output, after dropout */
+    real *h;        /* [S][T][B][H]: the output, after dropout; the model may change it */
 
     const struct dropout *dropout; /* of the last forward; NULL: none; borrowed */
     uint8_t *mask;                 /* [S][T][B][H]: its mask, borrowed */

@@ -35,27 +35,67 @@ static void describe_recurrent(const struct sink *sink, const struct cell *cell,
         emit(sink, layer, "reset", cell->reset);
 }
 
+/* What recurrent layers pass on, in formulas. */
+static const char *output_symbol(const struct model_shape *shape)
+{
+    return shape->layer_norm ? "norm" : shape->residual ? "sum" : "h";
+}
+
+static void describe_residual(const struct sink *sink, const struct model_shape *shape)
+{
+    const char *cell = cell_of(shape->cell)->name;
+    char text[SENTENCE];
+    snprintf(text, sizeof text,
+             "sum of %s0 is its h, sum of each layer above is its h plus the sum of the "
+             "layer below; in training each h after its dropout",
+             cell);
+    if (shape->residual)
+        emit(sink, "/model", "residual", text);
+}
+
+static void describe_norm(const struct sink *sink, const struct model_shape *shape,
+                          int number)
+{
+    char layer[64], equations[SENTENCE];
+    const char *x = shape->residual ? "sum" : "h";
+    snprintf(layer, sizeof layer, "/model/norm%d", number);
+    snprintf(
+        equations, sizeof equations,
+        "norm = weight * (%s - mean(%s)) / sqrt(var(%s) + 0.00001) + bias; %s of %s%d, "
+        "mean and var over its units, var divided by their number",
+        x, x, x, x, cell_of(shape->cell)->name, number);
+    if (shape->layer_norm)
+        emit(sink, layer, "equations", equations);
+}
+
 static void describe_dense(const struct sink *sink, const struct model_shape *shape)
 {
     static const char *const names[] = {"linear", "relu", "tanh"};
-    static const char *const equations[] = {"y = weight h + bias",
-                                            "y = max(0, weight h + bias)",
-                                            "y = tanh(weight h + bias)"};
+    static const char *const functions[][2] = {
+        {"", ""}, {"max(0, ", ")"}, {"tanh(", ")"}};
+    const char *const *function = functions[shape->activation];
+    char equations[SENTENCE];
+    snprintf(equations, sizeof equations, "y = %sweight %s + bias%s", function[0],
+             output_symbol(shape), function[1]);
     emit(sink, "/model/dense", "activation", names[shape->activation]);
-    emit(sink, "/model/dense", "equations", equations[shape->activation]);
+    emit(sink, "/model/dense", "equations", equations);
 }
 
 static void describe_layers(const struct sink *sink, const struct model_shape *shape)
 {
     emit(sink, "/model/embedding", "equations", "x = weight[token]");
-    for (int i = 0; i < shape->layers; i++)
+    describe_residual(sink, shape);
+    for (int i = 0; i < shape->layers; i++) {
         describe_recurrent(sink, cell_of(shape->cell), i);
+        describe_norm(sink, shape, i);
+    }
     if (shape->dense)
         describe_dense(sink, shape);
     char equations[SENTENCE];
     snprintf(equations, sizeof equations,
              "logits = %s %s + bias; p(next token) = softmax(logits)",
-             shape->tied ? "embedding/weight" : "weight", shape->dense ? "y" : "h");
+             shape->tied ? "embedding/weight" : "weight",
+             shape->dense ? "y" : output_symbol(shape));
     emit(sink, "/model/output", "equations", equations);
 }
 
@@ -114,9 +154,10 @@ static void describe_model(const struct sink *sink, const struct checkpoint *che
     char forward[SENTENCE];
     snprintf(
         forward, sizeof forward,
-        "embedding, then %s0 to %s%d, each with the h below as its x, then %soutput; "
+        "embedding, then %s0 to %s%d, each with the %s below as its x, then %soutput; "
         "* is elementwise",
-        cell->name, cell->name, shape->layers - 1, shape->dense ? "dense, then " : "");
+        cell->name, cell->name, shape->layers - 1, output_symbol(shape),
+        shape->dense ? "dense, then " : "");
     emit(sink, "/model", "forward", forward);
     emit(sink, "/model", "initial_state",
          cell->state_count == 2

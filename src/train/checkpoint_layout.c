@@ -90,6 +90,8 @@ void io_tensor_axes(const struct model_shape *shape, const char *tensor,
     } else if (begins(tensor, "embedding")) {
         axis[0] = "vocabulary";
         axis[1] = "embedding";
+    } else if (begins(tensor, "norm")) {
+        axis[0] = axis[1] = "hidden";
     } else if (begins(tensor, "dense")) {
         axis[0] = "dense";
         axis[1] = "hidden";

@@ -51,7 +51,7 @@ static double loss_of(struct model *model, const struct second_window *second, i
 static void check_tensor(struct model *model, const struct param *param,
                          const real *gradient, const struct second_window *second, int s)
 {
-    const double step = 1e-5;
+    const double step = 3e-6;
     double error = 0, size = 0;
     real *weights = model_weights(model);
     for (size_t i = param->offset; i < param->offset + param->count; i++) {

@@ -50,8 +50,12 @@ enum {
 
 static MPI_Status ignored[MAX_REQUESTS]; /* gcc warns about MPICH's STATUSES_IGNORE */
 
-static const struct model_shape shape = {
-    CELL_LSTM, 2, HIDDEN, EMBEDDING, 0, ACTIVATION_LINEAR, VOCABULARY, false};
+static const struct model_shape shape = {.cell = CELL_LSTM,
+                                         .layers = 2,
+                                         .hidden = HIDDEN,
+                                         .embedding = EMBEDDING,
+                                         .activation = ACTIVATION_LINEAR,
+                                         .vocabulary = VOCABULARY};
 
 static double clock_of(clockid_t clock)
 {
