@@ -1,7 +1,8 @@
 /* ranks: 1 2 3 4
  *
- * evaluate: against a model of one row that is fed one piece at a time, and against
- * baselines counted by rescanning the training split's text for each token. */
+ * evaluate: against models of one row that are fed one piece at a time, whose
+ * probabilities are averaged; and against baselines counted by rescanning the training
+ * split's text for each token. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -23,7 +24,7 @@
 #include "train/evaluate.h"
 #include "train/baselines.h"
 
-enum { TUNES = 24, MICROBATCHES = 4, ROWS = 2, STEPS = 7, MAX_TOKENS = 4000 };
+enum { TUNES = 24, MICROBATCHES = 4, ROWS = 2, STEPS = 7, MAX_TOKENS = 4000, MODELS = 3 };
 
 static char directory[64] = "/tmp/tutti-evaluate-XXXXXX";
 
@@ -70,16 +71,21 @@ static enum status write_tunes(void)
     return status;
 }
 
-/* Makes a dataset of the tunes in the directory. */
-static struct dataset *make_dataset(struct comm *comm, int encoding)
+/* Of the dataset in an encoding. */
+static void set_path(int encoding, char path[128])
+{
+    snprintf(path, 128, "%s/data-%d", directory, encoding);
+}
+
+/* Makes a dataset of the tunes in the directory. Collective. */
+static enum status make_dataset(struct comm *comm, int encoding)
 {
     static struct options options;
     char midi[128], path[128];
     const char *inputs[] = {midi};
     struct preprocess_summary summary;
-    struct dataset *dataset = NULL;
     snprintf(midi, sizeof midi, "%s/midi", directory);
-    snprintf(path, sizeof path, "%s/data-%d", directory, encoding);
+    set_path(encoding, path);
     options_defaults(&options);
     options.data.encoding = encoding;
     options.data.shards = 5;
@@ -88,18 +94,26 @@ static struct dataset *make_dataset(struct comm *comm, int encoding)
     options.data.split[2] = 0;
     const struct preprocess_request request = {
         .inputs = inputs, .input_count = 1, .output = path, .options = &options};
-    assert_int_equal(preprocess(comm, &request, &summary), STATUS_OK);
+    return preprocess(comm, &request, &summary);
+}
+
+static struct dataset *open_dataset(int encoding)
+{
+    char path[128];
+    struct dataset *dataset = NULL;
+    set_path(encoding, path);
     assert_int_equal(dataset_open(path, &dataset), STATUS_OK);
     return dataset;
 }
 
-static struct model *make_model(const struct dataset *dataset, int microbatches, int rows,
-                                int steps)
+/* Model m of an ensemble: its weights and, from m = 1 on, its shape are its own. */
+static struct model *make_model(const struct dataset *dataset, int m, int microbatches,
+                                int rows, int steps)
 {
-    const struct model_shape shape = {.cell = CELL_LSTM,
-                                      .layers = 2,
-                                      .hidden = 10,
-                                      .embedding = 6,
+    const struct model_shape shape = {.cell = m == 1 ? CELL_GRU : CELL_LSTM,
+                                      .layers = m == 2 ? 1 : 2,
+                                      .hidden = 10 + 3 * m,
+                                      .embedding = 6 + m,
                                       .vocabulary = (int)dataset->encoding->vocabulary};
     struct model *model = NULL;
     const struct model_plan plan = {.shape = &shape,
@@ -111,7 +125,8 @@ static struct model *make_model(const struct dataset *dataset, int microbatches,
     assert_int_equal(model_create(&plan, &model), STATUS_OK);
     size_t total = model_params(model)->total;
     for (size_t i = 0; i < total; i++) /* large enough for distinct predictions */
-        model_weights(model)[i] = (float)(0.4 * rng_normal(3, RNG_TEST, i, 0, 0));
+        model_weights(model)[i] =
+            (float)(0.4 * rng_normal(3, RNG_TEST, i, (uint64_t)m, 0));
     model_weights_changed(model);
     return model;
 }
@@ -124,34 +139,58 @@ struct naive {
     double seconds;
 };
 
-/* Feeds one piece through one row in one window. */
+/* Adds the probabilities of all tokens, [steps][V], that model m predicts for one row in
+ * one window. */
+static void add_probabilities(const struct dataset *dataset, int m, const token *inputs,
+                              int steps, double *sum)
+{
+    struct model *model = make_model(dataset, m, 1, 1, steps);
+    int v = (int)dataset->encoding->vocabulary;
+    model_forward(model, (const token *const[]){inputs}, NULL, NULL, NULL);
+    const float *logits = model_logits(model, 0);
+    for (int i = 0; i < steps; i++, logits += v) {
+        double total = 0;
+        for (int k = 0; k < v; k++)
+            total += exp((double)logits[k]);
+        for (int k = 0; k < v; k++)
+            sum[i * v + k] += exp((double)logits[k]) / total;
+    }
+    model_free(model);
+}
+
+static int largest(const double *values, int count)
+{
+    int found = 0;
+    for (int i = 1; i < count; i++)
+        if (values[i] > values[found])
+            found = i;
+    return found;
+}
+
+/* Predicts one piece with the mean of the probabilities of models 0 .. count - 1. */
 static void add_piece(const struct dataset *dataset, const struct shard *shard,
-                      const struct piece *piece, struct naive *sum)
+                      const struct piece *piece, int count, struct naive *sum)
 {
     const struct encoding *encoding = dataset->encoding;
     const token *tokens = shard->tokens + piece->token_first;
-    int n = (int)piece->token_count, frame = 0;
-    struct model *model = make_model(dataset, 1, 1, n + 1);
-    token inputs[MAX_TOKENS];
-    int32_t targets[MAX_TOKENS];
-    assert_true(n + 1 <= MAX_TOKENS);
+    int n = (int)piece->token_count, frame = 0, v = (int)encoding->vocabulary;
+    double *probabilities = calloc((size_t)((n + 1) * v), sizeof *probabilities);
+    token inputs[MAX_TOKENS] = {encoding->end};
+    assert_true(probabilities && n + 1 <= MAX_TOKENS);
+    memcpy(inputs + 1, tokens, (size_t)n * sizeof *inputs);
+    for (int m = 0; m < count; m++)
+        add_probabilities(dataset, m, inputs, n + 1, probabilities);
     for (int i = 0; i <= n; i++) {
-        inputs[i] = i ? tokens[i - 1] : encoding->end;
-        targets[i] = i < n ? tokens[i] : encoding->end;
-    }
-    struct microbatch_loss loss;
-    model_forward(model, (const token *const[]){inputs},
-                  (const int32_t *const[]){targets}, NULL, &loss);
-    const double *log_probability = model_target_log_probability(model, 0);
-    for (int i = 0; i <= n; i++) {
-        sum->loss -= log_probability[i];
+        int target = i < n ? tokens[i] : encoding->end;
+        double loss = -log(probabilities[i * v + target] / count);
+        sum->loss += loss;
         if (frame > 0 && i < n)
-            sum->frame_loss -= log_probability[i];
-        frame += i < n && tokens[i] == encoding->end - 1; /* pianoroll: STEP */
+            sum->frame_loss += loss;
+        sum->correct += largest(probabilities + i * v, v) == target;
+        frame += target == encoding->end - 1; /* pianoroll: STEP */
     }
     sum->frames += frame > 0 ? (uint64_t)frame - 1 : 0;
     sum->tokens += (uint64_t)n + 1;
-    sum->correct += (uint64_t)loss.correct;
     sum->pieces++;
     struct notes decoded = {0};
     assert_int_equal(encoding->decode(encoding, tokens, (size_t)n, 0, &decoded),
@@ -160,7 +199,7 @@ static void add_piece(const struct dataset *dataset, const struct shard *shard,
     sum->notes_in_columns += piece->notes;
     notes_free(&decoded);
     sum->seconds += piece->seconds;
-    model_free(model);
+    free(probabilities);
 }
 
 static struct shard all_pieces(const struct dataset *dataset, enum split split)
@@ -171,12 +210,12 @@ static struct shard all_pieces(const struct dataset *dataset, enum split split)
     return shard;
 }
 
-static struct naive naive_evaluation(const struct dataset *dataset)
+static struct naive naive_evaluation(const struct dataset *dataset, int count)
 {
     struct naive sum = {0};
     struct shard shard = all_pieces(dataset, SPLIT_VALID);
     for (size_t i = 0; i < shard.piece_count; i++)
-        add_piece(dataset, &shard, &shard.pieces[i], &sum);
+        add_piece(dataset, &shard, &shard.pieces[i], count, &sum);
     shard_free(&shard);
     return sum;
 }
@@ -188,59 +227,106 @@ static int is_near(double found, double expected)
     return fabs(found - expected) <= 2e-6 * fabs(expected);
 }
 
-static void check_evaluation(struct comm *comm, int encoding)
+static void check_figures(const struct evaluation *found, const struct naive *naive,
+                          int encoding)
 {
-    struct dataset *dataset = make_dataset(comm, encoding);
-    struct microbatches own =
-        microbatches_of_rank(MICROBATCHES, comm_rank(comm), comm_size(comm));
-    struct model *model = make_model(dataset, own.count, ROWS, STEPS);
-    size_t size = model_state_size(model);
+    expect(naive->pieces > 5 && naive->pieces < TUNES - 5);
+    expect(found->tokens == naive->tokens && found->pieces == naive->pieces);
+    expect(found->notes == naive->notes && naive->notes > 50);
+    /* the pianoroll merges repeated notes */
+    expect(naive->notes_in_columns > naive->notes + 30 || encoding != ENCODING_PIANOROLL);
+    expect(is_near(found->seconds, naive->seconds));
+    expect(is_near(found->loss, naive->loss / (double)naive->tokens));
+    expect(is_near(found->accuracy, (double)naive->correct / (double)naive->tokens));
+    expect(is_near(found->per_note, naive->loss / (double)naive->notes));
+    expect(is_near(found->per_second, naive->loss / naive->seconds));
+    expect(is_near(found->per_piece, naive->loss / (double)naive->pieces));
+    if (encoding == ENCODING_PIANOROLL) {
+        expect(found->frames == naive->frames && naive->frames > 20);
+        expect(is_near(found->per_frame, naive->frame_loss / (double)naive->frames));
+    } else {
+        expect(found->frames == 0);
+    }
+}
+
+static struct evaluation_request request_of(const struct dataset *dataset)
+{
+    return (struct evaluation_request){.dataset = dataset,
+                                       .split = SPLIT_VALID,
+                                       .microbatches = MICROBATCHES,
+                                       .rows = ROWS,
+                                       .steps = STEPS};
+}
+
+static int own_microbatches(struct comm *comm)
+{
+    return microbatches_of_rank(MICROBATCHES, comm_rank(comm), comm_size(comm)).count;
+}
+
+/* An ensemble of models 0 .. count - 1, with carried states that must be restored. */
+static void check_evaluation(struct comm *comm, int encoding, int count)
+{
+    struct dataset *dataset = open_dataset(encoding);
+    const struct evaluation_request request = request_of(dataset);
+    int own = own_microbatches(comm);
+    struct model *models[MODELS] = {NULL};
+    for (int m = 0; m < count; m++)
+        models[m] = make_model(dataset, m, own, ROWS, STEPS);
+    const struct ensemble ensemble = {.models = models, .count = count};
+    size_t size = ensemble_state_size(&ensemble);
     float *before = malloc(size * sizeof *before), *after = malloc(size * sizeof *after);
     for (size_t i = 0; i < size; i++)
         before[i] = (float)(i % 17);
-    model_set_state(model, own.count - 1, before);
+    ensemble_set_state(&ensemble, own - 1, before);
     struct evaluation found;
-    const struct evaluation_request request = {.dataset = dataset,
-                                               .split = SPLIT_VALID,
-                                               .microbatches = MICROBATCHES,
-                                               .rows = ROWS,
-                                               .steps = STEPS};
-    expect(evaluate_split(comm, &request, model, &found) == STATUS_OK);
-    model_get_state(model, own.count - 1, after);
+    expect(evaluate_split(comm, &request, &ensemble, &found) == STATUS_OK);
+    ensemble_get_state(&ensemble, own - 1, after);
     expect(memcmp(before, after, size * sizeof *before) == 0);
-    struct naive naive = naive_evaluation(dataset);
-    expect(naive.pieces > 5 && naive.pieces < TUNES - 5);
-    expect(found.tokens == naive.tokens && found.pieces == naive.pieces);
-    expect(found.notes == naive.notes && naive.notes > 50);
-    /* the pianoroll merges repeated notes */
-    expect(naive.notes_in_columns > naive.notes + 30 || encoding != ENCODING_PIANOROLL);
-    expect(is_near(found.seconds, naive.seconds));
-    expect(is_near(found.loss, naive.loss / (double)naive.tokens));
-    expect(is_near(found.accuracy, (double)naive.correct / (double)naive.tokens));
-    expect(is_near(found.per_note, naive.loss / (double)naive.notes));
-    expect(is_near(found.per_second, naive.loss / naive.seconds));
-    expect(is_near(found.per_piece, naive.loss / (double)naive.pieces));
-    if (encoding == ENCODING_PIANOROLL) {
-        expect(found.frames == naive.frames && naive.frames > 20);
-        expect(is_near(found.per_frame, naive.frame_loss / (double)naive.frames));
-    } else {
-        expect(found.frames == 0);
-    }
+    struct naive naive = naive_evaluation(dataset, count);
+    check_figures(&found, &naive, encoding);
     free(before);
     free(after);
-    model_free(model);
+    for (int m = 0; m < count; m++)
+        model_free(models[m]);
     dataset_close(dataset);
     agree_on_verdict(comm);
 }
 
 static void matches_naive_evaluation_performance(void **state)
 {
-    check_evaluation(*state, ENCODING_PERFORMANCE);
+    check_evaluation(*state, ENCODING_PERFORMANCE, 1);
 }
 
 static void matches_naive_evaluation_pianoroll(void **state)
 {
-    check_evaluation(*state, ENCODING_PIANOROLL);
+    check_evaluation(*state, ENCODING_PIANOROLL, 1);
+}
+
+static void ensembles_match_naive_evaluation(void **state)
+{
+    check_evaluation(*state, ENCODING_PERFORMANCE, 2);
+    check_evaluation(*state, ENCODING_PIANOROLL, MODELS);
+}
+
+/* Twice the same model predicts what it predicts alone. */
+static void one_model_twice_is_that_model(void **state)
+{
+    struct comm *comm = *state;
+    struct dataset *dataset = open_dataset(ENCODING_PIANOROLL);
+    const struct evaluation_request request = request_of(dataset);
+    struct model *models[2];
+    struct evaluation once, twice;
+    for (int i = 0; i < 2; i++)
+        models[i] = make_model(dataset, 1, own_microbatches(comm), ROWS, STEPS);
+    const struct ensemble one = {.models = models, .count = 1};
+    const struct ensemble two = {.models = models, .count = 2};
+    expect(evaluate_split(comm, &request, &one, &once) == STATUS_OK);
+    expect(evaluate_split(comm, &request, &two, &twice) == STATUS_OK);
+    expect(memcmp(&once, &twice, sizeof once) == 0);
+    for (int i = 0; i < 2; i++)
+        model_free(models[i]);
+    dataset_close(dataset);
+    agree_on_verdict(comm);
 }
 
 /* ---- stopping ---- */
@@ -260,36 +346,28 @@ static bool window_limit_reached(void *context)
 static void stops_on_all_ranks_and_restores_states(void **state)
 {
     struct comm *comm = *state;
-    struct dataset *dataset = NULL;
-    char path[128];
-    snprintf(path, sizeof path, "%s/data-%d", directory, ENCODING_PERFORMANCE);
-    assert_int_equal(dataset_open(path, &dataset), STATUS_OK);
-    struct microbatches own =
-        microbatches_of_rank(MICROBATCHES, comm_rank(comm), comm_size(comm));
-    struct model *model = make_model(dataset, own.count, ROWS, STEPS);
+    struct dataset *dataset = open_dataset(ENCODING_PERFORMANCE);
+    struct model *model = make_model(dataset, 0, own_microbatches(comm), ROWS, STEPS);
+    const struct ensemble ensemble = {.models = &model, .count = 1};
     size_t size = model_state_size(model);
     float *before = malloc(size * sizeof *before), *after = malloc(size * sizeof *after);
     for (size_t i = 0; i < size; i++)
         before[i] = (float)(i % 13);
     model_set_state(model, 0, before);
     struct evaluation uninterrupted, found;
-    struct evaluation_request request = {.dataset = dataset,
-                                         .split = SPLIT_VALID,
-                                         .microbatches = MICROBATCHES,
-                                         .rows = ROWS,
-                                         .steps = STEPS};
-    expect(evaluate_split(comm, &request, model, &uninterrupted) == STATUS_OK);
+    struct evaluation_request request = request_of(dataset);
+    expect(evaluate_split(comm, &request, &ensemble, &uninterrupted) == STATUS_OK);
     for (int windows = 0; windows < 3; windows++) {
         bool stops = comm_rank(comm) == windows % comm_size(comm);
         struct stop_after stop_after = {.windows = stops ? windows : -1};
         const struct evaluation_stop stop = {.wanted = window_limit_reached,
                                              .context = &stop_after};
         request.stop = &stop;
-        expect(evaluate_split(comm, &request, model, &found) == STATUS_STOPPED);
+        expect(evaluate_split(comm, &request, &ensemble, &found) == STATUS_STOPPED);
         model_get_state(model, 0, after);
         expect(memcmp(before, after, size * sizeof *before) == 0);
         stop_after.windows = -1;
-        expect(evaluate_split(comm, &request, model, &found) == STATUS_OK);
+        expect(evaluate_split(comm, &request, &ensemble, &found) == STATUS_OK);
         expect(memcmp(&uninterrupted, &found, sizeof uninterrupted) == 0);
     }
     free(before);
@@ -346,10 +424,7 @@ static double naive_bigram(const token *text, size_t length, size_t vocabulary, 
 static void baselines_match_naive_counts(void **state)
 {
     struct comm *comm = *state;
-    struct dataset *dataset = NULL;
-    char path[128];
-    snprintf(path, sizeof path, "%s/data-%d", directory, ENCODING_PERFORMANCE);
-    assert_int_equal(dataset_open(path, &dataset), STATUS_OK);
+    struct dataset *dataset = open_dataset(ENCODING_PERFORMANCE);
     static token train[MAX_TOKENS], valid[MAX_TOKENS];
     size_t train_length = text_of(dataset, SPLIT_TRAIN, train);
     size_t valid_length = text_of(dataset, SPLIT_VALID, valid);
@@ -384,9 +459,15 @@ int main(int argc, char **argv)
     status = comm_agree(comm, status);
     if (status == STATUS_OK)
         status = comm_broadcast(comm, directory, sizeof directory);
+    if (status == STATUS_OK)
+        status = make_dataset(comm, ENCODING_PERFORMANCE);
+    if (status == STATUS_OK)
+        status = make_dataset(comm, ENCODING_PIANOROLL);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_prestate(matches_naive_evaluation_performance, comm),
         cmocka_unit_test_prestate(matches_naive_evaluation_pianoroll, comm),
+        cmocka_unit_test_prestate(ensembles_match_naive_evaluation, comm),
+        cmocka_unit_test_prestate(one_model_twice_is_that_model, comm),
         cmocka_unit_test_prestate(stops_on_all_ranks_and_restores_states, comm),
         cmocka_unit_test_prestate(baselines_match_naive_counts, comm),
     };

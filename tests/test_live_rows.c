@@ -67,6 +67,7 @@ static struct model *make_model(int cell, const struct matmul_backend *backend)
 
 struct fixture {
     struct model *all, *packed; /* compute all rows in place; only live rows */
+    struct ensemble ensemble;   /* of the latter */
     struct live_rows live;
     struct window window;
     struct arena arena; /* of the live rows */
@@ -77,11 +78,12 @@ static void set_up(struct fixture *fixture, int cell,
 {
     *fixture = (struct fixture){.all = make_model(cell, backend),
                                 .packed = make_model(cell, backend)};
+    fixture->ensemble = (struct ensemble){.models = &fixture->packed, .count = 1};
     assert_int_equal(window_create(S, B, T, &fixture->window), STATUS_OK);
     live_rows_plan(&fixture->live, &fixture->window, &fixture->arena);
     assert_true(arena_allocate(&fixture->arena));
     live_rows_plan(&fixture->live, &fixture->window, &fixture->arena);
-    live_rows_begin(&fixture->live, fixture->packed);
+    live_rows_begin(&fixture->live, &fixture->ensemble);
 }
 
 static void tear_down(struct fixture *fixture)
@@ -107,7 +109,7 @@ static void check_window(struct fixture *fixture, int w)
     struct microbatch_loss expected[S];
     fill(w, window);
     model_forward(fixture->all, window->input_of, window->target_of, NULL, expected);
-    live_rows_forward(&fixture->live, fixture->packed, window, END);
+    live_rows_forward(&fixture->live, &fixture->ensemble, window, END);
     for (int s = 0; s < S; s++) {
         assert_memory_equal(&window->losses[s], &expected[s], sizeof *expected);
         check_log_probabilities(fixture, s);

@@ -1,5 +1,9 @@
-/* evaluate: loss and accuracy of a checkpoint on a split of a dataset. Before MPI starts,
- * a sandboxed child reads everything that the ranks will read (see sandbox.h). */
+/* evaluate: loss and accuracy of a checkpoint, or of an ensemble of several, on a split
+ * of a dataset. Before MPI starts, a sandboxed child reads everything that the ranks will
+ * read (see sandbox.h).
+ *
+ * Batch, length of sequences and microbatches are those of the first checkpoint; the
+ * results of the others do not depend on them either. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -15,10 +19,14 @@
 #include "generate/generator.h"
 #include "train/checkpoint_path.h"
 
+enum { MEMBERS_MAX = 64 };
+
 struct evaluate_arguments {
-    const char *checkpoint, *dataset;
+    const char *const *checkpoints;
+    int checkpoint_count;
+    const char *dataset;
     enum split split;
-    int64_t batch;         /* 0: the checkpoint's */
+    int64_t batch;         /* 0: the first checkpoint's */
     int64_t memory;        /* megabytes; 0: all */
     int64_t samples;       /* pieces to generate; 0: none */
     double sample_seconds; /* 0: the checkpoint's run.sample_seconds */
@@ -30,18 +38,20 @@ struct evaluate_arguments {
 static enum status check(const struct evaluate_arguments *args,
                          const struct evaluate_results *results, int ranks)
 {
-    const struct options *options = &results->checkpoint->options;
-    enum status status =
-        checkpoint_check_vocabulary(results->path, results->checkpoint, results->dataset);
+    const struct evaluate_member *first = &results->members[0];
+    const struct options *options = &first->checkpoint->options;
+    enum status status = STATUS_OK;
+    for (int m = 0; status == STATUS_OK && m < results->member_count; m++)
+        status = checkpoint_check_vocabulary(
+            results->members[m].path, results->members[m].checkpoint, results->dataset);
     if (status != STATUS_OK)
         return status;
     if (options->train.microbatches < ranks)
-        return status_fail(STATUS_MISUSE,
-                           "%s was trained with %" PRId64
-                           " microbatches, so at most %" PRId64
-                           " ranks can evaluate it (found: %d)",
-                           results->path, options->train.microbatches,
-                           options->train.microbatches, ranks);
+        return status_fail(
+            STATUS_MISUSE,
+            "%s was trained with %" PRId64 " microbatches, so at most %" PRId64
+            " ranks can evaluate it (found: %d)",
+            first->path, options->train.microbatches, options->train.microbatches, ranks);
     if (args->batch % options->train.microbatches != 0)
         return status_fail(STATUS_MISUSE,
                            "--batch %" PRId64
@@ -75,7 +85,7 @@ static struct window choose_window(const struct evaluate_arguments *args,
 {
     enum { POSITIONS_MAX = 1 << 14 }; /* in all microbatches: 4 default batches */
     const struct split_counts *total = &results->dataset->total;
-    const struct options *options = &results->checkpoint->options;
+    const struct options *options = &results->members[0].checkpoint->options;
     uint64_t pieces = total->pieces[results->split];
     uint64_t tokens = total->tokens[results->split] + pieces;
     uint64_t rows = (uint64_t)((args->batch ? args->batch : options->train.batch) /
@@ -88,33 +98,52 @@ static struct window choose_window(const struct evaluate_arguments *args,
     return (struct window){(int)rows, (int)steps};
 }
 
-/* Sets results->matmul. */
-static enum status create_model(struct evaluate_results *results, struct comm *comm,
-                                struct window window, struct model **model)
+static void free_models(struct model **models, int count)
 {
-    const struct checkpoint *checkpoint = results->checkpoint;
-    const struct options *options = &checkpoint->options;
-    int microbatches = (int)options->train.microbatches;
-    int local_microbatches =
-        microbatches_of_rank(microbatches, comm_rank(comm), comm_size(comm)).count;
-    struct model_plan plan = {.microbatches = local_microbatches,
-                              .rows = window.rows,
-                              .steps = window.steps,
-                              .threads = team_threads(0)};
-    enum status status = model_matmul_backend(options, &plan.backend);
-    if (status != STATUS_OK)
-        return status;
-    results->matmul = plan.backend->inference->description();
-    return checkpoint_model(checkpoint, &plan, model);
+    for (int m = 0; models && m < count; m++)
+        model_free(models[m]);
+    free(models);
 }
 
-/* Baselines are computed from the counts of the checkpoint's training split, whichever
- * dataset is evaluated. If the checkpoint has no counts, they are taken from the
+/* Sets the member's matmul. */
+static enum status create_model(struct evaluate_member *member, struct model_plan plan,
+                                struct model **model)
+{
+    enum status status =
+        model_matmul_backend(&member->checkpoint->options, &plan.backend);
+    if (status != STATUS_OK)
+        return status;
+    member->matmul = plan.backend->inference->description();
+    return checkpoint_model(member->checkpoint, &plan, model);
+}
+
+/* A model for each of the `count` members; freed by free_models, also after a failure. */
+static enum status create_models(struct evaluate_member *members, int count,
+                                 struct comm *comm, struct window window,
+                                 struct model ***out)
+{
+    int microbatches = (int)members[0].checkpoint->options.train.microbatches;
+    int local_microbatches =
+        microbatches_of_rank(microbatches, comm_rank(comm), comm_size(comm)).count;
+    const struct model_plan plan = {.microbatches = local_microbatches,
+                                    .rows = window.rows,
+                                    .steps = window.steps,
+                                    .threads = team_threads(0)};
+    struct model **models = *out = calloc((size_t)count, sizeof *models);
+    enum status status =
+        models ? STATUS_OK : status_fail(STATUS_FAILED, "out of memory for the models");
+    for (int m = 0; status == STATUS_OK && m < count; m++)
+        status = create_model(&members[m], plan, &models[m]);
+    return status;
+}
+
+/* Baselines are computed from the counts of the first checkpoint's training split,
+ * whichever dataset is evaluated. If the checkpoint has no counts, they are taken from the
  * evaluated dataset, provided that the checkpoint was trained on it. Collective. */
 static enum status compute_baselines(struct comm *comm, enum split split,
                                      struct evaluate_results *results)
 {
-    const struct checkpoint *checkpoint = results->checkpoint;
+    const struct checkpoint *checkpoint = results->members[0].checkpoint;
     const struct dataset *dataset = results->dataset;
     int64_t *counts = NULL;
     results->baselines = (struct baselines){(double)NAN, (double)NAN};
@@ -136,59 +165,87 @@ static enum status compute_baselines(struct comm *comm, enum split split,
     return status;
 }
 
-/* Collective. */
+/* `members` are those of the results. Collective. */
 static enum status compute(struct comm *comm, const struct evaluate_arguments *args,
+                           struct evaluate_member *members,
                            struct evaluate_results *results)
 {
-    const struct options *options = &results->checkpoint->options;
-    struct model *model = NULL;
+    int count = results->member_count;
+    struct model **models = NULL;
     struct window window = {0};
     enum status status = check(args, results, comm_size(comm));
     if (status == STATUS_OK) {
         window = choose_window(args, results);
-        status = create_model(results, comm, window, &model);
+        status = create_models(members, count, comm, window, &models);
     }
     status = comm_agree(comm, status);
     const struct evaluation_request request = {
         .dataset = results->dataset,
         .split = args->split,
-        .microbatches = (int)options->train.microbatches,
+        .microbatches = (int)members[0].checkpoint->options.train.microbatches,
         .rows = window.rows,
         .steps = window.steps,
         .memory = (uint64_t)args->memory * 1000000};
+    const struct ensemble ensemble = {.models = models, .count = count};
     if (status == STATUS_OK)
-        status = evaluate_split(comm, &request, model, &results->model);
+        status = evaluate_split(comm, &request, &ensemble, &results->model);
     if (status == STATUS_OK)
         status = compute_baselines(comm, args->split, results);
-    model_free(model);
+    free_models(models, count);
     return status;
 }
 
 /* Inputs of the command. Zero-initialise. */
 struct inputs {
-    char *path; /* of the checkpoint's file */
-    struct checkpoint checkpoint;
+    char *paths[MEMBERS_MAX]; /* of the checkpoints' files */
+    struct checkpoint *checkpoints[MEMBERS_MAX];
+    struct evaluate_member members[MEMBERS_MAX];
+    int member_count;
     struct dataset *dataset;
 };
 
 static void free_inputs(struct inputs *inputs)
 {
     dataset_close(inputs->dataset);
-    checkpoint_free(&inputs->checkpoint);
-    free(inputs->path);
+    for (int m = 0; m < inputs->member_count; m++) {
+        checkpoint_free(inputs->checkpoints[m]);
+        free(inputs->checkpoints[m]);
+        free(inputs->paths[m]);
+    }
 }
 
-/* Reads and checks the checkpoint and the dataset; reads only this rank's shards. */
+static enum status read_checkpoint(const char *name, bool average, struct inputs *inputs)
+{
+    int m = inputs->member_count;
+    char *path = NULL;
+    enum status status = checkpoint_path_resolve(name, "best", &path);
+    struct checkpoint *checkpoint = calloc(1, sizeof *checkpoint);
+    if (status == STATUS_OK && !checkpoint)
+        status = status_fail(STATUS_FAILED, "out of memory for %s", path);
+    if (status == STATUS_OK)
+        status = checkpoint_read(
+            path, average ? CHECKPOINT_TO_PREDICT_AVERAGE : CHECKPOINT_TO_PREDICT,
+            checkpoint);
+    if (status != STATUS_OK) {
+        free(checkpoint);
+        free(path);
+        return status;
+    }
+    inputs->paths[m] = path;
+    inputs->checkpoints[m] = checkpoint;
+    inputs->members[m] = (struct evaluate_member){.path = path, .checkpoint = checkpoint};
+    inputs->member_count++;
+    return STATUS_OK;
+}
+
+/* Reads and checks the checkpoints and the dataset; reads only this rank's shards. */
 static enum status read_inputs(const struct evaluate_arguments *args,
                                enum dataset_check check, int rank, int ranks,
                                struct inputs *inputs)
 {
-    enum status status = checkpoint_path_resolve(args->checkpoint, "best", &inputs->path);
-    if (status == STATUS_OK)
-        status = checkpoint_read(inputs->path,
-                                 args->average ? CHECKPOINT_TO_PREDICT_AVERAGE
-                                               : CHECKPOINT_TO_PREDICT,
-                                 &inputs->checkpoint);
+    enum status status = STATUS_OK;
+    for (int m = 0; status == STATUS_OK && m < args->checkpoint_count; m++)
+        status = read_checkpoint(args->checkpoints[m], args->average, inputs);
     if (status == STATUS_OK)
         status = dataset_open(args->dataset, &inputs->dataset);
     if (status == STATUS_OK)
@@ -201,13 +258,13 @@ static enum status compare_samples(const struct evaluate_arguments *args,
                                    const struct inputs *inputs, FILE *reply)
 {
     struct evaluate_samples samples;
-    const struct evaluate_results results = {.path = inputs->path,
-                                             .checkpoint = &inputs->checkpoint,
+    const struct evaluate_results results = {.members = inputs->members,
+                                             .member_count = inputs->member_count,
                                              .dataset = inputs->dataset};
     enum status status = check(args, &results, 1);
     if (status != STATUS_OK)
         return status;
-    status = evaluate_samples(&inputs->checkpoint, inputs->dataset, (int)args->samples,
+    status = evaluate_samples(inputs->checkpoints[0], inputs->dataset, (int)args->samples,
                               args->sample_seconds, &samples);
     if (status == STATUS_OK && fwrite(&samples, sizeof samples, 1, reply) != 1)
         status = status_fail_errno("can't send the figures of the samples");
@@ -232,16 +289,19 @@ static enum status read_sandboxed(void *context, FILE *reply)
 static enum status check_inputs_sandboxed(struct evaluate_arguments *args,
                                           struct evaluate_samples *samples)
 {
-    const char *const paths[] = {args->checkpoint, args->dataset};
+    const char *paths[MEMBERS_MAX + 1];
+    int count = args->checkpoint_count;
+    memcpy(paths, args->checkpoints, (size_t)count * sizeof *paths);
+    paths[count] = args->dataset;
     const struct sandbox_inputs inputs = {
-        .paths = paths, .count = 2, .computes = args->samples > 0};
+        .paths = paths, .count = (size_t)count + 1, .computes = args->samples > 0};
     struct sandbox_reply reply;
     if (!cli_is_first_process())
         return STATUS_OK;
     enum status status = sandbox_run(&inputs, read_sandboxed, args, &reply);
     if (status == STATUS_OK && args->samples > 0 && reply.size != sizeof *samples)
         status = status_fail(STATUS_FAILED, "%s: no figures of its samples (%zu bytes)",
-                             args->checkpoint, reply.size);
+                             args->checkpoints[0], reply.size);
     if (status == STATUS_OK && args->samples > 0)
         memcpy(samples, reply.bytes, sizeof *samples);
     free(reply.bytes);
@@ -276,13 +336,13 @@ static enum status evaluate(struct comm *comm, const struct evaluate_arguments *
         read_inputs(args, check, comm_rank(comm), comm_size(comm), &inputs);
     status = comm_agree(comm, status);
     if (status == STATUS_OK) {
-        struct evaluate_results results = {.path = inputs.path,
-                                           .checkpoint = &inputs.checkpoint,
+        struct evaluate_results results = {.members = inputs.members,
+                                           .member_count = inputs.member_count,
                                            .dataset = inputs.dataset,
                                            .split = args->split,
                                            .average = args->average,
                                            .samples = args->samples ? samples : NULL};
-        status = compute(comm, args, &results);
+        status = compute(comm, args, inputs.members, &results);
         if (status == STATUS_OK && comm_rank(comm) == 0 && args->json)
             status = evaluate_print_json(&results);
         else if (status == STATUS_OK && comm_rank(comm) == 0)
@@ -328,8 +388,19 @@ static enum status complete_arguments(const struct cli_request *request,
     if (args->sample_seconds > 0 && args->samples == 0)
         return status_fail(STATUS_MISUSE,
                            "evaluate: --sample-seconds without samples; add --samples N");
-    args->checkpoint = request->positionals[0];
-    args->dataset = request->positionals[1];
+    if (request->positional_count > MEMBERS_MAX + 1)
+        return status_fail(STATUS_MISUSE,
+                           "evaluate: at most %d checkpoints are evaluated together "
+                           "(found: %zu)",
+                           MEMBERS_MAX, request->positional_count - 1);
+    args->checkpoints = request->positionals;
+    args->checkpoint_count = (int)request->positional_count - 1;
+    args->dataset = request->positionals[args->checkpoint_count];
+    if (args->samples > 0 && args->checkpoint_count > 1)
+        return status_fail(STATUS_MISUSE,
+                           "evaluate: --samples generates with one checkpoint (found: "
+                           "%d); give one",
+                           args->checkpoint_count);
     return parse_split(split, &args->split);
 }
 
@@ -347,8 +418,8 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
          .integer = &args.batch,
          .low = 1,
          .high = 1000000,
-         .help =
-             "global batch size, over all ranks (default: the checkpoint's train.batch)"},
+         .help = "global batch size, over all ranks (default: the first checkpoint's "
+                 "train.batch)"},
         {.name = "--memory",
          .placeholder = "MB",
          .integer = &args.memory,
@@ -378,8 +449,9 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
         {.name = NULL},
     };
     static struct cli_request request;
-    request = (struct cli_request){
-        .arguments = arguments, .positional_min = 2, .positional_max = 2};
+    request = (struct cli_request){.arguments = arguments,
+                                   .positional_min = 2,
+                                   .positional_max = CLI_POSITIONALS_MAX};
     enum status status = cli_parse(self, &request, argc, argv);
     if (status != STATUS_OK || request.help_shown)
         return status;
@@ -389,18 +461,20 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
 
 const struct cli_command command_evaluate = {
     .name = "evaluate",
-    .summary = "compute loss and accuracy of a checkpoint on a dataset",
-    .usage = "evaluate CHECKPOINT DATASET [options]",
+    .summary = "compute loss and accuracy of checkpoints on a dataset",
+    .usage = "evaluate CHECKPOINT... DATASET [options]",
     .examples =
         "CHECKPOINT is a file or a run's directory (its best checkpoint, or the latest\n"
-        "if none is marked). Every piece is scored from its start to END. Notes are\n"
+        "if none is marked). Several, up to 64, are an ensemble: each token has the "
+        "mean\n"
+        "of their probabilities. Every piece is scored from its start to END. Notes are\n"
         "counted from the tokens, which exclude percussion and merged notes.\n"
-        "The baselines are the losses of unigram and bigram models of the training split "
-        "of\n"
-        "the checkpoint. Each rank uses OMP_NUM_THREADS threads, or else Slurm's\n"
-        "--cpus-per-task, or else 1.\n"
+        "The baselines are the losses of unigram and bigram models of the training\n"
+        "split of the first checkpoint. Each rank uses OMP_NUM_THREADS threads, or else\n"
+        "Slurm's --cpus-per-task, or else 1.\n"
         "\n"
         "  tutti evaluate runs/first data/mine\n"
+        "  tutti evaluate runs/first runs/second runs/third data/mine\n"
         "  mpirun -n 4 tutti evaluate runs/first data/mine --split test --json\n"
         "  tutti evaluate runs/first data/mine --samples 50 --sample-seconds 60",
     .run = run,

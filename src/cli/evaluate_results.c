@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "statistics_table.h"
 #include "base/json.h"
@@ -64,20 +65,69 @@ static void samples_json(struct json *json, const struct evaluate_results *resul
     json_close(json);
 }
 
+static void print_members(const struct evaluate_results *results)
+{
+    for (int m = 0; m < results->member_count; m++) {
+        const struct evaluate_member *member = &results->members[m];
+        printable_line(stdout, "checkpoint %s: epoch %" PRId64 ", step %" PRId64 "%s",
+                       member->path, member->checkpoint->state.epoch,
+                       member->checkpoint->state.step,
+                       results->average ? ", averaged weights" : "");
+    }
+    if (results->member_count > 1)
+        printf("ensemble of %d checkpoints: the mean of their probabilities\n",
+               results->member_count);
+}
+
+/* A line for each backend in use. */
+static void print_matmul(const struct evaluate_results *results)
+{
+    for (int m = 0; m < results->member_count; m++) {
+        bool printed = false;
+        for (int k = 0; k < m; k++)
+            printed |=
+                strcmp(results->members[k].matmul, results->members[m].matmul) == 0;
+        if (!printed)
+            printf("matmul %s\n", results->members[m].matmul);
+    }
+}
+
+static void member_json(struct json *json, const struct evaluate_member *member)
+{
+    json_string(json, "checkpoint", member->path);
+    json_hash(json, "weights_hash", member->checkpoint->weights_hash);
+    json_integer(json, "epoch", member->checkpoint->state.epoch);
+    json_integer(json, "step", member->checkpoint->state.step);
+    json_string(json, "matmul", member->matmul);
+}
+
+/* One checkpoint's facts are those of the whole; those of several are in an array. */
+static void members_json(struct json *json, const struct evaluate_results *results)
+{
+    if (results->member_count == 1) {
+        member_json(json, &results->members[0]);
+        return;
+    }
+    json_array(json, "ensemble");
+    for (int m = 0; m < results->member_count; m++) {
+        json_object(json, NULL);
+        member_json(json, &results->members[m]);
+        json_close(json);
+    }
+    json_close(json);
+}
+
 void evaluate_print_table(const struct evaluate_results *results)
 {
     const struct evaluation *model = &results->model;
-    printable_line(stdout, "checkpoint %s: epoch %" PRId64 ", step %" PRId64 "%s",
-                   results->path, results->checkpoint->state.epoch,
-                   results->checkpoint->state.step,
-                   results->average ? ", averaged weights" : "");
+    print_members(results);
     printable_line(stdout,
                    "dataset %s, split %s: %" PRIu64 " pieces, %" PRIu64 " notes, %" PRIu64
                    " tokens, %.1f s",
                    results->dataset->path, split_name(results->split), model->pieces,
                    model->notes, model->tokens, model->seconds);
     print_other_notes(results);
-    printf("matmul %s\n", results->matmul);
+    print_matmul(results);
     putchar('\n');
     print_line("per token", model->loss, "nats");
     print_baselines(results);
@@ -97,15 +147,11 @@ enum status evaluate_print_json(const struct evaluate_results *results)
     struct json json;
     json_begin(&json, stdout, true);
     json_object(&json, NULL);
-    json_string(&json, "checkpoint", results->path);
-    json_hash(&json, "weights_hash", results->checkpoint->weights_hash);
+    members_json(&json, results);
     json_boolean(&json, "average", results->average);
-    json_integer(&json, "epoch", results->checkpoint->state.epoch);
-    json_integer(&json, "step", results->checkpoint->state.step);
     json_string(&json, "dataset", results->dataset->path);
     json_hash(&json, "dataset_hash", results->dataset->dataset_hash);
     json_string(&json, "split", split_name(results->split));
-    json_string(&json, "matmul", results->matmul);
     json_unsigned(&json, "pieces", model->pieces);
     json_unsigned(&json, "notes", model->notes);
     json_unsigned(&json, "notes_in_columns",

@@ -11,14 +11,20 @@
 #include "train/checkpoint.h"
 #include "train/evaluate.h"
 
-struct evaluate_results {
+/* A checkpoint of the ensemble. All borrowed. */
+struct evaluate_member {
     const char *path; /* of the checkpoint's file */
     const struct checkpoint *checkpoint;
+    const char *matmul; /* description of the backend */
+};
+
+struct evaluate_results {
+    const struct evaluate_member *members; /* [member_count], at least 1 */
+    int member_count;
     const struct dataset *dataset;
     enum split split;
-    bool average;       /* the averaged weights were evaluated */
-    const char *matmul; /* description of the backend; borrowed */
-    struct evaluation model;
+    bool average;                                /* the averaged weights were evaluated */
+    struct evaluation model;                     /* of the ensemble */
     struct baselines baselines;                  /* NAN if unknown */
     char baselines_unknown[STATUS_MESSAGE_SIZE]; /* why unknown; "" otherwise */
     const struct evaluate_samples *samples;      /* NULL: none */

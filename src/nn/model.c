@@ -167,6 +167,11 @@ const struct params *model_params(const struct model *model)
     return &model->params;
 }
 
+int model_vocabulary(const struct model *model)
+{
+    return model->shape.vocabulary;
+}
+
 real *model_weights(struct model *model)
 {
     return model->weights;

@@ -61,6 +61,7 @@ enum status model_create(const struct model_plan *plan, struct model **out);
 void model_free(struct model *model); /* NULL is fine */
 
 const struct params *model_params(const struct model *model);
+int model_vocabulary(const struct model *model); /* V */
 
 /* The flat block of weights, [model_params()->total]: written by initialisation,
  * optimizer or checkpoint. Call model_weights_changed after writing, before the next

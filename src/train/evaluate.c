@@ -1,4 +1,4 @@
-/* evaluate: one pass of a split through the model.
+/* evaluate: one pass of a split through the models of an ensemble.
  *
  * All sums over windows, microbatches and ranks are exact sums, so the results don't
  * depend on which rank computed what. Pieces and seconds come from the index; the tokens
@@ -30,13 +30,13 @@ enum { SUM_LOSS, SUM_FRAME_LOSS, SUM_TARGETS, SUM_CORRECT, SUM_FRAMES, SUM_NOTES
 /* One pass of this rank's microbatches. */
 struct pass {
     const struct evaluation_request *request;
-    struct model *model;
+    const struct ensemble *ensemble;
     struct microbatches own;
     struct arena arena;       /* of the arrays, the window and its live rows */
     int *assignment;          /* [shards]: the microbatch of each */
     bool *in_frames;          /* [own][rows]: past the first frame of the row's piece */
     struct grammar *grammars; /* [own][rows]: of the row's piece so far */
-    real *states;             /* [own][model_state_size]: the model's, to be restored */
+    real *states;             /* [own][ensemble_state_size], to be restored */
     struct window window;
     struct live_rows live;
     struct streams streams;
@@ -55,8 +55,8 @@ static void plan(struct pass *pass)
         arena_array(arena, request->dataset->shard_count + 1, sizeof *pass->assignment);
     pass->in_frames = arena_array(arena, rows, sizeof *pass->in_frames);
     pass->grammars = arena_array(arena, rows, sizeof *pass->grammars);
-    pass->states =
-        arena_array(arena, own * model_state_size(pass->model), sizeof *pass->states);
+    pass->states = arena_array(arena, own * ensemble_state_size(pass->ensemble),
+                               sizeof *pass->states);
     pass->window = (struct window){
         .microbatches = pass->own.count, .rows = request->rows, .steps = request->steps};
     window_plan(&pass->window, arena);
@@ -171,7 +171,7 @@ static void add_notes(struct pass *pass, int microbatch)
 
 static void add_window(struct pass *pass)
 {
-    live_rows_forward(&pass->live, pass->model, &pass->window,
+    live_rows_forward(&pass->live, pass->ensemble, &pass->window,
                       pass->request->dataset->encoding->end);
     for (int s = 0; s < pass->own.count; s++) {
         exact_sum_add_extra(pass->sum, SUM_LOSS, pass->window.losses[s].loss);
@@ -225,21 +225,21 @@ static enum status add_windows(struct pass *pass)
     return status;
 }
 
-/* Runs the pass; the model's carried states are restored afterwards. */
+/* Runs the pass; the carried states are restored afterwards. */
 static enum status run(struct pass *pass)
 {
-    size_t size = model_state_size(pass->model);
+    size_t size = ensemble_state_size(pass->ensemble);
     for (int s = 0; s < pass->own.count; s++)
-        model_get_state(pass->model, s, pass->states + (size_t)s * size);
-    model_clear_states(pass->model);
-    live_rows_begin(&pass->live, pass->model);
+        ensemble_get_state(pass->ensemble, s, pass->states + (size_t)s * size);
+    ensemble_clear_states(pass->ensemble);
+    live_rows_begin(&pass->live, pass->ensemble);
     char task[32];
     snprintf(task, sizeof task, "evaluating %s", split_name(pass->request->split));
     progress_begin(&pass->progress, task, "tokens", own_tokens(pass));
     enum status status = add_windows(pass);
     progress_end(&pass->progress);
     for (int s = 0; s < pass->own.count; s++)
-        model_set_state(pass->model, s, pass->states + (size_t)s * size);
+        ensemble_set_state(pass->ensemble, s, pass->states + (size_t)s * size);
     return status;
 }
 
@@ -284,10 +284,10 @@ static enum status summarise(const struct pass *pass, struct evaluation *out)
 }
 
 enum status evaluate_split(struct comm *comm, const struct evaluation_request *request,
-                           struct model *model, struct evaluation *out)
+                           const struct ensemble *ensemble, struct evaluation *out)
 {
     struct pass pass = {.request = request,
-                        .model = model,
+                        .ensemble = ensemble,
                         .own = microbatches_of_rank(request->microbatches,
                                                     comm_rank(comm), comm_size(comm))};
     enum status status = comm_agree(comm, pass_open(&pass, comm));

@@ -1,14 +1,14 @@
-/* evaluate: how well a model predicts a split. */
+/* evaluate: how well a model, or an ensemble, predicts a split. */
 #ifndef TUTTI_TRAIN_EVALUATE_H
 #define TUTTI_TRAIN_EVALUATE_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "ensemble.h"
 #include "base/status.h"
 #include "comm/comm.h"
 #include "data/dataset.h"
-#include "nn/model.h"
 
 struct evaluation {
     double loss;     /* nats per token, END counted as one; NAN for an empty split */
@@ -43,8 +43,8 @@ struct evaluation_request { /* all borrowed */
 };
 
 /* Feeds each microbatch's pieces once, from cleared states, through the microbatch's
- * rows. The model must be planned for this rank's microbatches (microbatches_of_rank)
- * with the same rows and steps; its carried states are saved and restored. Shards are
+ * rows. The models must be planned for this rank's microbatches (microbatches_of_rank)
+ * with the same rows and steps; their carried states are saved and restored. Shards are
  * assigned to microbatches by the tokens of the split; a microbatch may stay empty. Same
  * result on every rank and for any number of ranks. A rank that wants to stop ends its
  * own part at once, the others are informed when they have finished theirs, and there is
@@ -52,6 +52,6 @@ struct evaluation_request { /* all borrowed */
  * muted. STATUS_FAILED if a shard can't be read or the loss is not finite; STATUS_MISUSE
  * if the memory is too small. Collective. */
 enum status evaluate_split(struct comm *comm, const struct evaluation_request *request,
-                           struct model *model, struct evaluation *out);
+                           const struct ensemble *ensemble, struct evaluation *out);
 
 #endif

@@ -17,9 +17,9 @@ void live_rows_plan(struct live_rows *live, const struct window *window,
     window_plan(&live->packed, arena);
 }
 
-void live_rows_begin(struct live_rows *live, const struct model *model)
+void live_rows_begin(struct live_rows *live, const struct ensemble *ensemble)
 {
-    live->packs = model_rows_are_independent(model);
+    live->packs = ensemble_rows_are_independent(ensemble);
     live->count = live->packed.microbatches * live->packed.rows;
     for (int i = 0; i < live->count; i++)
         live->row_of[i] = i;
@@ -32,7 +32,7 @@ static size_t start_of(const struct window *window, int row)
     return (size_t)(s * window->steps * window->rows + b);
 }
 
-static void drop_finished_rows(struct live_rows *live, struct model *model,
+static void drop_finished_rows(struct live_rows *live, const struct ensemble *ensemble,
                                const struct window *window)
 {
     for (int i = 0; i < live->count;) {
@@ -42,7 +42,7 @@ static void drop_finished_rows(struct live_rows *live, struct model *model,
         }
         int last = --live->count;
         live->row_of[i] = live->row_of[last];
-        model_copy_state(model, last, i);
+        ensemble_copy_state(ensemble, last, i);
     }
 }
 
@@ -66,17 +66,19 @@ static int pack(struct live_rows *live, const struct window *window, token end)
 }
 
 /* Copies the results back to the window's rows. */
-static void unpack(struct live_rows *live, const struct model *model)
+static void unpack(struct live_rows *live, const struct ensemble *ensemble)
 {
     int rows = live->packed.rows;
     for (int i = 0; i < live->count; i++) {
-        const double *log_probability = model_target_log_probability(model, i / rows);
-        const bool *correct = model_target_correct(model, i / rows);
-        size_t to = start_of(&live->packed, live->row_of[i]), from = (size_t)(i % rows);
-        for (int t = 0; t < live->packed.steps; t++) {
-            size_t step = (size_t)t * (size_t)rows;
-            live->log_probability[to + step] = log_probability[from + step];
-            live->correct[to + step] = correct[from + step];
+        int s = i / rows, b = i % rows;
+        const int32_t *targets = live->packed.target_of[s];
+        size_t to = start_of(&live->packed, live->row_of[i]);
+        for (int j = b; j < b + live->packed.steps * rows;
+             j += rows, to += (size_t)rows) {
+            if (targets[j] < 0)
+                continue;
+            live->log_probability[to] = ensemble_target_log_probability(ensemble, s, j);
+            live->correct[to] = ensemble_target_correct(ensemble, s, j, targets[j]);
         }
     }
 }
@@ -97,17 +99,17 @@ static struct microbatch_loss loss_of(const struct live_rows *live,
     return sum;
 }
 
-void live_rows_forward(struct live_rows *live, struct model *model, struct window *window,
-                       token end)
+void live_rows_forward(struct live_rows *live, const struct ensemble *ensemble,
+                       struct window *window, token end)
 {
     const struct window *packed = &live->packed;
     if (live->packs)
-        drop_finished_rows(live, model, window);
+        drop_finished_rows(live, ensemble, window);
     int microbatches = pack(live, window, end);
     if (microbatches > 0)
-        model_forward_first(model, microbatches, packed->input_of, packed->target_of,
-                            packed->losses);
-    unpack(live, model);
+        ensemble_forward_first(ensemble, microbatches, packed->input_of,
+                               packed->target_of, packed->losses);
+    unpack(live, ensemble);
     for (int s = 0; s < window->microbatches; s++)
         window->losses[s] = loss_of(live, window, s);
 }

@@ -2,9 +2,9 @@
  *
  * In a single pass of a split, rows run out of pieces at different times. The rows that
  * still have tokens, the live ones, are packed into the model's first microbatches, and
- * only these are computed. The bits of a row's results are the same as without packing;
- * where a model does not promise that (model_rows_are_independent), all rows stay in
- * place.
+ * only these are computed, by all models of an ensemble. The bits of a row's results are the
+ * same as without packing; where a model does not promise that
+ * (model_rows_are_independent), all rows stay in place.
  *
  * Letters: S microbatches, T time steps, B rows of a microbatch. Row b of microbatch s is
  * row s B + b, of the window or of the model. Not collective.
@@ -14,9 +14,9 @@
 
 #include <stdbool.h>
 
+#include "ensemble.h"
 #include "window.h"
 #include "base/arena.h"
-#include "nn/model.h"
 
 struct live_rows {
     bool packs;           /* false: all rows stay in place */
@@ -33,13 +33,13 @@ void live_rows_plan(struct live_rows *live, const struct window *window,
                     struct arena *arena);
 
 /* Starts a pass with all rows live, in place. */
-void live_rows_begin(struct live_rows *live, const struct model *model);
+void live_rows_begin(struct live_rows *live, const struct ensemble *ensemble);
 
 /* Drops the rows without a target at the first time step of the window, which must not
  * have one later in the pass either, and computes the others. Sets the window's losses.
  * `end` fills the rest of the last microbatch. */
-void live_rows_forward(struct live_rows *live, struct model *model, struct window *window,
-                       token end);
+void live_rows_forward(struct live_rows *live, const struct ensemble *ensemble,
+                       struct window *window, token end);
 
 /* Log-probabilities (nats) of a microbatch of the last window, [T][B]; undefined where
  * the target is -1. */

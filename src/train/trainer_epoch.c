@@ -192,9 +192,10 @@ static enum status validate(struct trainer *trainer, struct evaluation *valid)
         .memory = trainer->data.plan.validation,
         .stop = &stop,
     };
+    const struct ensemble ensemble = {.models = &trainer->engine.model, .count = 1};
     phase_enter(PHASE_VALIDATE);
     prefetcher_pause(trainer->data.prefetcher); /* frees its memory for the validation */
-    return evaluate_split(trainer->comm, &request, trainer->engine.model, valid);
+    return evaluate_split(trainer->comm, &request, &ensemble, valid);
 }
 
 /* Validates the averaged weights, if there are any, in the model; *loss is 0 without.
