@@ -22,9 +22,14 @@
 enum { OPTIONS_TEXT = 1024 }; /* longest text value, with its zero byte */
 
 /* The last enumerator of each is the number of values. */
-enum option_encoding { ENCODING_PERFORMANCE, ENCODING_PIANOROLL, ENCODINGS };
-enum option_programs { PROGRAMS_MERGE, PROGRAMS_KEEP, PROGRAMS_VALUES };
-enum option_drums { DRUMS_DROP, DRUMS_KEEP, DRUMS_VALUES };
+enum option_encoding {
+    ENCODING_PERFORMANCE,
+    ENCODING_PIANOROLL,
+    ENCODING_REMI,
+    ENCODINGS
+};
+enum option_programs { PROGRAMS_MERGE, PROGRAMS_KEEP, PROGRAM_RULES };
+enum option_drums { DRUMS_DROP, DRUMS_KEEP, DRUM_RULES };
 enum option_pedal { PEDAL_EXTEND, PEDAL_IGNORE, PEDALS };
 enum option_tracks { TRACKS_ALL, TRACKS_MELODY, TRACKS };
 enum option_cell { CELL_LSTM, CELL_GRU, CELLS };
@@ -56,6 +61,9 @@ struct options {
         char grid[32];              /* pianoroll: time step, "1/4" beat or "120 ticks" */
         int programs;               /* enum option_programs */
         int drums;                  /* enum option_drums */
+        bool tempo;                 /* remi: tokens of tempos */
+        bool time_signatures;       /* remi: tokens of time signatures */
+        int64_t positions;          /* remi: a beat */
         int pedal;                  /* enum option_pedal */
         char only_programs[256];    /* program_set.h */
         int tracks;                 /* enum option_tracks */

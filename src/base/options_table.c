@@ -23,10 +23,12 @@
 #define IN_DATASET .in_dataset = true
 
 static const char *const encoding_words[ENCODINGS + 1] = {
-    [ENCODING_PERFORMANCE] = "performance", [ENCODING_PIANOROLL] = "pianoroll"};
-static const char *const programs_words[PROGRAMS_VALUES + 1] = {
+    [ENCODING_PERFORMANCE] = "performance",
+    [ENCODING_PIANOROLL] = "pianoroll",
+    [ENCODING_REMI] = "remi"};
+static const char *const programs_words[PROGRAM_RULES + 1] = {
     [PROGRAMS_MERGE] = "merge", [PROGRAMS_KEEP] = "keep"};
-static const char *const drums_words[DRUMS_VALUES + 1] = {
+static const char *const drums_words[DRUM_RULES + 1] = {
     [DRUMS_DROP] = "drop", [DRUMS_KEEP] = "keep"};
 static const char *const pedal_words[PEDALS + 1] = {
     [PEDAL_EXTEND] = "extend", [PEDAL_IGNORE] = "ignore"};
@@ -72,6 +74,12 @@ const struct option_row option_rows[] = {
      .help = "programs (instruments) of notes: merge them into one instrument, or keep them"},
     {AT(data, drums), IN_DATASET, WORD(drums_words), .default_value = "drop",
      .help = "percussion: drop it, or keep it"},
+    {AT(data, tempo), IN_DATASET, BOOLEAN, .default_value = "yes",
+     .help = "remi: tokens of tempos; no: all music is at 120 beats per minute"},
+    {AT(data, time_signatures), IN_DATASET, BOOLEAN, .default_value = "yes",
+     .help = "remi: tokens of time signatures; no: all bars are 4/4"},
+    {AT(data, positions), IN_DATASET, INTEGER(1, 48), .default_value = "8",
+     .help = "remi: positions a beat, the finest time step; a divisor of 240"},
     {AT(data, pedal), IN_DATASET, WORD(pedal_words), .default_value = "extend",
      .help = "sustain pedal: extend notes until its release, or ignore it"},
     {AT(data, only_programs), IN_DATASET, .type = OPTION_PROGRAMS, .default_value = "all",

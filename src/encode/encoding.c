@@ -9,10 +9,12 @@
 
 #include "base/hash.h"
 
-extern const struct encoding encoding_performance, encoding_pianoroll;
+extern const struct encoding encoding_performance, encoding_pianoroll,
+    encoding_remi;
 static const struct encoding *const encodings[] = {
     [ENCODING_PERFORMANCE] = &encoding_performance,
     [ENCODING_PIANOROLL] = &encoding_pianoroll,
+    [ENCODING_REMI] = &encoding_remi,
 };
 _Static_assert(sizeof encodings / sizeof *encodings == ENCODINGS, "one row each");
 

@@ -1,24 +1,26 @@
 /* encoding: notes <-> tokens. Each encoding is a file with a table of functions, which
- * also documents its vocabulary and rules (performance.c, pianoroll.c).
+ * also documents its vocabulary and rules (performance.c, pianoroll.c, remi.c).
  *
  * Each has one special token, END, whose value follows all others. It ends a piece and,
  * as the input before the first token, begins one. A stream of pieces is END p1 END p2
  * END ..., and the model's state is reset wherever its input is END.
  *
- * decode(encode(x)) equals x after applying the rules of the encoding. Both existing
- * encodings have these rules: Percussion (as marked in the notes) is dropped, as are
+ * decode(encode(x)) equals x after applying the rules of the encoding. Performance and
+ * pianoroll have these rules: Percussion (as marked in the notes) is dropped, as are
  * program, channel, port and track: the piece becomes a piece for one instrument. Start
  * and end are rounded to the nearest step of an absolute time grid (halves up), so errors
  * do not accumulate. A note whose length would round to 0 gets one step. Silence before
- * the first note is dropped. Decoded notes have program, channel and track 0.
+ * the first note is dropped. Decoded notes have program, channel and track 0. The rules of
+ * remi are in remi.c.
  *
  * An encoding receives notes (midi/notes.h), with tempo changes, time signatures and
- * track names, which both existing encodings ignore.
+ * track names, which performance and pianoroll ignore.
  *
  * Rules that callers rely on in every encoding:
  * - Time advances by whole grid steps: the sum of `advance` over a piece is grammar.time.
  * - The grammar limits the number of tokens at one instant, and always allows a token
- *   that sounds or one that advances time; it does not depend on random numbers.
+ *   that sounds or one that advances time, or a token that leads to one; it does not
+ *   depend on random numbers.
  * - The tokens do not depend on the order of notes that begin in the same step.
  */
 #ifndef TUTTI_ENCODE_ENCODING_H
@@ -49,12 +51,49 @@ struct encoding_grid {
     int ticks;
 };
 
+/* The kinds of tokens of the remi encoding, in the order of their values. */
+enum remi_kind {
+    REMI_BAR,
+    REMI_POSITION,
+    REMI_TIME_SIGNATURE,
+    REMI_TEMPO,
+    REMI_PROGRAM,
+    REMI_PITCH,
+    REMI_DRUM,
+    REMI_VELOCITY,
+    REMI_DURATION,
+    REMI_END,
+    REMI_KINDS
+};
+
+/* The vocabulary of remi: tokens first[k] to first[k + 1] - 1 are of kind k. */
+struct remi_vocabulary {
+    token first[REMI_KINDS];
+    int positions; /* a beat */
+};
+
+/* The state of remi's grammar. Times are in grid steps, 1/480 of a quarter note. */
+struct remi_state {
+    uint64_t bar;         /* start of the bar */
+    uint64_t tempo_time;  /* of the last TEMPO, ... */
+    double tempo_seconds; /* ... and the same in seconds */
+    uint32_t tempo;       /* in force, microseconds per quarter note */
+    int16_t tempo_value;  /* of the last TEMPO; -1: none */
+    int16_t position;     /* the last POSITION of the bar; -1: none */
+    uint16_t next_key;    /* lowest key that can begin: program * 128 + pitch */
+    uint16_t key;         /* of the note being read */
+    uint8_t velocity;     /* of the note being read: bin */
+    uint8_t signature;    /* in force */
+    uint8_t program;      /* of the note being read */
+    uint8_t last;         /* enum remi_kind of the last token; REMI_END: no bar yet */
+};
+
 /* The state of a piece so far, which determines the tokens that the sampler can draw
  * next. A plain value that can be copied. Callers read `seconds` and `onsets`; the other
  * members are private to the encodings, and a new encoding adds its own here. */
 struct grammar {
     double seconds; /* by which the tokens so far advance time */
-    int onsets;     /* NOTE_ON (or newly sounding keys) so far */
+    int onsets;     /* NOTE_ON (or newly sounding keys, or complete notes) so far */
 
     uint64_t time;         /* seconds in grid steps: 10 ms, or the grid's; exact */
     uint8_t velocity;      /* performance: in force, 0 before the first VELOCITY */
@@ -66,6 +105,7 @@ struct grammar {
     /* by pitch; performance: sounding since before this instant; pianoroll: sounding in
      * the previous step */
     bool sounding_before[128];
+    struct remi_state remi;
 };
 
 /* Immutable; created by encoding_create, freed with encoding_free. */
@@ -74,15 +114,18 @@ struct encoding {
     size_t vocabulary;         /* tokens, including END */
     token end;                 /* == vocabulary - 1 */
     struct encoding_grid grid; /* pianoroll */
-    bool has_frames;           /* each token that advances time ends one frame, and
+    struct remi_vocabulary remi;
+    bool has_frames; /* each token that advances time ends one frame, and
                                   `evaluate` also reports nats per frame (as
                                   Boulanger-Lewandowski et al., 2012) */
+    bool has_bars;   /* grid steps are ticks of decoded notes, in bars */
 
-    /* performance: 0.01; pianoroll: of a decoded STEP, at 120 beats per minute */
+    /* performance: 0.01; pianoroll: of a decoded STEP, at 120 beats per minute; remi: a
+     * tick at 120 beats per minute (its tokens can change the tempo) */
     double seconds_per_grid_step;
     /* Limits the tokens of a generated piece (sampler.h), so it must be far above the
      * average of any music. performance: 10; the densest of 3600 files has 1.1.
-     * pianoroll: 44, half of the keys; the densest has 13. */
+     * pianoroll: 44, half of the keys; the densest has 13. remi: 2, or 1920 a second. */
     double tokens_per_grid_step;
 
     /* Applies the settings of [data] to a new copy of the table. NULL if the encoding has
@@ -100,16 +143,18 @@ struct encoding {
 
     /* The position of encode's grid steps in the file, in ticks, possibly fractional:
      * step n begins at first + n * length. NULL if a step has no fixed length in ticks
-     * (performance). STATUS_FAILED if out of memory. */
+     * (performance), or if the tokens have the tempo (remi). STATUS_FAILED if out of
+     * memory. */
     enum status (*find_grid_steps)(const struct encoding *self, const struct notes *notes,
                                    double *first, double *length);
 
     /* Appends the notes of a token sequence, then sorts. Ticks are computed for 480 ticks
-     * per beat and 120 beats per minute. END is skipped. Malformed sequences are
+     * per beat and 120 beats per minute, or the tempo changes in the tokens (remi), which
+     * are stored, as are time signatures. END is skipped. Malformed sequences are
      * accepted: a note-off without a note-on and a note of zero length are ignored, a
      * second note-on ends the first note, values outside the vocabulary are skipped,
      * notes still sounding end with the piece, and an incomplete last step is
-     * completed.
+     * completed; remi skips all that its grammar forbids.
      *
      * The notes of the first `skip` tokens, which the others continue, are left out, even
      * if they still sound (in the pianoroll, such a key begins at 0); time 0 is that of
@@ -122,16 +167,16 @@ struct encoding {
     const char *(*token_name)(const struct encoding *self, token value, char *text,
                               size_t size);
 
-    /* The grid steps by which the token (TIME_SHIFT, STEP) would advance time in this
+    /* The grid steps by which the token (TIME_SHIFT, STEP, BAR) would advance time in this
      * state, 0 for others. With has_frames or longest_shift they depend on the token
      * alone, and `grammar` may be NULL. */
     uint64_t (*advance)(const struct encoding *self, const struct grammar *grammar,
                         token value);
 
-    /* True if the token starts or continues a sound: NOTE_ON, KEY. */
+    /* True if the token starts or continues a sound: NOTE_ON, KEY, PITCH, PITCH_DRUM. */
     bool (*token_sounds)(const struct encoding *self, token value);
 
-    /* The MIDI pitch of a token that sounds, -1 for others. */
+    /* The MIDI pitch of a token that sounds, -1 for percussion and other tokens. */
     int (*token_pitch)(const struct encoding *self, token value);
 
     /* The same as encoding_count_notes by the grammar, but faster. NULL if there is no
@@ -165,7 +210,7 @@ struct encoding {
     /* Ends notes that have sounded for `longest` seconds (> 0) or more. Of allowed[0..
      * vocabulary), as set by grammar_allowed, clears all but the tokens that end such
      * notes, if there are any (performance), or the tokens that continue them
-     * (pianoroll). At least one token remains allowed, and a note lasts for less than
+     * (pianoroll), or all longer durations (remi). At least one token remains allowed, and a note lasts for less than
      * `longest` seconds and one token that advances time. */
     void (*grammar_end_long_notes)(const struct encoding *self,
                                    const struct grammar *grammar, double longest,

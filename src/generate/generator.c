@@ -84,17 +84,19 @@ static double real_time_with_primer(const struct primer *primer, double step_len
            (step - (double)index) * (step_seconds[index + 1] - step_seconds[index]);
 }
 
+/* Bars and the ticks in them are at one tempo, that of the continuation. */
 static void apply_tempo(const struct encoding *encoding, const struct primer *primer,
                         bool keep_primer, struct notes *piece)
 {
+    bool follows_primer = keep_primer && !encoding->has_bars;
     for (size_t i = 0; i < piece->count; i++) {
         struct note *note = &piece->items[i];
         double start = note->start, end = note->start + note->duration;
         note->start =
-            keep_primer
+            follows_primer
                 ? real_time_with_primer(primer, encoding->seconds_per_grid_step, start)
                 : start * primer->tempo_ratio;
-        end = keep_primer
+        end = follows_primer
                   ? real_time_with_primer(primer, encoding->seconds_per_grid_step, end)
                   : end * primer->tempo_ratio;
         note->duration = end - note->start;

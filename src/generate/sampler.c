@@ -16,6 +16,7 @@
 #include "base/phase.h"
 #include "base/rng.h"
 #include "base/scale.h"
+#include "midi/tempo_map.h"
 
 static const double time_epsilon = 1e-9; /* sums of steps are not exact in seconds */
 
@@ -375,9 +376,13 @@ static enum status extend_all(struct sampler *sampler, const real *logits)
 /* ---- notes ---- */
 
 /* Truncates notes at `end`; all of them begin before it. */
-static void truncate_notes(struct notes *notes, double end)
+static enum status truncate_notes(struct notes *notes, double end)
 {
-    uint32_t end_tick = (uint32_t)floor(end * 2 * ENCODING_TICKS_PER_BEAT + 0.5);
+    struct tempo_map map;
+    enum status status = tempo_map_from_notes(notes, &map);
+    if (status != STATUS_OK)
+        return status;
+    uint32_t end_tick = tempo_map_tick_at(&map, end);
     for (size_t i = 0; i < notes->count; i++) {
         struct note *note = &notes->items[i];
         if (note->start + note->duration <= end)
@@ -385,7 +390,9 @@ static void truncate_notes(struct notes *notes, double end)
         note->duration = end - note->start;
         note->duration_ticks = end_tick - note->start_tick;
     }
+    free(map.points);
     notes_sort(notes);
+    return STATUS_OK;
 }
 
 static enum status decode_pieces(const struct sampler *sampler, struct notes *pieces)
@@ -397,9 +404,10 @@ static enum status decode_pieces(const struct sampler *sampler, struct notes *pi
         const struct tokens *tokens = &sampler->rows[i].tokens;
         enum status status = sampler->encoding->decode(sampler->encoding, tokens->items,
                                                        tokens->count, skip, &pieces[i]);
+        if (status == STATUS_OK)
+            status = truncate_notes(&pieces[i], end);
         if (status != STATUS_OK)
             return status;
-        truncate_notes(&pieces[i], end);
     }
     return STATUS_OK;
 }

@@ -136,18 +136,34 @@ void samples_free(struct samples_pieces *pieces)
     *pieces = (struct samples_pieces){0};
 }
 
-/* ---- between processes: the tempo, then the count and the notes of each piece ---- */
+/* ---- between processes: the tempo, then of each piece its ticks per beat and four
+ * arrays, each after its count ---- */
+
+static bool send_array(FILE *to, const void *items, size_t count, size_t size)
+{
+    const uint64_t sent_count = count;
+    return fwrite(&sent_count, sizeof sent_count, 1, to) == 1 &&
+           (count == 0 || fwrite(items, size, count, to) == count);
+}
+
+static bool send_piece(FILE *to, const struct notes *piece)
+{
+    const struct tempo_changes *tempos = &piece->tempos;
+    const struct time_signatures *signatures = &piece->signatures;
+    const struct track_names *names = &piece->names;
+    return fwrite(&piece->ticks_per_beat, sizeof piece->ticks_per_beat, 1, to) == 1 &&
+           send_array(to, piece->items, piece->count, sizeof *piece->items) &&
+           send_array(to, tempos->items, tempos->count, sizeof *tempos->items) &&
+           send_array(to, signatures->items, signatures->count,
+                      sizeof *signatures->items) &&
+           send_array(to, names->items, names->count, sizeof *names->items);
+}
 
 enum status samples_send(const struct samples_pieces *pieces, FILE *to)
 {
     bool sent = fwrite(&pieces->tempo, sizeof pieces->tempo, 1, to) == 1;
-    for (int i = 0; i < pieces->count && sent; i++) {
-        const struct notes *piece = &pieces->list[i];
-        const uint64_t count = piece->count;
-        sent = fwrite(&count, sizeof count, 1, to) == 1;
-        if (sent && count > 0)
-            sent = fwrite(piece->items, sizeof *piece->items, count, to) == count;
-    }
+    for (int i = 0; i < pieces->count && sent; i++)
+        sent = send_piece(to, &pieces->list[i]);
     return sent ? STATUS_OK : status_fail_errno("can't send the pieces");
 }
 
@@ -167,17 +183,38 @@ static bool read_bytes(struct input *input, void *into, size_t size)
     return true;
 }
 
+/* Allocates *items, of `size` bytes each. */
+static bool read_array(struct input *input, size_t size, void **items, size_t *count)
+{
+    uint64_t received;
+    if (!read_bytes(input, &received, sizeof received) || received > input->size / size)
+        return false;
+    *items = malloc((size_t)received * size + 1);
+    if (!*items)
+        return false;
+    *count = (size_t)received;
+    return read_bytes(input, *items, *count * size);
+}
+
 static bool read_piece(struct input *input, struct notes *piece)
 {
-    uint64_t count;
-    if (!read_bytes(input, &count, sizeof count) ||
-        count > input->size / sizeof *piece->items)
-        return false;
-    piece->items = malloc((size_t)count * sizeof *piece->items + 1);
-    if (!piece->items)
-        return false;
-    piece->count = piece->capacity = (size_t)count;
-    return read_bytes(input, piece->items, piece->count * sizeof *piece->items);
+    void *items = NULL, *tempos = NULL, *signatures = NULL, *names = NULL;
+    bool read =
+        read_bytes(input, &piece->ticks_per_beat, sizeof piece->ticks_per_beat) &&
+        read_array(input, sizeof *piece->items, &items, &piece->count) &&
+        read_array(input, sizeof *piece->tempos.items, &tempos, &piece->tempos.count) &&
+        read_array(input, sizeof *piece->signatures.items, &signatures,
+                   &piece->signatures.count) &&
+        read_array(input, sizeof *piece->names.items, &names, &piece->names.count);
+    piece->items = items;
+    piece->tempos.items = tempos;
+    piece->signatures.items = signatures;
+    piece->names.items = names;
+    piece->capacity = piece->count;
+    piece->tempos.capacity = piece->tempos.count;
+    piece->signatures.capacity = piece->signatures.count;
+    piece->names.capacity = piece->names.count;
+    return read;
 }
 
 enum status samples_receive(const uint8_t *bytes, size_t size, int count,

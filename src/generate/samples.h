@@ -56,7 +56,8 @@ enum status samples_write_files(const struct samples_request *request,
                                 const struct samples_pieces *pieces,
                                 samples_report *report, struct samples_totals *totals);
 
-/* Sends pieces to another process of the same program, and receives them. STATUS_FAILED
+/* Sends pieces, with tempo changes, time signatures and track names, to another process of
+ * the same program, and receives them. STATUS_FAILED
  * unless the bytes contain exactly `count` pieces; values are not validated. Free with
  * samples_free, even after a failure. */
 enum status samples_send(const struct samples_pieces *pieces, FILE *to);

@@ -60,4 +60,11 @@ static inline double tempo_map_seconds(const struct tempo_map *map, size_t point
 void tempo_map_assign_seconds(const struct tempo_map *map, uint32_t origin,
                               struct note *notes, size_t count);
 
+/* Makes the map of the tempo changes of notes with ticks per beat; the caller frees
+ * map->points. STATUS_FAILED if out of memory. */
+enum status tempo_map_from_notes(const struct notes *notes, struct tempo_map *map);
+
+/* The tick nearest to `seconds` >= 0; saturates. */
+uint32_t tempo_map_tick_at(const struct tempo_map *map, double seconds);
+
 #endif

@@ -121,15 +121,7 @@ const struct tempo_map *midi_tempo_map(const struct midi_file *file)
 uint32_t midi_tick_at(const struct midi_file *file, double seconds)
 {
     const struct reader *reader = file->reader;
-    const struct tempo_map *map = &reader->map;
-    double units = seconds * map->units_per_second;
-    size_t at = 0;
-    while (at + 1 < map->count && (double)map->points[at + 1].elapsed <= units)
-        at++;
-    const struct tempo_point *point = &map->points[at];
-    double tick =
-        point->tick + (units - (double)point->elapsed) / point->units_per_tick + 0.5;
-    return tick < (double)UINT32_MAX ? (uint32_t)tick : UINT32_MAX;
+    return tempo_map_tick_at(&reader->map, seconds);
 }
 
 struct midi_time midi_time_at(const struct midi_file *file, double tick)
