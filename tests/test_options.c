@@ -31,6 +31,7 @@
     X(train.precision, PRECISIONS)                                                       \
     X(sample.end, ENDS)
 #define INTEGERS(X)                                                                      \
+    X(data.bpe, 0, 4096)                                                                 \
     X(data.shards, 1, 9999)                                                              \
     X(data.min_notes, 0, INT64_MAX)                                                      \
     X(data.max_notes, 1, INT64_MAX)                                                      \

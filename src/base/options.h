@@ -19,7 +19,8 @@
 
 #include "status.h"
 
-enum { OPTIONS_TEXT = 1024 }; /* longest text value, with its zero byte */
+enum { OPTIONS_TEXT = 1024 };   /* longest text value, with its zero byte */
+enum { OPTION_BPE_MAX = 4096 }; /* largest data.bpe */
 
 /* The last enumerator of each is the number of values. */
 enum option_encoding { ENCODING_PERFORMANCE, ENCODING_PIANOROLL, ENCODINGS };
@@ -50,6 +51,7 @@ struct options {
     struct {
         char dataset[OPTIONS_TEXT]; /* directory of the dataset to train on */
         int encoding;               /* enum option_encoding */
+        int64_t bpe;                /* byte-pair merges to learn; 0: none */
         char grid[32];              /* pianoroll: time step, "1/4" beat or "120 ticks" */
         int pedal;                  /* enum option_pedal */
         double split[3];            /* train, valid, test; sum 1 */

@@ -74,6 +74,7 @@ struct encoding {
     size_t vocabulary;         /* tokens, including END */
     token end;                 /* == vocabulary - 1 */
     struct encoding_grid grid; /* pianoroll */
+    struct bpe *bpe;           /* merged tokens, see bpe.h; NULL: none */
     bool has_frames;           /* each token that advances time ends one frame, and
                                   `evaluate` also reports nats per frame (as
                                   Boulanger-Lewandowski et al., 2012) */
@@ -131,7 +132,7 @@ struct encoding {
     /* True if the token starts or continues a sound: NOTE_ON, KEY. */
     bool (*token_sounds)(const struct encoding *self, token value);
 
-    /* The MIDI pitch of a token that sounds, -1 for others. */
+    /* The MIDI pitch of a token that sounds, -1 for others and for merged tokens. */
     int (*token_pitch)(const struct encoding *self, token value);
 
     /* The same as encoding_count_notes by the grammar, but faster. NULL if there is no
@@ -187,8 +188,8 @@ enum status encoding_from_options(const struct options *options, struct encoding
 enum status encoding_create(const char *name, const char *grid, struct encoding **out);
 void encoding_free(struct encoding *encoding); /* NULL is fine */
 
-/* Fingerprint of every token's name and value, the encoding's name and its grid. A
- * checkpoint and a dataset are compatible only if their fingerprints are equal. */
+/* Fingerprint of every token's name and value, the encoding's name, its grid and its
+ * merges. A checkpoint and a dataset are compatible only if their fingerprints are equal. */
 uint64_t encoding_hash(const struct encoding *encoding);
 
 /* The number of notes of a token sequence: grammar.onsets (pianoroll: runs of a sounding
