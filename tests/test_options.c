@@ -19,8 +19,8 @@
  * the table that reads into another member or has another range. */
 #define WORDS(X)                                                                         \
     X(data.encoding, ENCODINGS)                                                          \
-    X(data.programs, PROGRAMS_VALUES)                                                    \
-    X(data.drums, DRUMS_VALUES)                                                          \
+    X(data.programs, PROGRAM_RULES)                                                    \
+    X(data.drums, DRUM_RULES)                                                          \
     X(data.pedal, PEDALS)                                                                \
     X(data.tracks, TRACKS)                                                               \
     X(model.cell, CELLS)                                                                 \
@@ -34,6 +34,7 @@
     X(train.precision, PRECISIONS)                                                       \
     X(sample.end, ENDS)
 #define INTEGERS(X)                                                                      \
+    X(data.bpe, 0, 4096)                                                                 \
     X(data.shards, 1, 9999)                                                              \
     X(data.min_notes, 0, INT64_MAX)                                                      \
     X(data.max_notes, 1, INT64_MAX)                                                      \

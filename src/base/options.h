@@ -19,7 +19,8 @@
 
 #include "status.h"
 
-enum { OPTIONS_TEXT = 1024 }; /* longest text value, with its zero byte */
+enum { OPTIONS_TEXT = 1024 };   /* longest text value, with its zero byte */
+enum { OPTION_BPE_MAX = 4096 }; /* largest data.bpe */
 
 /* The last enumerator of each is the number of values. */
 enum option_encoding {
@@ -58,6 +59,7 @@ struct options {
     struct {
         char dataset[OPTIONS_TEXT]; /* directory of the dataset to train on */
         int encoding;               /* enum option_encoding */
+        int64_t bpe;                /* byte-pair merges to learn; 0: none */
         char grid[32];              /* pianoroll: time step, "1/4" beat or "120 ticks" */
         int programs;               /* enum option_programs */
         int drums;                  /* enum option_drums */

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "merges.h"
 #include "base/file.h"
 
 /* --- names -----------------------------------------------------------------------------
@@ -169,7 +170,9 @@ static enum status read_encoding(const struct h5_file *file, struct dataset *dat
     if (status != STATUS_OK)
         return status_fail(STATUS_FAILED, "%s: /settings: %s", h5_path(file),
                            status_message());
-    status = h5_get_text(file, "/vocabulary", "encoding", name, sizeof name);
+    status = merges_read(file, &options, &dataset->encoding);
+    if (status == STATUS_OK)
+        status = h5_get_text(file, "/vocabulary", "encoding", name, sizeof name);
     if (status == STATUS_OK)
         status = h5_get_text(file, "/vocabulary", "grid", grid, sizeof grid);
     if (status == STATUS_OK && (strcmp(name, dataset->encoding->name) != 0 ||

@@ -139,6 +139,8 @@ enum status preprocess(struct comm *comm, const struct preprocess_request *reque
     if (status == STATUS_OK)
         status = preprocess_plan(&state);
     if (status == STATUS_OK)
+        status = preprocess_merge(&state);
+    if (status == STATUS_OK)
         status = preprocess_write_shards(&state);
     if (status == STATUS_OK)
         status = finish(&state, &output);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "merges.h"
 #include "schema.h"
 #include "base/file.h"
 #include "base/path_escape.h"
@@ -79,6 +80,8 @@ static enum status write_vocabulary(const struct preprocess *preprocess,
     const struct encoding *encoding = preprocess->encoding;
     hash64_text(encoding_hash(encoding), text);
     enum status status = write_token_names(encoding, file);
+    if (status == STATUS_OK)
+        status = merges_write(file, encoding);
     if (status == STATUS_OK)
         status = h5_write_text(file, "/vocabulary/hash", text);
     if (status == STATUS_OK)

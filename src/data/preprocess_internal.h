@@ -24,6 +24,7 @@ struct record {
     uint64_t token_hash;        /* hash64 of the tokens, for the shard */
     uint64_t bytes;             /* file size, if it was read */
     uint64_t spill_offset;      /* in the spill of `rank` */
+    uint64_t spilled_tokens; /* of the spill, before they are merged */
     uint64_t notes, tokens;
     uint64_t filtered; /* notes left out by the filters, not counted in `notes` */
     struct lost_notes lost;
@@ -66,6 +67,11 @@ enum status preprocess_read(struct preprocess *preprocess);
 /* Rank 0 finds duplicates, assigns each kept piece its split and sorts by shard; then the
  * plan is broadcast. Collective. */
 enum status preprocess_plan(struct preprocess *preprocess);
+
+/* With data.bpe: rank 0 learns merges from the training split, then each rank applies them
+ * to the pieces in its spill. Afterwards `encoding` has the merges, and every rank knows
+ * the pieces' new tokens and token_hash. Collective. */
+enum status preprocess_merge(struct preprocess *preprocess);
 
 /* Writes the shards, each on the rank that fetches it from the counter. Afterwards rank 0
  * has every shard's counts and hash. Collective. */

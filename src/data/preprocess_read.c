@@ -88,6 +88,7 @@ static enum status spill_piece(struct reader *reader, struct record *record)
     record->token_hash = hash64(tokens->items, size);
     record->notes = midi->notes.count;
     record->tokens = tokens->count;
+    record->spilled_tokens = tokens->count;
     encoding_count_lost(reader->preprocess->encoding, &midi->notes, tokens->items,
                         tokens->count, &record->lost);
     record->seconds = notes_duration(&midi->notes);

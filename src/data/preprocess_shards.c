@@ -92,7 +92,8 @@ static void scatter_notes(const struct writer *writer, uint64_t count, uint64_t 
 
 static struct spill_piece spill_piece(const struct record *piece)
 {
-    return (struct spill_piece){(int)piece->rank, piece->spill_offset, piece->tokens};
+    return (struct spill_piece){(int)piece->rank, piece->spill_offset,
+                                piece->spilled_tokens};
 }
 
 static enum status read_notes(struct writer *writer, const struct record *piece,

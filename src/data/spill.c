@@ -127,6 +127,21 @@ enum status spill_close(struct spill_writer *spill)
     return status;
 }
 
+enum status spill_reopen(struct spill_writer *spill)
+{
+    spill->descriptor = open(spill->path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+    return spill->descriptor < 0 ? status_fail_errno("%s: can't open", spill->path)
+                                 : STATUS_OK;
+}
+
+enum status spill_replace_tokens(const struct spill_writer *spill, uint64_t offset,
+                                 const token *tokens, uint64_t count)
+{
+    if (lseek(spill->descriptor, (off_t)offset, SEEK_SET) < 0)
+        return status_fail_errno("%s: can't write", spill->path);
+    return write_fully(spill, (const uint8_t *)tokens, count * sizeof *tokens);
+}
+
 void spill_free(struct spill_writer *spill)
 {
     if (spill->path && spill->descriptor >= 0)

@@ -6,7 +6,8 @@
  *   tempo map   struct tempo_point[]
  *   notes       struct note[], without start and duration
  *
- * all as they are in memory: only the run that wrote a spill reads it. The seconds of the
+ * all as they are in memory: only the run that wrote a spill reads it. Tokens that are
+ * merged afterwards, so that they become fewer, replace the first of them. The seconds of the
  * notes would be half of the file; they are computed again from the ticks. */
 #ifndef TUTTI_DATA_SPILL_H
 #define TUTTI_DATA_SPILL_H
@@ -39,6 +40,15 @@ enum status spill_append(struct spill_writer *spill, const struct notes *notes,
 /* Flushes and closes the file; afterwards all of it can be read. No append may follow. */
 enum status spill_close(struct spill_writer *spill);
 void spill_free(struct spill_writer *spill);
+
+/* A closed file is opened again, so that tokens in it can be replaced; to be closed as
+ * before. */
+enum status spill_reopen(struct spill_writer *spill);
+
+/* Replaces the first `count` tokens of the piece at `offset`, which has at least as many.
+ */
+enum status spill_replace_tokens(const struct spill_writer *spill, uint64_t offset,
+                                 const token *tokens, uint64_t count);
 
 enum { SPILL_OPEN_FILES = 64 };
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bpe.h"
 #include "base/hash.h"
 
 extern const struct encoding encoding_performance, encoding_pianoroll,
@@ -63,7 +64,21 @@ enum status encoding_create(const char *name, const char *grid, struct encoding 
 
 void encoding_free(struct encoding *encoding)
 {
+    if (encoding)
+        bpe_free(encoding->bpe);
     free(encoding);
+}
+
+/* The names of merged tokens don't tell what they stand for. */
+static uint64_t hash_merges(uint64_t hash, const struct token_pair *pairs, size_t count)
+{
+    char line[64];
+    for (size_t k = 0; k < count; k++) {
+        snprintf(line, sizeof line, "%016" PRIx64 " %u %u", hash, pairs[k].first,
+                 pairs[k].second);
+        hash = hash64(line, strlen(line));
+    }
+    return hash;
 }
 
 uint64_t encoding_hash(const struct encoding *encoding)
@@ -77,7 +92,9 @@ uint64_t encoding_hash(const struct encoding *encoding)
         snprintf(line, sizeof line, "%016" PRIx64 " %u %s", hash, value, name);
         hash = hash64(line, strlen(line));
     }
-    return hash;
+    size_t merges;
+    const struct token_pair *pairs = bpe_merges(encoding, &merges);
+    return merges ? hash_merges(hash, pairs, merges) : hash;
 }
 
 size_t encoding_count_notes(const struct encoding *encoding, const token *tokens,

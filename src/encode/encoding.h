@@ -115,6 +115,7 @@ struct encoding {
     token end;                 /* == vocabulary - 1 */
     struct encoding_grid grid; /* pianoroll */
     struct remi_vocabulary remi;
+    struct bpe *bpe; /* merged tokens, see bpe.h; NULL: none */
     bool has_frames; /* each token that advances time ends one frame, and
                                   `evaluate` also reports nats per frame (as
                                   Boulanger-Lewandowski et al., 2012) */
@@ -176,7 +177,7 @@ struct encoding {
     /* True if the token starts or continues a sound: NOTE_ON, KEY, PITCH, PITCH_DRUM. */
     bool (*token_sounds)(const struct encoding *self, token value);
 
-    /* The MIDI pitch of a token that sounds, -1 for percussion and other tokens. */
+    /* The MIDI pitch of a token that sounds, -1 for percussion, merged and other tokens. */
     int (*token_pitch)(const struct encoding *self, token value);
 
     /* The same as encoding_count_notes by the grammar, but faster. NULL if there is no
@@ -232,8 +233,8 @@ enum status encoding_from_options(const struct options *options, struct encoding
 enum status encoding_create(const char *name, const char *grid, struct encoding **out);
 void encoding_free(struct encoding *encoding); /* NULL is fine */
 
-/* Fingerprint of every token's name and value, the encoding's name and its grid. A
- * checkpoint and a dataset are compatible only if their fingerprints are equal. */
+/* Fingerprint of every token's name and value, the encoding's name, its grid and its
+ * merges. A checkpoint and a dataset are compatible only if their fingerprints are equal. */
 uint64_t encoding_hash(const struct encoding *encoding);
 
 /* The number of notes of a token sequence: grammar.onsets (pianoroll: runs of a sounding

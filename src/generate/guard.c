@@ -2,6 +2,8 @@
  * Accepting a token costs one comparison per period; no search is needed. */
 #include "guard.h"
 
+#include "encode/bpe.h"
+
 static const double time_epsilon = 1e-9; /* sums of steps are not exact in seconds */
 
 void guard_accept(struct guard *guard, const struct encoding *encoding, token value,
@@ -41,15 +43,38 @@ static void forbid_time_advance(const struct encoding *encoding,
             allowed[value] = false;
 }
 
-void guard_restrict(const struct guard *guard, const struct encoding *encoding,
-                    const struct grammar *grammar, double max_silence, bool *allowed)
+struct restriction {
+    const struct guard *guard;
+    const struct grammar *grammar; /* of the piece that the guard has accepted */
+    double max_silence;
+};
+
+static void forbid_cycles(const struct guard *guard, const struct encoding *encoding,
+                          double seconds, bool *allowed)
 {
-    double seconds = grammar->seconds;
     for (uint64_t period = 1; period <= GUARD_PERIOD; period++) {
         token value = guard->recent[(guard->count - period) % GUARD_PERIOD];
         if (value < encoding->vocabulary && is_cycling(guard, period, seconds))
             allowed[value] = false;
     }
-    if (seconds - guard->last_sound_seconds >= max_silence - time_epsilon)
-        forbid_time_advance(encoding, grammar, allowed);
+}
+
+/* The first base token of a merged one decides whether a cycle goes on. */
+static void restrict_tokens(void *context, const struct encoding *base,
+                            const struct grammar *grammar, double last_sound,
+                            bool *allowed)
+{
+    const struct restriction *restriction = context;
+    if (grammar == restriction->grammar)
+        forbid_cycles(restriction->guard, base, grammar->seconds, allowed);
+    if (grammar->seconds - last_sound >= restriction->max_silence - time_epsilon)
+        forbid_time_advance(base, grammar, allowed);
+}
+
+void guard_restrict(const struct guard *guard, const struct encoding *encoding,
+                    const struct grammar *grammar, double max_silence, bool *allowed)
+{
+    struct restriction restriction = {guard, grammar, max_silence};
+    bpe_restrict(encoding, grammar, guard->last_sound_seconds, restrict_tokens,
+                 &restriction, allowed);
 }

@@ -7,7 +7,7 @@
 #include "sampler.h"
 
 struct guard {                  /* a plain value; zero-initialise */
-    uint64_t count;             /* tokens accepted */
+    uint64_t count;             /* base tokens accepted */
     uint64_t last_sound;        /* `count` just after the last NOTE_ON or KEY; 0: none */
     double last_sound_seconds;  /* its time; 0: none yet */
     token recent[GUARD_PERIOD]; /* token n at n % GUARD_PERIOD */
@@ -17,7 +17,7 @@ struct guard {                  /* a plain value; zero-initialise */
     double repeated_since[GUARD_PERIOD + 1]; /* start time of that run */
 };
 
-/* Accepts any token; `seconds` is the piece's time after it. O(GUARD_PERIOD). */
+/* Accepts any base token (see encode/bpe.h); `seconds` is the piece's time after it. O(GUARD_PERIOD). */
 void guard_accept(struct guard *guard, const struct encoding *encoding, token value,
                   double seconds);
 

@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "data/piece.h"
+#include "encode/bpe.h"
 
 /* Times closer than this count as equal: sums of 10 ms steps are not exact. */
 static const double TIME_TOLERANCE = 1e-6;
@@ -31,14 +32,14 @@ static size_t count_tokens_before(const struct encoding *encoding, double second
     return count;
 }
 
-/* Encodes all of the file's notes. */
+/* Encodes all of the file's notes, as base tokens. */
 static enum status encode_file(const struct checkpoint *checkpoint, const char *path,
                                struct midi_file *midi, struct tokens *tokens)
 {
     if (midi->outcome == MIDI_SKIPPED)
         return status_fail(STATUS_FAILED, "%s: can't be the primer: %s", path,
                            midi->reason);
-    const struct encoding *encoding = checkpoint->encoding;
+    const struct encoding *encoding = bpe_base(checkpoint->encoding);
     struct piece_changes changes;
     enum status status = piece_prepare(midi, encoding, &checkpoint->options, &changes);
     if (status == STATUS_OK)
@@ -112,7 +113,7 @@ static enum status read_file(const struct checkpoint *checkpoint, const char *pa
     if (status == STATUS_OK)
         status = encode_file(checkpoint, path, &midi, &primer->tokens);
     if (status == STATUS_OK)
-        status = truncate_primer(checkpoint->encoding, &midi, seconds, primer);
+        status = truncate_primer(bpe_base(checkpoint->encoding), &midi, seconds, primer);
     if (midi.outcome == MIDI_REPAIRED)
         memcpy(primer->repairs, midi.reason, sizeof primer->repairs);
     midi_free(&midi);
@@ -125,12 +126,13 @@ enum status primer_read(const struct checkpoint *checkpoint, const char *path,
     enum status status = read_file(checkpoint, path, seconds, primer);
     if (status != STATUS_OK)
         return status;
-    const struct encoding *encoding = checkpoint->encoding;
-    if (encoding_count_notes(encoding, primer->tokens.items, primer->tokens.count) > 0)
-        return STATUS_OK;
-    return status_fail(STATUS_FAILED,
-                       "%s: can't be the primer: its first step takes more than %g s",
-                       path, seconds);
+    struct tokens *tokens = &primer->tokens;
+    if (encoding_count_notes(bpe_base(checkpoint->encoding), tokens->items,
+                             tokens->count) == 0)
+        return status_fail(STATUS_FAILED,
+                           "%s: can't be the primer: its first step takes more than %g s",
+                           path, seconds);
+    return bpe_merge_tokens(checkpoint->encoding, tokens->items, &tokens->count);
 }
 
 void primer_free(struct primer *primer)

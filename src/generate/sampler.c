@@ -16,6 +16,7 @@
 #include "base/phase.h"
 #include "base/rng.h"
 #include "base/scale.h"
+#include "encode/bpe.h"
 #include "midi/tempo_map.h"
 
 static const double time_epsilon = 1e-9; /* sums of steps are not exact in seconds */
@@ -23,7 +24,7 @@ static const double time_epsilon = 1e-9; /* sums of steps are not exact in secon
 struct row {
     struct grammar grammar;
     struct guard guard;
-    struct tokens tokens; /* the primer and those drawn */
+    struct tokens tokens; /* base tokens of the primer and of those drawn */
     uint64_t position;    /* tokens drawn in this attempt */
     uint64_t attempt;     /* from 0 */
     size_t fed;           /* tokens of the primer that this attempt has received */
@@ -34,18 +35,21 @@ struct row {
 
 struct sampler {
     const struct sampler_source *source;
-    const struct encoding *encoding;
+    const struct encoding *encoding; /* of the model's tokens */
+    const struct encoding *base;     /* of the rows' grammar, guard and tokens */
     const struct sampler_settings *settings;
     const struct sampler_batch *batch;
     size_t count;        /* pieces */
     double end;          /* in the grammar's time, which includes the primer */
     uint64_t max_tokens; /* per attempt, after the primer */
+    size_t primer_count; /* base tokens */
     struct row primed;   /* the state of a row after the primer, except its tokens */
     struct row *rows;
     token *inputs;                /* [count] */
     bool *allowed;                /* [vocabulary] */
     bool *guarded;                /* [vocabulary] */
     bool *in_scale;               /* [vocabulary] */
+    bool *recent;                 /* [base->vocabulary] */
     real *penalised;              /* [vocabulary] */
     struct candidate *candidates; /* [vocabulary] */
 };
@@ -118,10 +122,12 @@ static enum status allocate(struct sampler *sampler)
     sampler->allowed = calloc(vocabulary, sizeof *sampler->allowed);
     sampler->guarded = calloc(vocabulary, sizeof *sampler->guarded);
     sampler->in_scale = calloc(vocabulary, sizeof *sampler->in_scale);
+    sampler->recent = calloc(sampler->base->vocabulary, sizeof *sampler->recent);
     sampler->penalised = calloc(vocabulary, sizeof *sampler->penalised);
     sampler->candidates = calloc(vocabulary, sizeof *sampler->candidates);
     if (!sampler->rows || !sampler->inputs || !sampler->allowed || !sampler->guarded ||
-        !sampler->in_scale || !sampler->penalised || !sampler->candidates)
+        !sampler->in_scale || !sampler->recent || !sampler->penalised ||
+        !sampler->candidates)
         return status_fail(STATUS_FAILED, "no memory to make %zu pieces", sampler->count);
     return STATUS_OK;
 }
@@ -135,14 +141,16 @@ static void free_sampler(struct sampler *sampler)
     free(sampler->allowed);
     free(sampler->guarded);
     free(sampler->in_scale);
+    free(sampler->recent);
     free(sampler->penalised);
     free(sampler->candidates);
 }
 
+/* Accepts a base token. */
 static void accept(const struct sampler *sampler, struct row *row, token value)
 {
-    sampler->encoding->grammar_accept(sampler->encoding, &row->grammar, value);
-    guard_accept(&row->guard, sampler->encoding, value, row->grammar.seconds);
+    sampler->base->grammar_accept(sampler->base, &row->grammar, value);
+    guard_accept(&row->guard, sampler->base, value, row->grammar.seconds);
 }
 
 /* ---- the primer ---- */
@@ -159,7 +167,7 @@ static void begin_attempt(const struct sampler *sampler, struct row *row)
 {
     row->grammar = sampler->primed.grammar;
     row->guard = sampler->primed.guard;
-    row->tokens.count = sampler->batch->primer_count;
+    row->tokens.count = sampler->primer_count;
     row->position = 0;
     row->fed = 0;
     row->sounded = false;
@@ -171,12 +179,12 @@ static const real *feed_primer(struct sampler *sampler)
 {
     const token *primer = sampler->batch->primer;
     struct row *primed = &sampler->primed;
-    sampler->encoding->grammar_start(sampler->encoding, &primed->grammar);
+    sampler->base->grammar_start(sampler->base, &primed->grammar);
     const real *logits = feed_all(sampler, sampler->encoding->end);
-    for (size_t i = 0; i < sampler->batch->primer_count; i++) {
+    for (size_t i = 0; i < sampler->batch->primer_count; i++)
         logits = feed_all(sampler, primer[i]);
-        accept(sampler, primed, primer[i]);
-    }
+    for (size_t i = 0; i < sampler->primer_count; i++)
+        accept(sampler, primed, sampler->rows[0].tokens.items[i]);
     for (size_t i = 0; i < sampler->count; i++) {
         begin_attempt(sampler, &sampler->rows[i]);
         sampler->rows[i].fed = sampler->batch->primer_count;
@@ -187,10 +195,12 @@ static const real *feed_primer(struct sampler *sampler)
 
 static enum status begin_pieces(struct sampler *sampler)
 {
+    const struct sampler_batch *batch = sampler->batch;
     enum status status = STATUS_OK;
-    for (size_t i = 0; i < sampler->count; i++)
-        for (size_t j = 0; j < sampler->batch->primer_count && status == STATUS_OK; j++)
-            status = tokens_append(&sampler->rows[i].tokens, sampler->batch->primer[j]);
+    for (size_t i = 0; i < sampler->count && status == STATUS_OK; i++)
+        status = bpe_expand_tokens(sampler->encoding, batch->primer, batch->primer_count,
+                                   &sampler->rows[i].tokens);
+    sampler->primer_count = sampler->rows[0].tokens.count;
     return status;
 }
 
@@ -206,15 +216,23 @@ static void keep_tokens(const struct sampler *sampler, const bool *kept, bool *a
         allowed[value] = allowed[value] && kept[value];
 }
 
+static bool is_in_scale(const struct sampler *sampler, token value)
+{
+    size_t count;
+    const token *parts = bpe_expand(sampler->encoding, &value, &count);
+    bool in_scale = true;
+    for (size_t i = 0; i < count; i++) {
+        int pitch = sampler->base->token_pitch(sampler->base, parts[i]);
+        in_scale &=
+            pitch < 0 || sampler->settings->pitch_classes >> pitch % PITCH_CLASSES & 1;
+    }
+    return in_scale;
+}
+
 static void restrict_to_scale(struct sampler *sampler)
 {
-    const struct encoding *encoding = sampler->encoding;
-    unsigned pitch_classes = sampler->settings->pitch_classes;
-    for (size_t value = 0; value < encoding->vocabulary; value++) {
-        int pitch = encoding->token_pitch(encoding, (token)value);
-        sampler->in_scale[value] =
-            pitch < 0 || pitch_classes >> pitch % PITCH_CLASSES & 1;
-    }
+    for (size_t value = 0; value < sampler->encoding->vocabulary; value++)
+        sampler->in_scale[value] = is_in_scale(sampler, (token)value);
     keep_tokens(sampler, sampler->in_scale, sampler->allowed);
 }
 
@@ -246,20 +264,38 @@ static void find_allowed(struct sampler *sampler, const struct row *row)
         restrict_by_guard(sampler, row);
 }
 
+/* Finds the base tokens that sound among the row's last ones. */
+static void find_recent(struct sampler *sampler, const struct row *row)
+{
+    const struct encoding *base = sampler->base;
+    uint64_t count = row->guard.count < GUARD_PERIOD ? row->guard.count : GUARD_PERIOD;
+    memset(sampler->recent, 0, base->vocabulary * sizeof *sampler->recent);
+    for (uint64_t i = 0; i < count; i++) {
+        token value = row->guard.recent[i];
+        if (base->token_sounds(base, value))
+            sampler->recent[value] = true;
+    }
+}
+
 /* The logits after the repetition penalty. */
 static const real *penalise(struct sampler *sampler, const struct row *row,
                             const real *logits)
 {
     const struct encoding *encoding = sampler->encoding;
     double penalty = sampler->settings->repetition_penalty;
-    uint64_t recent = row->guard.count < GUARD_PERIOD ? row->guard.count : GUARD_PERIOD;
     if (penalty == 1)
         return logits;
-    memcpy(sampler->penalised, logits, encoding->vocabulary * sizeof *logits);
-    for (uint64_t i = 0; i < recent; i++) {
-        token value = row->guard.recent[i]; /* once for each token, however frequent */
+    find_recent(sampler, row);
+    for (size_t value = 0; value < encoding->vocabulary; value++) {
+        const token drawn = (token)value;
+        size_t count;
+        const token *parts = bpe_expand(encoding, &drawn, &count);
         double logit = (double)logits[value];
-        if (encoding->token_sounds(encoding, value))
+        bool recent = false;
+        for (size_t i = 0; i < count; i++)
+            recent |= sampler->recent[parts[i]];
+        sampler->penalised[value] = logits[value];
+        if (recent)
             sampler->penalised[value] =
                 (real)(logit > 0 ? logit / penalty : logit * penalty);
     }
@@ -279,14 +315,27 @@ static enum status draw(struct sampler *sampler, size_t index, const real *logit
                       sampler->candidates, value);
 }
 
+static bool is_full(const struct sampler *sampler, const struct row *row)
+{
+    return row->grammar.seconds >= sampler->end - time_epsilon;
+}
+
+/* Appends the base tokens of `value`, except those after the piece's full length. */
 static enum status append(struct sampler *sampler, struct row *row, token value)
 {
+    const struct encoding *base = sampler->base;
+    size_t count;
+    const token *parts = bpe_expand(sampler->encoding, &value, &count);
+    enum status status = STATUS_OK;
     row->position++;
     if (value == sampler->encoding->end)
         return STATUS_OK;
-    accept(sampler, row, value);
-    row->sounded |= sampler->encoding->token_sounds(sampler->encoding, value);
-    return tokens_append(&row->tokens, value);
+    for (size_t i = 0; i < count && status == STATUS_OK && !is_full(sampler, row); i++) {
+        accept(sampler, row, parts[i]);
+        row->sounded |= base->token_sounds(base, parts[i]);
+        status = tokens_append(&row->tokens, parts[i]);
+    }
+    return status;
 }
 
 static enum sampler_outcome find_outcome(const struct sampler *sampler,
@@ -294,7 +343,7 @@ static enum sampler_outcome find_outcome(const struct sampler *sampler,
 {
     if (last == sampler->encoding->end)
         return SAMPLER_ENDED;
-    if (row->grammar.seconds >= sampler->end - time_epsilon)
+    if (is_full(sampler, row))
         return SAMPLER_FULL_LENGTH;
     return row->position == sampler->max_tokens ? SAMPLER_TOKEN_LIMIT
                                                 : SAMPLER_UNFINISHED;
@@ -399,11 +448,11 @@ static enum status decode_pieces(const struct sampler *sampler, struct notes *pi
 {
     bool keep_primer = sampler->batch->keep_primer;
     double end = keep_primer ? sampler->end : sampler->settings->seconds;
-    size_t skip = keep_primer ? 0 : sampler->batch->primer_count;
+    size_t skip = keep_primer ? 0 : sampler->primer_count;
     for (size_t i = 0; i < sampler->count; i++) {
         const struct tokens *tokens = &sampler->rows[i].tokens;
-        enum status status = sampler->encoding->decode(sampler->encoding, tokens->items,
-                                                       tokens->count, skip, &pieces[i]);
+        enum status status = sampler->base->decode(sampler->base, tokens->items,
+                                                   tokens->count, skip, &pieces[i]);
         if (status == STATUS_OK)
             status = truncate_notes(&pieces[i], end);
         if (status != STATUS_OK)
@@ -424,6 +473,7 @@ enum status sampler_run_source(const struct sampler_source *source,
         return status;
     struct sampler sampler = {.source = source,
                               .encoding = encoding,
+                              .base = bpe_base(encoding),
                               .settings = settings,
                               .batch = batch,
                               .count = (size_t)batch->count,

@@ -8,6 +8,7 @@
 #include "checkpoint_internal.h"
 #include "base/hash.h"
 #include "base/path_escape.h"
+#include "data/merges.h"
 
 /* ---- values ---- */
 
@@ -190,6 +191,8 @@ static void read_vocabulary(struct checkpoint_io *from, struct checkpoint *out)
     char *text = NULL;
     if (io_ok(from))
         from->status = encoding_from_options(&out->options, &out->encoding);
+    if (io_ok(from))
+        from->status = merges_read(from->file, &out->options, &out->encoding);
     if (io_ok(from))
         from->status = h5_read_text(from->file, "/vocabulary/hash", &text);
     parse_hash(from, "/vocabulary/hash", text ? text : "", &out->vocabulary_hash);

@@ -10,6 +10,7 @@
 #include "base/inject.h"
 #include "base/path_escape.h"
 #include "comm/comm.h"
+#include "data/merges.h"
 #include "nn/cell.h"
 
 /* ---- values ---- */
@@ -209,6 +210,8 @@ static void write_vocabulary(struct checkpoint_io *to, const struct encoding *en
             encoding->token_name(encoding, (token)i, names[i], ENCODING_TOKEN_NAME);
     if (io_ok(to))
         to->status = h5_write_texts(to->file, "/vocabulary/names", count, texts);
+    if (io_ok(to))
+        to->status = merges_write(to->file, encoding);
     if (io_ok(to))
         to->status = h5_write_text(to->file, "/vocabulary/hash",
                                    hash64_text(encoding_hash(encoding), hash));

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "encode/bpe.h"
+
 /* Replaces the configuration's settings by those that the dataset was made with, so that
  * the recorded settings are those that produced the tokens. */
 static enum status adopt_dataset_settings(const struct dataset *dataset,
@@ -40,10 +42,36 @@ static enum status fail_augmentation(const struct training_data *data, const cha
                        key);
 }
 
+static enum status fail_merged(const struct training_data *data, const char *key,
+                               const char *off)
+{
+    size_t merges;
+    bpe_merges(data->dataset->encoding, &merges);
+    return status_fail(STATUS_MISUSE,
+                       "train.%s is set, but %s has %zu merges of tokens, which it "
+                       "can't vary: set train.%s = %s, or preprocess with data.bpe = 0",
+                       key, data->dataset->path, merges, key, off);
+}
+
+/* The tokens of a varied piece would have to be merged again. */
+static enum status check_merged(const struct training_data *data,
+                                const struct options *options)
+{
+    if (options->train.transpose[0] != 0 || options->train.transpose[1] != 0)
+        return fail_merged(data, "transpose", "0..0");
+    if (options->train.velocity_shift > 0)
+        return fail_merged(data, "velocity_shift", "0");
+    if (options->train.time_stretch > 0)
+        return fail_merged(data, "time_stretch", "0");
+    return STATUS_OK;
+}
+
 static enum status check_augmentation(const struct training_data *data,
                                       const struct options *options)
 {
     const struct encoding *encoding = data->dataset->encoding;
+    if (bpe_base(encoding) != encoding)
+        return check_merged(data, options);
     if (options->train.velocity_shift > 0 && !encoding->shift_velocity)
         return fail_augmentation(data, "velocity_shift", "velocities");
     if (options->train.time_stretch > 0 && !encoding->longest_shift)
