@@ -21,6 +21,7 @@ class Settings(c.Structure):
     _fields_ = [("seconds", c.c_double), ("end", c.c_int), ("temperature", c.c_double),
                 ("top_k", c.c_int64), ("top_p", c.c_double),
                 ("min_p", c.c_double), ("repetition_penalty", c.c_double),
+                ("cache", c.c_double), ("cache_context", c.c_int64),
                 ("scale", c.c_char_p), ("seed", c.c_uint64),
                 ("guard", c.c_bool), ("max_silence", c.c_double),
                 ("max_note_seconds", c.c_double),

@@ -59,7 +59,8 @@
     X(run.checkpoint_every, 1, 1000000)                                                  \
     X(run.keep_checkpoints, 1, 1000000)                                                  \
     X(run.samples, 0, 1000)                                                              \
-    X(sample.top_k, 0, 65536)
+    X(sample.top_k, 0, 65536)                                                            \
+    X(sample.cache_context, 1, 10000)
 #define SEEDS(X)                                                                         \
     X(data.seed)                                                                         \
     X(train.seed)                                                                        \
@@ -93,6 +94,7 @@
     X(run.sample_seconds, 86400)                                                         \
     X(sample.temperature, 100)                                                           \
     X(sample.min_p, 1)                                                                   \
+    X(sample.cache, 1)                                                                   \
     X(sample.repetition_penalty, 100)                                                    \
     X(sample.top_p, 1)                                                                   \
     X(sample.max_silence, 3600)                                                          \

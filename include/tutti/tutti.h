@@ -103,6 +103,9 @@ struct tutti_settings {
                            probability; 0: all */
     double repetition_penalty; /* (0, 100]: above 1 makes notes of the last 64 tokens
                                   less probable; 1: off */
+    double cache;              /* [0, 1]: weight of what followed the same tokens before in
+                                  the piece, so that phrases return; 0: off */
+    int64_t cache_context;     /* >= 1: tokens that must have occurred before */
     const char *scale; /* pitches to sample, such as "D dorian"; NULL or "chromatic": all.
                           From tutti_defaults: valid until tutti_close */
     uint64_t seed;

@@ -89,6 +89,8 @@ void tutti_defaults(const struct tutti *model, struct tutti_settings *settings)
         .top_p = configured.top_p,
         .min_p = configured.min_p,
         .repetition_penalty = configured.repetition_penalty,
+        .cache = configured.cache,
+        .cache_context = configured.cache_context,
         .scale = model->checkpoint.options.sample.scale,
         .seed = configured.seed,
         .guard = configured.guard,
@@ -133,6 +135,10 @@ static enum status check_settings(const struct tutti_settings *settings)
         invalid = "min_p (expected 0 to 1)";
     else if (!(settings->repetition_penalty > 0 && settings->repetition_penalty <= 100))
         invalid = "repetition_penalty (expected more than 0, 100 at most)";
+    else if (!(settings->cache >= 0 && settings->cache <= 1))
+        invalid = "cache (expected 0 to 1)";
+    else if (settings->cache > 0 && settings->cache_context < 1)
+        invalid = "cache_context (expected 1 or more)";
     else if (settings->scale && !scale_parse(settings->scale, &pitch_classes))
         invalid = "scale (expected a tonic and a mode, such as D dorian)";
     else if (settings->guard && !(settings->max_silence > 0))
@@ -180,6 +186,8 @@ static enum status sample_notes(const struct tutti *model,
         .top_p = settings->top_p,
         .min_p = settings->min_p,
         .repetition_penalty = settings->repetition_penalty,
+        .cache = settings->cache,
+        .cache_context = settings->cache_context,
         .pitch_classes = pitch_classes,
         .seed = settings->seed,
         .seconds = settings->seconds,

@@ -145,6 +145,8 @@ struct options {
         double top_p;              /* 1: off */
         double min_p;              /* 0: off */
         double repetition_penalty; /* 1: off */
+        double cache;              /* weight of the piece's own past; 0: off */
+        int64_t cache_context;     /* tokens that must have occurred before */
         char scale[32];            /* tonic and mode, or "chromatic": see scale.h */
         uint64_t seed;
         bool guard;              /* against silence and endless repetition */

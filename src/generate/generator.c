@@ -34,6 +34,8 @@ struct sampler_settings generator_settings(const struct options *options)
         .top_p = options->sample.top_p,
         .min_p = options->sample.min_p,
         .repetition_penalty = options->sample.repetition_penalty,
+        .cache = options->sample.cache,
+        .cache_context = options->sample.cache_context,
         .pitch_classes = pitch_classes,
         .seed = options->sample.seed,
         .seconds = options->run.sample_seconds,

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cache.h"
 #include "draw.h"
 #include "guard.h"
 #include "base/phase.h"
@@ -25,6 +26,7 @@ struct row {
     struct grammar grammar;
     struct guard guard;
     struct tokens tokens; /* base tokens of the primer and of those drawn */
+    struct cache cache;   /* empty if it is off */
     uint64_t position;    /* tokens drawn in this attempt */
     uint64_t attempt;     /* from 0 */
     size_t fed;           /* tokens of the primer that this attempt has received */
@@ -89,6 +91,11 @@ static enum status check_settings(const struct sampler_settings *settings, int c
         return status_fail(STATUS_MISUSE,
                            "repetition_penalty %g (expected more than 0, at most 100)",
                            settings->repetition_penalty);
+    if (!(settings->cache >= 0 && settings->cache <= 1))
+        return status_fail(STATUS_MISUSE, "cache %g (expected 0 to 1)", settings->cache);
+    if (settings->cache > 0 && settings->cache_context < 1)
+        return status_fail(STATUS_MISUSE, "cache_context %lld (expected 1 or more)",
+                           (long long)settings->cache_context);
     if (settings->end < 0 || settings->end >= ENDS)
         return status_fail(STATUS_MISUSE, "end %d (expected 0 to %d)", settings->end,
                            ENDS - 1);
@@ -134,8 +141,10 @@ static enum status allocate(struct sampler *sampler)
 
 static void free_sampler(struct sampler *sampler)
 {
-    for (size_t i = 0; sampler->rows && i < sampler->count; i++)
+    for (size_t i = 0; sampler->rows && i < sampler->count; i++) {
         tokens_free(&sampler->rows[i].tokens);
+        cache_free(&sampler->rows[i].cache);
+    }
     free(sampler->rows);
     free(sampler->inputs);
     free(sampler->allowed);
@@ -162,35 +171,48 @@ static const real *feed_all(struct sampler *sampler, token value)
     return sampler->source->next(sampler->source->context, sampler->inputs);
 }
 
-/* Discards the tokens drawn in a row. The model has yet to receive the primer. */
-static void begin_attempt(const struct sampler *sampler, struct row *row)
+/* Appends a token to the row's cache, if there is one. */
+static enum status remember(const struct sampler *sampler, struct row *row, token value)
 {
+    return sampler->settings->cache > 0 ? cache_accept(&row->cache, value) : STATUS_OK;
+}
+
+/* Discards the tokens drawn in a row. The model has yet to receive the primer. */
+static enum status begin_attempt(const struct sampler *sampler, struct row *row)
+{
+    const struct sampler_batch *batch = sampler->batch;
+    enum status status = STATUS_OK;
     row->grammar = sampler->primed.grammar;
     row->guard = sampler->primed.guard;
     row->tokens.count = sampler->primer_count;
     row->position = 0;
     row->fed = 0;
     row->sounded = false;
+    cache_clear(&row->cache);
+    for (size_t i = 0; i < batch->primer_count && status == STATUS_OK; i++)
+        status = remember(sampler, row, batch->primer[i]);
+    return status;
 }
 
-/* Feeds END and the primer to model, grammar and guard of all rows; returns the logits
- * after them. */
-static const real *feed_primer(struct sampler *sampler)
+/* Feeds END and the primer to model, grammar, guard and cache of all rows; *logits is set
+ * to the logits after them. */
+static enum status feed_primer(struct sampler *sampler, const real **logits)
 {
+    enum status status = STATUS_OK;
     const token *primer = sampler->batch->primer;
     struct row *primed = &sampler->primed;
     sampler->base->grammar_start(sampler->base, &primed->grammar);
-    const real *logits = feed_all(sampler, sampler->encoding->end);
+    *logits = feed_all(sampler, sampler->encoding->end);
     for (size_t i = 0; i < sampler->batch->primer_count; i++)
-        logits = feed_all(sampler, primer[i]);
+        *logits = feed_all(sampler, primer[i]);
     for (size_t i = 0; i < sampler->primer_count; i++)
         accept(sampler, primed, sampler->rows[0].tokens.items[i]);
-    for (size_t i = 0; i < sampler->count; i++) {
-        begin_attempt(sampler, &sampler->rows[i]);
+    for (size_t i = 0; i < sampler->count && status == STATUS_OK; i++) {
+        status = begin_attempt(sampler, &sampler->rows[i]);
         sampler->rows[i].fed = sampler->batch->primer_count;
     }
     sampler->end = primed->grammar.seconds + sampler->settings->seconds;
-    return logits;
+    return status;
 }
 
 static enum status begin_pieces(struct sampler *sampler)
@@ -302,6 +324,25 @@ static const real *penalise(struct sampler *sampler, const struct row *row,
     return sampler->penalised;
 }
 
+/* Replaces the token that was drawn by the cache's, with the cache's probability. */
+static token recall(const struct sampler *sampler, size_t index, token drawn)
+{
+    const struct sampler_settings *settings = sampler->settings;
+    const struct row *row = &sampler->rows[index];
+    if (settings->cache <= 0 || drawn == sampler->encoding->end)
+        return drawn;
+    struct cache_match match = cache_find(&row->cache, sampler->allowed);
+    double weight = settings->cache * cache_weight(&match, settings->cache_context);
+    double uniform = settings->temperature > 0
+                         ? rng_uniform(settings->seed, RNG_SAMPLE_CACHE, index,
+                                       row->position, row->attempt)
+                         : 0.5;
+    if (uniform >= weight)
+        return drawn;
+    size_t place = (size_t)(uniform / weight * (double)match.places);
+    return cache_next(&row->cache, sampler->allowed, &match, place);
+}
+
 static enum status draw(struct sampler *sampler, size_t index, const real *logits,
                         token *value)
 {
@@ -310,9 +351,12 @@ static enum status draw(struct sampler *sampler, size_t index, const real *logit
     double uniform = rng_uniform(sampler->settings->seed, RNG_SAMPLE, index,
                                  row->position, row->attempt);
     find_allowed(sampler, row);
-    return draw_token(penalise(sampler, row, logits + index * vocabulary),
-                      sampler->allowed, vocabulary, sampler->settings, uniform,
-                      sampler->candidates, value);
+    enum status status =
+        draw_token(penalise(sampler, row, logits + index * vocabulary), sampler->allowed,
+                   vocabulary, sampler->settings, uniform, sampler->candidates, value);
+    if (status == STATUS_OK)
+        *value = recall(sampler, index, *value);
+    return status;
 }
 
 static bool is_full(const struct sampler *sampler, const struct row *row)
@@ -335,7 +379,7 @@ static enum status append(struct sampler *sampler, struct row *row, token value)
         row->sounded |= base->token_sounds(base, parts[i]);
         status = tokens_append(&row->tokens, parts[i]);
     }
-    return status;
+    return status == STATUS_OK ? remember(sampler, row, value) : status;
 }
 
 static enum sampler_outcome find_outcome(const struct sampler *sampler,
@@ -352,19 +396,19 @@ static enum sampler_outcome find_outcome(const struct sampler *sampler,
 /* Another attempt draws the same tokens. */
 static bool is_deterministic(const struct sampler_settings *settings)
 {
-    return settings->temperature <= 0 || settings->top_k == 1;
+    return settings->temperature <= 0 || (settings->top_k == 1 && settings->cache <= 0);
 }
 
 /* Finishes the row's piece, or begins it again if it had to end and did not. */
-static void finish_attempt(const struct sampler *sampler, struct row *row)
+static enum status finish_attempt(const struct sampler *sampler, struct row *row)
 {
     const struct sampler_settings *settings = sampler->settings;
     row->finished = row->outcome == SAMPLER_ENDED || settings->end != END_REQUIRE ||
                     is_deterministic(settings) || row->attempt + 1 == SAMPLER_ATTEMPTS;
     if (row->finished)
-        return;
+        return STATUS_OK;
     row->attempt++;
-    begin_attempt(sampler, row);
+    return begin_attempt(sampler, row);
 }
 
 /* Sets the row's next input: a token of the primer, the token drawn, or END. */
@@ -381,8 +425,8 @@ static enum status extend(struct sampler *sampler, size_t index, const real *log
         status = append(sampler, row, value);
     row->outcome = find_outcome(sampler, row, value);
     sampler->inputs[index] = row->outcome ? sampler->encoding->end : value;
-    if (row->outcome)
-        finish_attempt(sampler, row);
+    if (status == STATUS_OK && row->outcome)
+        status = finish_attempt(sampler, row);
     return status;
 }
 
@@ -481,8 +525,11 @@ enum status sampler_run_source(const struct sampler_source *source,
     status = allocate(&sampler);
     if (status == STATUS_OK)
         status = begin_pieces(&sampler);
+    const real *logits = NULL;
     if (status == STATUS_OK)
-        status = extend_all(&sampler, feed_primer(&sampler));
+        status = feed_primer(&sampler, &logits);
+    if (status == STATUS_OK)
+        status = extend_all(&sampler, logits);
     if (status == STATUS_OK)
         status = decode_pieces(&sampler, pieces);
     free_sampler(&sampler);

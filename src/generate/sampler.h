@@ -54,6 +54,13 @@ struct sampler_settings {
      * primer included, have their logits divided by this, or multiplied if negative, so
      * that they become less probable if it is above 1; 1: off (Keskar et al., 2019) */
     double repetition_penalty;
+    /* The cache, which lets phrases return (see cache.h): a token that was drawn, unless it
+     * is END, is replaced with probability cache * cache_weight(match, cache_context) by
+     * the one that followed the longest match in the primer and the piece so far. Both
+     * numbers are drawn independently; with temperature 0 it is replaced if that
+     * probability exceeds 1/2. */
+    double cache;          /* in [0, 1]; 0: off */
+    int64_t cache_context; /* tokens, >= 1 */
     /* The pitch classes of NOTE_ON and KEY, bit 0: C (see base/scale.h); 0: all. It does
      * not apply where it would leave no token. */
     uint16_t pitch_classes;
