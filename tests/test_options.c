@@ -95,6 +95,7 @@
     X(sample.max_silence, 3600)                                                          \
     X(sample.max_note_seconds, 3600)
 #define BOOLEANS(X)                                                                      \
+    X(data.repeats)                                                                      \
     X(train.allow_mixed_cores)                                                           \
     X(model.tie_embeddings)                                                              \
     X(run.hash_steps)                                                                    \
@@ -659,6 +660,7 @@ static void ignores_settings_that_may_change(void **state)
     (void)state;
     static const char *const fixed[] = {"data.encoding",
                                         "data.grid",
+                                        "data.repeats",
                                         "data.pedal",
                                         "data.only_programs",
                                         "data.tracks",

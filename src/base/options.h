@@ -52,6 +52,7 @@ struct options {
         char dataset[OPTIONS_TEXT]; /* directory of the dataset to train on */
         int encoding;               /* enum option_encoding */
         char grid[32];              /* pianoroll: time step, "1/4" beat or "120 ticks" */
+        bool repeats;               /* pianoroll: REPEAT before a key struck again */
         int pedal;                  /* enum option_pedal */
         char only_programs[256];    /* program_set.h */
         int tracks;                 /* enum option_tracks */

@@ -64,6 +64,8 @@ const struct option_row option_rows[] = {
      .help = "encoding of notes as tokens"},
     {AT(data, grid), IN_DATASET, .type = OPTION_GRID, .default_value = "1/4",
      .help = "pianoroll: time step, of a quarter note (1/4: a sixteenth) or \"120 ticks\""},
+    {AT(data, repeats), IN_DATASET, BOOLEAN, .default_value = "no",
+     .help = "pianoroll: REPEAT token before a key struck again while it sounds; no: merge the notes"},
     {AT(data, pedal), IN_DATASET, WORD(pedal_words), .default_value = "extend",
      .help = "sustain pedal: extend notes until its release, or ignore it"},
     {AT(data, only_programs), IN_DATASET, .type = OPTION_PROGRAMS, .default_value = "all",
