@@ -15,12 +15,18 @@
 
 enum { VOCABULARY_MAX = 400, OFF = 128, SHIFT = 255, VELOCITY = 356 };
 
-static const char *const names[] = {"performance", "pianoroll"};
+enum { KINDS = 3 };
+static const char *const names[KINDS] = {"performance", "pianoroll",
+                                         "pianoroll with repeats"};
 
 static struct encoding *make(const char *name)
 {
     struct encoding *encoding = NULL;
-    assert_int_equal(encoding_create(name, "1/4", &encoding), STATUS_OK);
+    struct options options;
+    options_defaults(&options);
+    options.data.encoding = strcmp(name, names[0]) ? ENCODING_PIANOROLL : 0;
+    options.data.repeats = strcmp(name, names[2]) == 0;
+    assert_int_equal(encoding_from_options(&options, &encoding), STATUS_OK);
     return encoding;
 }
 
@@ -40,7 +46,7 @@ static void encoded_pieces_are_well_formed(void **state)
     (void)state;
     struct dice dice = {.seed = test_seed()};
     for (dice.piece = 0; dice.piece < 60; dice.piece++) {
-        struct encoding *encoding = make(names[dice.piece % 2]);
+        struct encoding *encoding = make(names[dice.piece % KINDS]);
         struct notes notes = {0};
         struct tokens tokens = {0};
         struct grammar grammar;
@@ -69,7 +75,7 @@ static void lost_notes_are_those_not_decoded(void **state)
     struct dice dice = {.seed = test_seed(), .piece = 4000};
     struct lost_notes all = {0};
     for (; dice.piece < 4060; dice.piece++) {
-        struct encoding *encoding = make(names[dice.piece % 2]);
+        struct encoding *encoding = make(names[dice.piece % KINDS]);
         struct notes notes = {0}, decoded = {0};
         struct tokens tokens = {0};
         struct lost_notes lost = {0};
@@ -79,7 +85,7 @@ static void lost_notes_are_those_not_decoded(void **state)
         for (size_t i = 0; i < notes.count; i++) {
             const struct note *note = &notes.items[i];
             percussion += note->percussion;
-            low_or_high += !note->percussion && dice.piece % 2 &&
+            low_or_high += !note->percussion && dice.piece % KINDS &&
                            (note->pitch < 21 || note->pitch > 108);
         }
         assert_int_equal(encoding->encode(encoding, &notes, &tokens), STATUS_OK);
@@ -106,13 +112,13 @@ static void notes_are_counted_as_by_the_grammar(void **state)
     (void)state;
     struct dice dice = {.seed = test_seed(), .piece = 5000};
     for (; dice.piece < 5200; dice.piece++) {
-        struct encoding *encoding = make(names[dice.piece % 2]);
+        struct encoding *encoding = make(names[dice.piece % KINDS]);
         struct tokens tokens = {0};
         struct grammar grammar;
         encoding->grammar_start(encoding, &grammar);
         for (uint64_t i = dice_below(&dice, 300); i > 0; i--) {
-            bool special = dice_below(&dice, 3) == 0; /* STEP, END, unknown */
-            token value = (token)(special ? encoding->end - 1 + dice_below(&dice, 3)
+            bool special = dice_below(&dice, 3) == 0; /* STEP, REPEAT, END, unknown */
+            token value = (token)(special ? encoding->end - 2 + dice_below(&dice, 4)
                                           : dice_below(&dice, 12));
             encoding->grammar_accept(encoding, &grammar, value);
             assert_int_equal(tokens_append(&tokens, value), STATUS_OK);
@@ -143,8 +149,8 @@ static void random_walks_are_well_formed(void **state)
     (void)state;
     enum { LENGTH = 20000 };
     struct dice dice = {.seed = test_seed()};
-    for (dice.piece = 0; dice.piece < 6; dice.piece++) {
-        struct encoding *encoding = make(names[dice.piece % 2]);
+    for (dice.piece = 0; dice.piece < 3 * KINDS; dice.piece++) {
+        struct encoding *encoding = make(names[dice.piece % KINDS]);
         struct grammar grammar;
         struct tokens tokens = {0};
         struct notes notes = {0};
@@ -260,6 +266,57 @@ static void pianoroll_grammar_forbids_invalid_tokens(void **state)
     encoding_free(encoding);
 }
 
+static void repeats_are_of_keys_that_sounded(void **state)
+{
+    (void)state;
+    struct encoding *encoding = make("pianoroll with repeats");
+    const token step = 88, repeat = 89;
+    struct grammar grammar;
+    encoding->grammar_start(encoding, &grammar);
+    assert_allowed(encoding, &grammar, repeat, false);
+    accept_all(encoding, &grammar, (const token[]){40, 50}, 2);
+    assert_allowed(encoding, &grammar, repeat, false); /* not in the same step */
+    accept_all(encoding, &grammar, (const token[]){step, repeat}, 2);
+    for (token value = 0; value < encoding->vocabulary; value++)
+        assert_allowed(encoding, &grammar, value, value == 40 || value == 50);
+    accept_all(encoding, &grammar, (const token[]){40}, 1);
+    assert_int_equal(grammar.onsets, 3);
+    assert_allowed(encoding, &grammar, 40, false);
+    accept_all(encoding, &grammar, (const token[]){50}, 1);
+    assert_int_equal(grammar.onsets, 3);
+    assert_allowed(encoding, &grammar, repeat, false); /* no key above 50 sounded */
+    encoding->grammar_accept(encoding, &grammar, repeat);
+    assert_allowed(encoding, &grammar, step, true); /* although malformed */
+    encoding->grammar_accept(encoding, &grammar, encoding->end);
+    assert_allowed(encoding, &grammar, repeat, false);
+    encoding_free(encoding);
+}
+
+/* A note of 0.5 s is ended after 0.5 s, unless REPEAT begins another one. */
+static void repeated_notes_are_short_notes(void **state)
+{
+    (void)state;
+    struct encoding *encoding = make("pianoroll with repeats");
+    const token step = 88, repeat = 89;
+    struct grammar grammar;
+    bool allowed[VOCABULARY_MAX];
+    encoding->grammar_start(encoding, &grammar);
+    for (int i = 0; i < 4; i++)
+        accept_all(encoding, &grammar, (const token[]){40, step}, 2);
+    encoding->grammar_allowed(encoding, &grammar, allowed);
+    encoding->grammar_end_long_notes(encoding, &grammar, 0.5, allowed);
+    assert_true(!allowed[40] && allowed[41] && allowed[step] && allowed[repeat]);
+    accept_all(encoding, &grammar, &repeat, 1);
+    encoding->grammar_allowed(encoding, &grammar, allowed);
+    encoding->grammar_end_long_notes(encoding, &grammar, 0.5, allowed);
+    assert_true(allowed[40]);
+    accept_all(encoding, &grammar, (const token[]){40, step}, 2);
+    encoding->grammar_allowed(encoding, &grammar, allowed);
+    encoding->grammar_end_long_notes(encoding, &grammar, 0.5, allowed);
+    assert_true(allowed[40]); /* the note is new */
+    encoding_free(encoding);
+}
+
 static void end_resets_the_grammar(void **state)
 {
     (void)state;
@@ -287,6 +344,8 @@ int main(void)
         cmocka_unit_test(full_keyboard_allows_time_shift),
         cmocka_unit_test(velocity_on_full_keyboard_allows_time_shift),
         cmocka_unit_test(pianoroll_grammar_forbids_invalid_tokens),
+        cmocka_unit_test(repeats_are_of_keys_that_sounded),
+        cmocka_unit_test(repeated_notes_are_short_notes),
         cmocka_unit_test(end_resets_the_grammar),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,12 +13,24 @@
 #include "wellformed.h"
 #include "encode/encoding.h"
 
-enum { KEYS = 88, STEP = 88, END = 89, LOWEST = 21 };
+enum { KEYS = 88, STEP = 88, END = 89, REPEAT = 89, LOWEST = 21 };
 
 static struct encoding *make(const char *grid)
 {
     struct encoding *encoding = NULL;
     assert_int_equal(encoding_create("pianoroll", grid, &encoding), STATUS_OK);
+    return encoding;
+}
+
+static struct encoding *make_with_repeats(const char *grid)
+{
+    struct encoding *encoding = NULL;
+    struct options options;
+    options_defaults(&options);
+    options.data.encoding = ENCODING_PIANOROLL;
+    options.data.repeats = true;
+    strcpy(options.data.grid, grid);
+    assert_int_equal(encoding_from_options(&options, &encoding), STATUS_OK);
     return encoding;
 }
 
@@ -85,6 +97,24 @@ static void key_sounds_until_the_last_instrument_releases_it(void **state)
     encoding_free(encoding);
 }
 
+static void repeats_begin_notes_anew(void **state)
+{
+    (void)state;
+    struct encoding *encoding = make_with_repeats("1/1");
+    struct notes notes = {.ticks_per_beat = 480};
+    add(&notes, 0, 480, 60, 0);
+    add(&notes, 0, 960, 64, 0);
+    add(&notes, 0, 480, 64, 1);   /* begins together with it */
+    add(&notes, 480, 480, 60, 1); /* follows without a gap */
+    add(&notes, 480, 1440, 62, 0);
+    add(&notes, 960, 480, 62, 1);  /* strikes a key that sounds longer */
+    add(&notes, 1440, 480, 60, 0); /* after a gap */
+    ASSERT_TOKENS(encoding, &notes, 39, 43, STEP, REPEAT, 39, 41, 43, STEP, REPEAT, 41,
+                  STEP, 39, 41, STEP);
+    notes_free(&notes);
+    encoding_free(encoding);
+}
+
 static void percussion_piece_has_no_tokens(void **state)
 {
     (void)state;
@@ -135,6 +165,7 @@ static void smpte_beats_are_half_a_second(void **state)
 
 struct roll {
     bool (*steps)[KEYS];
+    bool (*onsets)[KEYS]; /* a note begins */
     size_t count;
 };
 
@@ -150,8 +181,9 @@ static size_t nearest(uint64_t tick, uint64_t top, uint64_t bottom)
 static struct roll roll_of(const struct notes *notes, uint64_t top, uint64_t bottom)
 {
     enum { STEPS_MAX = 200000 };
-    struct roll roll = {calloc(STEPS_MAX, sizeof *roll.steps), 0};
-    assert_non_null(roll.steps);
+    struct roll roll = {.steps = calloc(STEPS_MAX, sizeof *roll.steps),
+                        .onsets = calloc(STEPS_MAX, sizeof *roll.onsets)};
+    assert_true(roll.steps && roll.onsets);
     size_t first = STEPS_MAX;
     for (size_t i = 0; i < notes->count; i++) {
         const struct note *note = &notes->items[i];
@@ -164,21 +196,38 @@ static struct roll roll_of(const struct notes *notes, uint64_t top, uint64_t bot
         assert_true(end <= STEPS_MAX);
         for (size_t step = start; step < end; step++)
             roll.steps[step][note->pitch - 21] = true;
+        roll.onsets[start][note->pitch - 21] = true;
         first = start < first ? start : first;
         roll.count = end > roll.count ? end : roll.count;
     }
     roll.count -= roll.count ? first : 0;
     memmove(roll.steps, roll.steps + first, roll.count * sizeof *roll.steps);
+    memmove(roll.onsets, roll.onsets + first, roll.count * sizeof *roll.onsets);
     return roll;
 }
 
-static void assert_tokens_are_roll(const struct tokens *tokens, const struct roll *roll)
+static bool sounds_before(const struct roll *roll, size_t step, int key)
+{
+    return step > 0 && roll->steps[step - 1][key];
+}
+
+/* A key begins a note: after silence, or with `repeats` where it is struck. */
+static bool begins_note(const struct roll *roll, size_t step, int key, bool repeats)
+{
+    return roll->steps[step][key] &&
+           (!sounds_before(roll, step, key) || (repeats && roll->onsets[step][key]));
+}
+
+static void assert_tokens_are_roll(const struct tokens *tokens, const struct roll *roll,
+                                   bool repeats)
 {
     size_t at = 0;
     for (size_t step = 0; step < roll->count; step++) {
         for (int key = 0; key < KEYS; key++)
             if (roll->steps[step][key]) {
-                assert_true(at < tokens->count);
+                assert_true(at + 1 < tokens->count);
+                if (repeats && sounds_before(roll, step, key) && roll->onsets[step][key])
+                    assert_int_equal(tokens->items[at++], REPEAT);
                 assert_int_equal(tokens->items[at++], key);
             }
         assert_true(at < tokens->count);
@@ -187,14 +236,15 @@ static void assert_tokens_are_roll(const struct tokens *tokens, const struct rol
     assert_int_equal(at, tokens->count);
 }
 
-/* The notes must be exactly the runs of each key in the roll. */
+/* The notes must be exactly the runs of each key in the roll; with `repeats` cut where
+ * the key is struck. */
 static void assert_notes_are_roll(const struct notes *notes, const struct roll *roll,
-                                  double seconds_per_step)
+                                  bool repeats, double seconds_per_step)
 {
     size_t runs = 0;
     for (size_t step = 0; step < roll->count; step++)
         for (int key = 0; key < KEYS; key++)
-            runs += roll->steps[step][key] && (step == 0 || !roll->steps[step - 1][key]);
+            runs += begins_note(roll, step, key, repeats);
     assert_int_equal(notes->count, runs);
     for (size_t i = 0; i < notes->count; i++) {
         const struct note *note = &notes->items[i];
@@ -204,10 +254,12 @@ static void assert_notes_are_roll(const struct notes *notes, const struct roll *
         assert_true(fabs(note->start - (double)start * seconds_per_step) < 1e-9);
         assert_int_equal(note->start_tick, floor(note->start * 960 + 0.5));
         assert_true(end > start && end <= roll->count);
-        assert_true(start == 0 || !roll->steps[start - 1][key]);
-        assert_true(end == roll->count || !roll->steps[end][key]);
+        assert_true(begins_note(roll, start, key, repeats));
+        assert_true(end == roll->count || !roll->steps[end][key] ||
+                    begins_note(roll, end, key, repeats));
         for (size_t step = start; step < end; step++)
-            assert_true(roll->steps[step][key]);
+            assert_true(roll->steps[step][key] &&
+                        (step == start || !begins_note(roll, step, key, repeats)));
         assert_int_equal(note->velocity, 64);
     }
 }
@@ -236,10 +288,11 @@ static void round_trip(struct dice *dice, const struct encoding *encoding,
     shorten(&notes, 50000 * top / (denominator ? denominator : 1));
     struct roll roll = roll_of(&notes, top, denominator ? denominator : 1);
     assert_int_equal(encoding->encode(encoding, &notes, &tokens), STATUS_OK);
-    assert_tokens_are_roll(&tokens, &roll);
+    assert_tokens_are_roll(&tokens, &roll, encoding->repeats);
     assert_int_equal(encoding->decode(encoding, tokens.items, tokens.count, 0, &back),
                      STATUS_OK);
-    assert_notes_are_roll(&back, &roll, encoding->seconds_per_grid_step);
+    assert_notes_are_roll(&back, &roll, encoding->repeats,
+                          encoding->seconds_per_grid_step);
     assert_int_equal(encoding_count_notes(encoding, tokens.items, tokens.count),
                      back.count);
     assert_int_equal(encoding->encode(encoding, &back, &again), STATUS_OK);
@@ -247,6 +300,7 @@ static void round_trip(struct dice *dice, const struct encoding *encoding,
     if (tokens.count)
         assert_memory_equal(again.items, tokens.items, tokens.count * sizeof(token));
     free(roll.steps);
+    free(roll.onsets);
     notes_free(&notes);
     notes_free(&back);
     tokens_free(&tokens);
@@ -262,14 +316,61 @@ static void decode_of_encode_is_quantisation(void **state)
     } grids[] = {{"1/4", 1, 4},  {"1/3", 1, 3},     {"2/1", 2, 1},        {"7/12", 7, 12},
                  {"4/16", 1, 4}, {"5 ticks", 5, 0}, {"120 ticks", 120, 0}};
     struct dice dice = {.seed = test_seed()};
-    for (size_t g = 0; g < sizeof grids / sizeof *grids; g++) {
-        struct encoding *encoding = make(grids[g].grid);
+    for (size_t g = 0; g < 2 * sizeof grids / sizeof *grids; g++) {
+        size_t grid = g / 2;
+        struct encoding *encoding =
+            g % 2 ? make_with_repeats(grids[grid].grid) : make(grids[grid].grid);
         for (int i = 0; i < 30; i++, dice.piece++) {
             dice.drawn = 0;
-            round_trip(&dice, encoding, grids[g].numerator, grids[g].denominator);
+            round_trip(&dice, encoding, grids[grid].numerator, grids[grid].denominator);
         }
         encoding_free(encoding);
     }
+}
+
+/* The pianoroll's notes of a key follow each other: each is decoded as it is. */
+static void repeated_notes_are_kept_exactly(void **state)
+{
+    (void)state;
+    struct encoding *encoding = make_with_repeats("1/4"), *plain = make("1/4");
+    struct dice dice = {.seed = test_seed(), .piece = 2000};
+    for (; dice.piece < 2050; dice.piece++) {
+        struct notes notes = {.ticks_per_beat = 480}, back = {0};
+        struct tokens tokens = {0}, without = {0};
+        for (int pitch = 60; pitch < 64; pitch++)
+            for (uint32_t step = 0, length; step < 40; step += length) {
+                length = 1 + (uint32_t)dice_below(&dice, 5);
+                if (step == 0 || dice_below(&dice, 4))
+                    add(&notes, 120 * step, 120 * length, pitch, 0);
+            }
+        notes_sort(&notes);
+        assert_int_equal(encoding->encode(encoding, &notes, &tokens), STATUS_OK);
+        assert_int_equal(encoding->decode(encoding, tokens.items, tokens.count, 0, &back),
+                         STATUS_OK);
+        assert_int_equal(back.count, notes.count);
+        for (size_t i = 0; i < notes.count; i++) {
+            assert_int_equal(back.items[i].start_tick, notes.items[i].start_tick);
+            assert_int_equal(back.items[i].duration_ticks, notes.items[i].duration_ticks);
+            assert_int_equal(back.items[i].pitch, notes.items[i].pitch);
+        }
+        struct lost_notes lost = {0};
+        encoding_count_lost(encoding, &notes, tokens.items, tokens.count, &lost);
+        assert_int_equal(lost.merged, 0);
+        /* without REPEAT the tokens are those of the plain pianoroll */
+        assert_int_equal(plain->encode(plain, &notes, &without), STATUS_OK);
+        size_t kept = 0;
+        for (size_t i = 0; i < tokens.count; i++)
+            if (tokens.items[i] != REPEAT)
+                assert_int_equal(tokens.items[i], without.items[kept++]);
+        assert_int_equal(kept, without.count);
+        assert_true(kept < tokens.count);
+        notes_free(&notes);
+        notes_free(&back);
+        tokens_free(&tokens);
+        tokens_free(&without);
+    }
+    encoding_free(encoding);
+    encoding_free(plain);
 }
 
 static void finest_grid_round_trips(void **state)
@@ -338,6 +439,35 @@ static void malformed_sequences_are_decoded(void **state)
     encoding_free(encoding);
 }
 
+/* A REPEAT counts only directly before the first mention of a key in its step. */
+static void malformed_repeats_are_decoded(void **state)
+{
+    (void)state;
+    struct encoding *encoding = make_with_repeats("1/1");
+    const token end = 90;
+    const token tokens[] = {REPEAT, 40,     STEP,                    /* begins anyway */
+                            REPEAT, REPEAT, 40,   STEP,              /* one repeat */
+                            REPEAT, STEP,                            /* ends it */
+                            40,     STEP,   40,   REPEAT, 40,  STEP, /* listed already */
+                            REPEAT, 41,     40,   REPEAT, 500, 40,   STEP, /* not of 40 */
+                            REPEAT, end,    40,   REPEAT};
+    struct notes notes = {0};
+    size_t count = sizeof tokens / sizeof *tokens;
+    assert_int_equal(encoding->decode(encoding, tokens, count, 0, &notes), STATUS_OK);
+    const struct {
+        int pitch;
+        double start, duration;
+    } expected[] = {{61, 0, 0.5}, {61, 0.5, 0.5}, {61, 1.5, 2}, {62, 2.5, 0.5}};
+    assert_int_equal(notes.count, 4);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(notes.items[i].pitch, expected[i].pitch);
+        assert_true(notes.items[i].start == expected[i].start);
+        assert_true(notes.items[i].duration == expected[i].duration);
+    }
+    notes_free(&notes);
+    encoding_free(encoding);
+}
+
 static void invalid_grid_is_refused(void **state)
 {
     (void)state;
@@ -380,6 +510,10 @@ static void hash_identifies_the_vocabulary(void **state)
     for (int i = 0; i < 6; i++)
         for (int j = 0; j < i; j++)
             assert_true(hashes[i] != hashes[j]);
+    encoding = make_with_repeats("1/4");
+    for (int i = 0; i < 6; i++)
+        assert_true(encoding_hash(encoding) != hashes[i]);
+    encoding_free(encoding);
     encoding = make("2/8"); /* the same grid */
     assert_true(encoding_hash(encoding) == hashes[0]);
     encoding_free(encoding);
@@ -403,20 +537,43 @@ static void token_names_match_values(void **state)
     encoding_free(encoding);
 }
 
+static void names_of_repeats_match_values(void **state)
+{
+    (void)state;
+    struct encoding *encoding = make_with_repeats("48 ticks");
+    char text[32];
+    assert_string_equal(encoding->token_name(encoding, REPEAT, text, sizeof text),
+                        "REPEAT");
+    assert_string_equal(encoding->token_name(encoding, 90, text, sizeof text), "END");
+    assert_int_equal(encoding->vocabulary, 91);
+    assert_int_equal(encoding->end, 90);
+    assert_int_equal(encoding->advance(encoding, NULL, REPEAT), 0);
+    assert_false(encoding->token_sounds(encoding, REPEAT));
+    assert_int_equal(encoding->token_pitch(encoding, REPEAT), -1);
+    assert_int_equal(encoding->transpose(encoding, REPEAT, 5), REPEAT);
+    assert_int_equal(encoding->transpose(encoding, 85, 5), 90);
+    assert_int_equal(encoding->transpose(encoding, 85, 2), 87);
+    encoding_free(encoding);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_step_lists_the_sounding_keys),
         cmocka_unit_test(key_sounds_until_the_last_instrument_releases_it),
+        cmocka_unit_test(repeats_begin_notes_anew),
         cmocka_unit_test(percussion_piece_has_no_tokens),
         cmocka_unit_test(smpte_beats_are_half_a_second),
         cmocka_unit_test(decode_of_encode_is_quantisation),
+        cmocka_unit_test(repeated_notes_are_kept_exactly),
         cmocka_unit_test(finest_grid_round_trips),
         cmocka_unit_test(too_long_piece_is_refused),
         cmocka_unit_test(malformed_sequences_are_decoded),
+        cmocka_unit_test(malformed_repeats_are_decoded),
         cmocka_unit_test(invalid_grid_is_refused),
         cmocka_unit_test(hash_identifies_the_vocabulary),
         cmocka_unit_test(token_names_match_values),
+        cmocka_unit_test(names_of_repeats_match_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

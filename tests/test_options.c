@@ -100,6 +100,7 @@
     X(sample.max_silence, 3600)                                                          \
     X(sample.max_note_seconds, 3600)
 #define BOOLEANS(X)                                                                      \
+    X(data.repeats)                                                                      \
     X(train.allow_mixed_cores)                                                           \
     X(model.tie_embeddings)                                                              \
     X(model.residual)                                                                    \
@@ -670,6 +671,7 @@ static void ignores_settings_that_may_change(void **state)
                                         "data.grid",
                                         "data.programs",
                                         "data.drums",
+                                        "data.repeats",
                                         "data.pedal",
                                         "data.only_programs",
                                         "data.tracks",

@@ -52,15 +52,43 @@ static inline const char *performance_fault(const token *tokens, size_t i)
     return value < 128 ? "NOTE_ON before any VELOCITY" : NULL;
 }
 
-static inline const char *pianoroll_fault(const token *tokens, size_t i)
+/* True if the key is listed in the step before that of token i. */
+static inline bool sounded_in_last_step(const token *tokens, size_t i, token key)
 {
-    if (tokens[i] > 89)
+    int steps = 0;
+    while (i-- > 0 && steps < 2) {
+        steps += tokens[i] == 88;
+        if (steps == 1 && tokens[i] == key)
+            return true;
+    }
+    return false;
+}
+
+/* With data.repeats, 89 is REPEAT and 90 END. */
+static inline const char *pianoroll_fault(const struct encoding *encoding,
+                                          const token *tokens, size_t i)
+{
+    bool repeats = encoding->repeats;
+    token end = repeats ? 90 : 89;
+    if (tokens[i] > end)
         return "not in the vocabulary";
-    bool first = i == 0 || tokens[i - 1] == 88;
-    if (tokens[i] == 89 && !first)
+    bool pending = repeats && i > 0 && tokens[i - 1] == 89;
+    if (pending && tokens[i] >= 88)
+        return "REPEAT without its key";
+    if (pending && !sounded_in_last_step(tokens, i, tokens[i]))
+        return "REPEAT of a key that did not sound";
+    size_t last = i - (size_t)pending; /* the token after the last key, if any */
+    bool first = last == 0 || tokens[last - 1] == 88;
+    if (tokens[i] == end && !first)
         return "END within a step";
-    if (tokens[i] < 88 && !first && tokens[i - 1] >= tokens[i])
+    if (tokens[i] < 88 && !first && tokens[last - 1] >= tokens[i])
         return "keys not ascending";
+    if (repeats && tokens[i] == 89) {
+        for (token key = first ? 0 : (token)(tokens[last - 1] + 1); key < 88; key++)
+            if (sounded_in_last_step(tokens, i, key))
+                return NULL;
+        return "REPEAT without a key to repeat";
+    }
     return NULL;
 }
 
@@ -85,8 +113,8 @@ static inline const char *well_formed(const struct encoding *encoding,
     static char text[128];
     bool performance = strcmp(encoding->name, "performance") == 0;
     for (size_t i = 0; i < count; i++) {
-        const char *fault =
-            performance ? performance_fault(tokens, i) : pianoroll_fault(tokens, i);
+        const char *fault = performance ? performance_fault(tokens, i)
+                                        : pianoroll_fault(encoding, tokens, i);
         if (!fault && tokens[i] == encoding->end && !(whole && i == count - 1))
             fault = "END before the end";
         if (fault) {

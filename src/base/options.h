@@ -66,6 +66,7 @@ struct options {
         bool tempo;                 /* remi: tokens of tempos */
         bool time_signatures;       /* remi: tokens of time signatures */
         int64_t positions;          /* remi: a beat */
+        bool repeats;               /* pianoroll: REPEAT before a key struck again */
         int pedal;                  /* enum option_pedal */
         char only_programs[256];    /* program_set.h */
         int tracks;                 /* enum option_tracks */

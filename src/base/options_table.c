@@ -83,6 +83,8 @@ const struct option_row option_rows[] = {
     {AT(data, bpe), IN_DATASET, INTEGER(0, OPTION_BPE_MAX), .unit = "merges",
      .default_value = "0",
      .help = "byte-pair merges of tokens, learnt from the training split; 0: none"},
+    {AT(data, repeats), IN_DATASET, BOOLEAN, .default_value = "no",
+     .help = "pianoroll: REPEAT token before a key struck again while it sounds; no: merge the notes"},
     {AT(data, pedal), IN_DATASET, WORD(pedal_words), .default_value = "extend",
      .help = "sustain pedal: extend notes until its release, or ignore it"},
     {AT(data, only_programs), IN_DATASET, .type = OPTION_PROGRAMS, .default_value = "all",

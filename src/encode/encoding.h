@@ -98,6 +98,7 @@ struct grammar {
     uint64_t time;         /* seconds in grid steps: 10 ms, or the grid's; exact */
     uint8_t velocity;      /* performance: in force, 0 before the first VELOCITY */
     bool velocity_pending; /* performance: a VELOCITY awaits its NOTE_ON */
+    bool repeat_pending;   /* pianoroll: a REPEAT awaits its key */
     int last_key;          /* pianoroll: highest key of this step so far, -1: none */
     int sounding_count;
     bool sounding[128];    /* by pitch; pianoroll: in the current step */
@@ -116,9 +117,10 @@ struct encoding {
     struct encoding_grid grid; /* pianoroll */
     struct remi_vocabulary remi;
     struct bpe *bpe; /* merged tokens, see bpe.h; NULL: none */
-    bool has_frames; /* each token that advances time ends one frame, and
-                                  `evaluate` also reports nats per frame (as
-                                  Boulanger-Lewandowski et al., 2012) */
+    bool repeats;    /* pianoroll: data.repeats */
+    bool has_frames; /* each token that advances time ends one frame, and `evaluate` also
+                      * reports nats per frame (as Boulanger-Lewandowski et al., 2012; with
+                      * data.repeats they include which keys are struck again) */
     bool has_bars;   /* grid steps are ticks of decoded notes, in bars */
 
     /* performance: 0.01; pianoroll: of a decoded STEP, at 120 beats per minute; remi: a

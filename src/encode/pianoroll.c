@@ -1,14 +1,20 @@
 /* pianoroll: 88 keys (A0 = 21 to C8 = 108) on a grid: the keys 0-87 that sound in a step
- * in ascending order, then STEP (88); END 89.
+ * in ascending order, then STEP (88); END 89. With data.repeats: REPEAT 89, END 90.
  *
  * Steps as in data.grid: "1/4" (of a beat) or "120 ticks", terms from 1 to 10000, a
  * fraction not finer than 1/480 of a beat (decoded notes could not distinguish such
  * steps). Pitches outside the 88 keys are dropped, as are velocities (64 when decoded).
- * Notes of a key are merged into one if any instrument strikes the key while it sounds or
- * in the step in which it ended. In files with SMPTE division a beat is half a second.
- * The piece ends with the STEP of its last sounding step.
+ * In files with SMPTE division a beat is half a second. The piece ends with the STEP of
+ * its last sounding step.
  *
- * The grammar forbids: a key at or below the last of its step; END within a step.
+ * Notes of a key are merged into one if any instrument strikes the key while it sounds or
+ * in the step in which it ended. With data.repeats only those that begin in the same step
+ * are: REPEAT before a key that sounded in the previous step ends its note and begins
+ * another one. The frames are the same: without REPEAT the tokens are those without
+ * data.repeats.
+ *
+ * The grammar forbids: a key at or below the last of its step; END within a step; after
+ * REPEAT all but a key that sounded in the previous step.
  *
  * The step of a tick is tick * multiplier / divisor (struct scale), in integers that fit
  * in 64 bits: the division need not be a multiple of the grid, and only the result is
@@ -28,8 +34,8 @@ enum {
     KEYS = 88,
     LOWEST_PITCH = 21, /* A0 */
     STEP = KEYS,
-    END,
-    VOCABULARY,
+    VOCABULARY = STEP + 2, /* with END */
+    REPEAT = STEP + 1,     /* with data.repeats */
     SMPTE_SCALE = 1001,
     GRID_TERM_MAX = 10000
 };
@@ -99,6 +105,9 @@ static enum status pianoroll_configure(struct encoding *self,
                        ? (double)self->grid.ticks / ENCODING_TICKS_PER_BEAT
                        : (double)self->grid.numerator / self->grid.denominator;
     self->seconds_per_grid_step = beats / 2; /* 120 beats per minute */
+    self->repeats = options->data.repeats;
+    self->vocabulary = VOCABULARY + self->repeats;
+    self->end = (token)(self->vocabulary - 1);
     return STATUS_OK;
 }
 
@@ -162,41 +171,61 @@ static enum status quantise_notes(const struct encoding *self, const struct note
     return STATUS_OK;
 }
 
+/* The keys of a step while it is written. */
+struct encoder {
+    struct pitch_set sounding; /* in this step, or until the previous one */
+    struct pitch_set repeated; /* begin anew although they sounded in the previous step */
+    uint32_t end[KEYS];
+};
+
+static void add_onset(struct encoder *encoder, const struct pitch_set *previous,
+                      const struct onset *onset)
+{
+    pitch_set_add(&encoder->sounding, onset->pitch);
+    if (pitch_set_has(previous, onset->pitch))
+        pitch_set_add(&encoder->repeated, onset->pitch);
+    if (encoder->end[onset->pitch] < onset->end)
+        encoder->end[onset->pitch] = onset->end;
+}
+
 /* Writes the keys that sound in step `time` and the STEP; removes keys that have ended.
  */
-static void write_step(struct pitch_set *sounding, const uint32_t *end, uint32_t time,
-                       struct tokens *out)
+static void write_step(const struct encoding *self, struct encoder *encoder,
+                       uint32_t time, struct tokens *out)
 {
-    struct pitch_set set = *sounding;
+    struct pitch_set set = encoder->sounding;
     while (!pitch_set_empty(&set)) {
         unsigned k = pitch_set_pop(&set);
-        if (end[k] > time)
-            out->items[out->count++] = (token)k;
-        else
-            pitch_set_remove(sounding, k);
+        if (encoder->end[k] <= time) {
+            pitch_set_remove(&encoder->sounding, k);
+            continue;
+        }
+        if (self->repeats && pitch_set_has(&encoder->repeated, k))
+            out->items[out->count++] = REPEAT;
+        out->items[out->count++] = (token)k;
     }
     out->items[out->count++] = STEP;
+    encoder->repeated = (struct pitch_set){{0}};
 }
 
 static enum status write_steps(const struct encoding *self, const struct notes *notes,
                                const struct onsets *onsets, struct tokens *out)
 {
     size_t limit = out->count + ENCODING_TOKENS_MAX;
-    struct pitch_set sounding = {0};
-    uint32_t end[KEYS] = {0}, last = 0;
+    struct encoder encoder = {0};
+    uint32_t last = 0;
     size_t next = 0;
     for (uint32_t time = 0; next < onsets->count || time < last; time++) {
+        const struct pitch_set previous = encoder.sounding;
         for (; next < onsets->count && onsets->items[next].start == time; next++) {
             const struct onset *onset = &onsets->items[next];
-            pitch_set_add(&sounding, onset->pitch);
-            if (end[onset->pitch] < onset->end)
-                end[onset->pitch] = onset->end;
+            add_onset(&encoder, &previous, onset);
             last = last < onset->end ? onset->end : last;
         }
-        enum status status = tokens_reserve(out, KEYS + 1);
+        enum status status = tokens_reserve(out, 2 * KEYS + 1);
         if (status != STATUS_OK)
             return status;
-        write_step(&sounding, end, time, out);
+        write_step(self, &encoder, time, out);
         if (out->count > limit)
             return encoding_fail_too_long(self, notes);
     }
@@ -238,6 +267,8 @@ struct decoder {
     uint64_t time;       /* in grid steps */
     bool current[KEYS];  /* sounding in the current step */
     bool previous[KEYS]; /* sounding in the previous step */
+    bool repeated[KEYS]; /* listed after REPEAT in the current step */
+    bool repeats;        /* the last token was REPEAT */
     uint64_t start[KEYS];
 };
 
@@ -255,17 +286,39 @@ static enum status decode_step(struct decoder *decoder)
 {
     enum status status = STATUS_OK;
     for (int key = 0; key < KEYS && status == STATUS_OK; key++) {
-        if (decoder->current[key] && !decoder->previous[key])
-            decoder->start[key] = decoder->time;
-        if (!decoder->current[key] && decoder->previous[key])
-            status = decoded_append(decoder->out,
-                                    step_seconds(decoder->encoding, decoder->start[key]),
+        bool continues = decoder->current[key] && !decoder->repeated[key];
+        uint64_t start = decoder->start[key];
+        if (decoder->previous[key] && !continues)
+            status = decoded_append(decoder->out, step_seconds(decoder->encoding, start),
                                     step_seconds(decoder->encoding, decoder->time),
                                     key + LOWEST_PITCH, ENCODING_VELOCITY);
+        if (decoder->current[key] && !(decoder->previous[key] && continues))
+            decoder->start[key] = decoder->time;
     }
     memcpy(decoder->previous, decoder->current, sizeof decoder->previous);
     memset(decoder->current, 0, sizeof decoder->current);
+    memset(decoder->repeated, 0, sizeof decoder->repeated);
     decoder->time++;
+    return status;
+}
+
+/* Of a key that is listed twice, the first counts. */
+static void decode_key(struct decoder *decoder, unsigned key)
+{
+    if (!decoder->current[key])
+        decoder->repeated[key] = decoder->repeats;
+    decoder->current[key] = true;
+}
+
+static enum status decode_token(struct decoder *decoder, token value)
+{
+    bool is_repeat = decoder->encoding->repeats && value == REPEAT;
+    enum status status = STATUS_OK;
+    if (value < KEYS)
+        decode_key(decoder, value);
+    else if (value == STEP)
+        status = decode_step(decoder);
+    decoder->repeats = is_repeat;
     return status;
 }
 
@@ -282,12 +335,8 @@ static enum status pianoroll_decode(const struct encoding *self, const token *to
 {
     struct decoder decoder = {.encoding = self, .out = out};
     enum status status = STATUS_OK;
-    for (size_t i = skip; i < count && status == STATUS_OK; i++) {
-        if (tokens[i] < KEYS)
-            decoder.current[tokens[i]] = true;
-        else if (tokens[i] == STEP)
-            status = decode_step(&decoder);
-    }
+    for (size_t i = skip; i < count && status == STATUS_OK; i++)
+        status = decode_token(&decoder, tokens[i]);
     if (status == STATUS_OK && has_incomplete_step(&decoder))
         status = decode_step(&decoder);
     if (status == STATUS_OK)
@@ -301,13 +350,14 @@ static enum status pianoroll_decode(const struct encoding *self, const token *to
 static const char *pianoroll_token_name(const struct encoding *self, token value,
                                         char *text, size_t size)
 {
-    (void)self;
     if (value < KEYS)
         snprintf(text, size, "KEY %d", value + LOWEST_PITCH);
     else if (value == STEP)
         snprintf(text, size, "STEP");
-    else if (value == END)
+    else if (value == self->end)
         snprintf(text, size, "END");
+    else if (self->repeats && value == REPEAT)
+        snprintf(text, size, "REPEAT");
     else
         snprintf(text, size, "UNKNOWN %d", value);
     return text;
@@ -327,42 +377,54 @@ static bool pianoroll_token_sounds(const struct encoding *self, token value)
     return value < KEYS;
 }
 
-/* The keys of `step` that do not sound in `previous`. */
-static size_t count_new_keys(const struct pitch_set *step,
-                             const struct pitch_set *previous)
+struct counter { /* the keys of a step, of the previous one, and those after REPEAT */
+    struct pitch_set step, previous, repeated;
+    bool repeats; /* the last token was REPEAT */
+};
+
+/* The notes that begin in the step. */
+static size_t count_onsets(const struct counter *counter)
 {
     size_t keys = 0;
     for (int word = 0; word < PITCH_WORDS; word++)
-        keys += (size_t)__builtin_popcountll(step->words[word] & ~previous->words[word]);
+        keys += (size_t)__builtin_popcountll(
+            counter->step.words[word] &
+            (~counter->previous.words[word] | counter->repeated.words[word]));
     return keys;
+}
+
+static void count_key(struct counter *counter, unsigned key)
+{
+    if (counter->repeats && !pitch_set_has(&counter->step, key))
+        pitch_set_add(&counter->repeated, key);
+    pitch_set_add(&counter->step, key);
 }
 
 static size_t pianoroll_count_notes(const struct encoding *self, const token *tokens,
                                     size_t count)
 {
-    const struct pitch_set silence = {{0}};
-    struct pitch_set step = silence, previous = silence;
+    struct counter counter = {0};
     size_t notes = 0;
-    (void)self;
     for (size_t i = 0; i < count; i++) {
+        bool is_repeat = self->repeats && tokens[i] == REPEAT;
         if (tokens[i] < KEYS) {
-            pitch_set_add(&step, tokens[i]);
-        } else if (tokens[i] <= END) {
-            notes += count_new_keys(&step, &previous);
-            previous = tokens[i] == STEP ? step : silence;
-            step = silence;
+            count_key(&counter, tokens[i]);
+        } else if (tokens[i] == STEP || tokens[i] == self->end) {
+            notes += count_onsets(&counter);
+            counter = (struct counter){
+                .previous = tokens[i] == STEP ? counter.step : (struct pitch_set){{0}}};
         }
+        counter.repeats = is_repeat;
     }
-    return notes + count_new_keys(&step, &previous);
+    return notes + count_onsets(&counter);
 }
 
 static token pianoroll_transpose(const struct encoding *self, token value, int semitones)
 {
-    (void)self;
     if (value >= KEYS)
         return value;
     int key = value + semitones;
-    return key < 0 || key >= KEYS ? END : (token)key;
+    return key < 0 || key >= KEYS ? self->end : (token)key;
 }
 
 static int pianoroll_token_pitch(const struct encoding *self, token value)
@@ -379,20 +441,35 @@ static void pianoroll_grammar_start(const struct encoding *self, struct grammar 
     *grammar = (struct grammar){.last_key = -1};
 }
 
+/* True if REPEAT could precede the key. */
+static bool can_repeat(const struct grammar *grammar, int key)
+{
+    return key > grammar->last_key && grammar->sounding_before[key + LOWEST_PITCH];
+}
+
+/* A REPEAT that no key can follow, which is not allowed, is ignored. */
 static void pianoroll_grammar_allowed(const struct encoding *self,
                                       const struct grammar *grammar, bool *allowed)
 {
-    (void)self;
+    bool any = false;
     for (int key = 0; key < KEYS; key++)
-        allowed[key] = key > grammar->last_key;
-    allowed[STEP] = true;
-    allowed[END] = grammar->last_key < 0;
+        any |= can_repeat(grammar, key);
+    bool pending = any && grammar->repeat_pending;
+    for (int key = 0; key < KEYS; key++)
+        allowed[key] = pending ? can_repeat(grammar, key) : key > grammar->last_key;
+    allowed[STEP] = !pending;
+    if (self->repeats)
+        allowed[REPEAT] = any && !pending;
+    allowed[self->end] = !pending && grammar->last_key < 0;
 }
 
+/* After REPEAT a key begins another note. */
 static void pianoroll_grammar_end_long_notes(const struct encoding *self,
                                              const struct grammar *grammar,
                                              double longest, bool *allowed)
 {
+    if (grammar->repeat_pending)
+        return;
     for (int key = 0; key < KEYS; key++) {
         int pitch = key + LOWEST_PITCH;
         if (grammar->sounding_before[pitch] &&
@@ -404,12 +481,13 @@ static void pianoroll_grammar_end_long_notes(const struct encoding *self,
 static void accept_key(struct grammar *grammar, int key)
 {
     int pitch = key + LOWEST_PITCH;
-    if (!grammar->sounding[pitch] && !grammar->sounding_before[pitch])
-        grammar->started[pitch] = grammar->time;
     if (!grammar->sounding[pitch]) {
+        bool begins = !grammar->sounding_before[pitch] || grammar->repeat_pending;
+        if (begins)
+            grammar->started[pitch] = grammar->time;
         grammar->sounding[pitch] = true;
         grammar->sounding_count++;
-        grammar->onsets += !grammar->sounding_before[pitch];
+        grammar->onsets += begins;
     }
     grammar->last_key = key > grammar->last_key ? key : grammar->last_key;
 }
@@ -431,16 +509,17 @@ static void pianoroll_grammar_accept(const struct encoding *self, struct grammar
         begin_step(grammar);
         grammar->time++;
         grammar->seconds = step_seconds(self, grammar->time);
-    } else if (value == END) {
+    } else if (value == self->end) {
         begin_step(grammar);
         memset(grammar->sounding_before, 0, sizeof grammar->sounding_before);
     }
+    grammar->repeat_pending = self->repeats && value == REPEAT;
 }
 
 const struct encoding encoding_pianoroll = {
     .name = "pianoroll",
     .vocabulary = VOCABULARY,
-    .end = END,
+    .end = VOCABULARY - 1,
     .tokens_per_grid_step = KEYS / 2.0,
     .has_frames = true,
     .configure = pianoroll_configure,

@@ -389,10 +389,12 @@ static void log_dataset(const struct trainer *trainer)
     const struct dataset *dataset = trainer->data.dataset;
     const struct split_counts *total = &dataset->total;
     if (requested->data.encoding != effective->data.encoding ||
+        requested->data.repeats != effective->data.repeats ||
         strcmp(requested->data.grid, effective->data.grid) != 0)
         log_info("the settings of [data] are the dataset's, not the configuration's: %s, "
-                 "grid %s",
-                 dataset->encoding->name, effective->data.grid);
+                 "grid %s, repeats %s",
+                 dataset->encoding->name, effective->data.grid,
+                 effective->data.repeats ? "yes" : "no");
     log_info("dataset          %s: %" PRIu64 " training pieces, %" PRIu64
              " for validation; hash %016" PRIx64,
              dataset->path, total->pieces[SPLIT_TRAIN], total->pieces[SPLIT_VALID],

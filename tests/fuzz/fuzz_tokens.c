@@ -20,9 +20,10 @@ enum { TEMPO = 500000, VOCABULARY_MAX = 389, MAX_CHECKED = 500 };
 static const char *const grids[] = {"1/4",         "1/480",   "10000/1",
                                     "10000/9999",  "1/7",     "1 tick",
                                     "10000 ticks", "7 ticks", "3/440"};
-enum { GRIDS = sizeof grids / sizeof *grids };
+enum { GRIDS = sizeof grids / sizeof *grids, ENCODERS = 1 + 2 * GRIDS };
 
-static struct encoding *encodings[1 + GRIDS];
+/* performance; pianoroll with each grid; the same with data.repeats */
+static struct encoding *encodings[ENCODERS];
 static char *path; /* of the MIDI file */
 
 int LLVMFuzzerInitialize(int *count, char ***arguments)
@@ -30,8 +31,14 @@ int LLVMFuzzerInitialize(int *count, char ***arguments)
     (void)count;
     (void)arguments;
     fuzz_require_ok(encoding_create("performance", "", &encodings[0]));
-    for (size_t i = 0; i < GRIDS; i++)
-        fuzz_require_ok(encoding_create("pianoroll", grids[i], &encodings[i + 1]));
+    for (size_t i = 1; i < ENCODERS; i++) {
+        struct options options;
+        options_defaults(&options);
+        options.data.encoding = ENCODING_PIANOROLL;
+        options.data.repeats = i > GRIDS;
+        strcpy(options.data.grid, grids[(i - 1) % GRIDS]);
+        fuzz_require_ok(encoding_from_options(&options, &encodings[i]));
+    }
     path = path_format("%s/out.mid", fuzz_folder());
     FUZZ_REQUIRE(path);
     return 0;
@@ -203,7 +210,7 @@ static void check_sequence(const struct encoding *encoding, const struct tokens 
             FUZZ_REQUIRE(performance_sounding_count(tokens->items, i) == 0);
         bool allows = value < encoding->vocabulary && allowed[value];
         const char *fault = performance ? performance_fault(tokens->items, i)
-                                        : pianoroll_fault(tokens->items, i);
+                                        : pianoroll_fault(encoding, tokens->items, i);
         bool has_free_pitch = !performance || grammar.sounding_count < 128;
         if (value == encoding->end) /* which begins another sequence */
             valid = false;
@@ -300,7 +307,7 @@ static void sample(const struct encoding *encoding, const struct tokens *primer,
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     struct fuzz_input input = {bytes, size};
-    const struct encoding *encoding = encodings[fuzz_below(&input, 1 + GRIDS)];
+    const struct encoding *encoding = encodings[fuzz_below(&input, ENCODERS)];
     uint8_t flags = fuzz_byte(&input);
     struct tokens tokens = consume_tokens(&input, flags & TWO_BYTES, encoding);
     struct notes notes = {0};
