@@ -671,6 +671,7 @@ static void ignores_settings_that_may_change(void **state)
                                         "data.grid",
                                         "data.programs",
                                         "data.drums",
+                                        "data.bpe",
                                         "data.repeats",
                                         "data.pedal",
                                         "data.only_programs",

@@ -41,8 +41,8 @@ static void print_model(const struct bench *bench)
            "microbatches, %lld time steps; %d %s%s\nmatmul %s%s%s\n\n",
            cell_of(options->model.cell)->title, (long long)options->model.layers,
            (long long)options->model.hidden, (long long)options->model.embedding,
-           bench->encoding->vocabulary, bench->encoding->name,
-           (long long)options->train.batch, (long long)options->train.microbatches,
+           bench->vocabulary, bench->encoding->name, (long long)options->train.batch,
+           (long long)options->train.microbatches,
            (long long)options->train.sequence_length, comm_size(bench->comm),
            comm_size(bench->comm) == 1 ? "rank" : "ranks", of_threads,
            bench->backend->description(), bench->matmul_note[0] ? "; " : "",
@@ -89,6 +89,9 @@ static enum status measure(struct bench *bench, bool json)
     const bool prints = comm_rank(bench->comm) == 0 && !json;
     enum status status =
         comm_agree(bench->comm, encoding_from_options(bench->options, &bench->encoding));
+    if (status == STATUS_OK)
+        bench->vocabulary =
+            bench->encoding->vocabulary + (size_t)bench->options->data.bpe;
     if (status == STATUS_OK && prints)
         print_model(bench);
     for (size_t i = 0; status == STATUS_OK && i < sizeof parts / sizeof *parts; i++) {

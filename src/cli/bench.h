@@ -33,6 +33,7 @@ struct bench {
     const struct matmul_backend *backend; /* selected by the options */
     char matmul_note[MATMUL_NOTE];        /* see matmul_choice.h */
     struct encoding *encoding;
+    size_t vocabulary; /* of the encoding and data.bpe merges */
     double seconds; /* measuring time per row */
     struct bench_row rows[BENCH_ROWS_MAX];
     size_t count;

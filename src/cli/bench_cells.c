@@ -78,7 +78,7 @@ enum status bench_cells(struct bench *bench)
     struct cell_bench cell = {.cell = cell_of(bench->options->model.cell),
                               .step.hidden = (int)bench->options->model.hidden,
                               .step.units = (int)bench->options->model.hidden,
-                              .vocabulary = (int)bench->encoding->vocabulary};
+                              .vocabulary = (int)bench->vocabulary};
     size_t h = (size_t)cell.step.hidden,
            size = (3 * (size_t)cell.cell->gate_count + 9) * h;
     cell.memory = bench_random(size);

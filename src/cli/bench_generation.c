@@ -20,12 +20,11 @@ static void run_token(void *context)
  * all pieces. A single piece is bound by this read, a batch by multiply-adds. */
 static enum status add_generation(struct bench *bench, int pieces)
 {
-    struct model_shape shape =
-        model_shape_of(bench->options, bench->encoding->vocabulary);
+    struct model_shape shape = model_shape_of(bench->options, bench->vocabulary);
     struct generation generation = {
         .inputs = calloc((size_t)pieces, sizeof *generation.inputs)};
     const struct model_plan plan = {.shape = &shape,
-                                    .end = bench->encoding->end,
+                                    .end = (token)(bench->vocabulary - 1),
                                     .microbatches = 1,
                                     .rows = pieces,
                                     .steps = 1,

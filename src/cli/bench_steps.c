@@ -24,8 +24,8 @@ static enum status add_steps(struct bench *bench, struct comm *comm,
                              double *rate)
 {
     struct steps steps = {.status = STATUS_OK};
-    enum status status = synthetic_run_open(comm, options, bench->encoding->vocabulary,
-                                            &steps.synthetic_run);
+    enum status status =
+        synthetic_run_open(comm, options, bench->vocabulary, &steps.synthetic_run);
     if (status != STATUS_OK)
         return status;
     struct bench sub_bench = *bench;

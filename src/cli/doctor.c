@@ -107,7 +107,8 @@ static enum status count_parameters(struct doctor *doctor)
         return status_fail(STATUS_FAILED, "out of memory");
     enum status status = encoding_from_options(&doctor->options, &encoding);
     if (status == STATUS_OK) {
-        struct model_shape shape = model_shape_of(&doctor->options, encoding->vocabulary);
+        struct model_shape shape = model_shape_of(
+            &doctor->options, encoding->vocabulary + (size_t)doctor->options.data.bpe);
         status = params_layout(&shape, params);
     }
     for (size_t i = 0; status == STATUS_OK && i < params->count; i++) {

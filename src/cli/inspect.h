@@ -59,6 +59,13 @@ const char *inspect_count(uint64_t count, char *text);
 struct dataset;
 void inspect_print_lost_notes(const struct dataset *dataset);
 
+/* The merged tokens of an encoding, if it has any (encode/bpe.h): how many there are of
+ * those requested, and the first with their base tokens; or the array "merges", whose
+ * element k has the names of the base tokens of "BPE k". */
+struct encoding;
+void inspect_print_merges(const struct encoding *encoding, int64_t requested);
+void inspect_merges_json(struct json *json, const struct encoding *encoding);
+
 /* A setting in two configurations. */
 struct inspect_setting {
     char *section, *key;

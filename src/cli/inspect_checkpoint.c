@@ -113,6 +113,7 @@ static void print_summary(const struct inspect_request *request,
     print_model(checkpoint);
     inspect_print_field("encoding", "%s, %zu tokens", checkpoint->encoding->name,
                         checkpoint->encoding->vocabulary);
+    inspect_print_merges(checkpoint->encoding, checkpoint->options.data.bpe);
     inspect_print_field("vocabulary hash", "%s",
                         hash64_text(checkpoint->vocabulary_hash, text));
     inspect_print_field("dataset hash", "%s",
@@ -205,6 +206,7 @@ static void summary_json(struct json *json, const struct inspect_request *reques
     json_string(json, "encoding", checkpoint->encoding->name);
     json_integer(json, "vocabulary", (int64_t)checkpoint->encoding->vocabulary);
     json_hash(json, "vocabulary_hash", checkpoint->vocabulary_hash);
+    inspect_merges_json(json, checkpoint->encoding);
     json_hash(json, "dataset_hash", checkpoint->dataset_hash);
     if (checkpoint->options.train.init_from[0]) {
         json_string(json, "init_from", checkpoint->options.train.init_from);

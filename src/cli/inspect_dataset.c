@@ -122,10 +122,12 @@ static enum status print_dataset(const struct dataset *dataset,
     print_shards(dataset);
     print_files(dataset, reasons);
     inspect_print_lost_notes(dataset);
+    enum status status = dataset_settings(dataset, &options);
+    if (status == STATUS_OK)
+        inspect_print_merges(dataset->encoding, options.data.bpe);
     print_splits(&dataset->total);
     inspect_reasons_print(reasons, FILE_SKIPPED);
     inspect_reasons_print(reasons, FILE_REPAIRED);
-    enum status status = dataset_settings(dataset, &options);
     return status == STATUS_OK ? inspect_settings_print(&options, SECTION_DATA) : status;
 }
 
@@ -160,6 +162,7 @@ static void summary_json(struct json *json, const struct dataset *dataset)
     json_string(json, "encoding", dataset->encoding->name);
     json_integer(json, "vocabulary", (int64_t)dataset->encoding->vocabulary);
     json_hash(json, "vocabulary_hash", dataset->vocabulary_hash);
+    inspect_merges_json(json, dataset->encoding);
     json_integer(json, "shards", (int64_t)dataset->shard_count);
     uint64_t files = 0;
     for (int outcome = 0; outcome < FILE_OUTCOMES; outcome++)

@@ -163,6 +163,7 @@ static enum status report(const struct preprocess_request *request,
         print_splits(dataset);
         putchar('\n');
         inspect_print_lost_notes(dataset);
+        inspect_print_merges(dataset->encoding, request->options->data.bpe);
         print_rates(summary, ranks);
         print_next_commands(dataset->path);
         warn_of_empty_splits(dataset);

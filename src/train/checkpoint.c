@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "encode/bpe.h"
 #include "nn/cell.h"
 
 size_t checkpoint_hidden_size(const struct model_shape *shape, size_t rows_of_microbatch)
@@ -13,7 +14,7 @@ size_t checkpoint_hidden_size(const struct model_shape *shape, size_t rows_of_mi
     return (size_t)shape->layers * states * rows_of_microbatch * (size_t)shape->hidden;
 }
 
-/* "performance (389 tokens)", "pianoroll 1/4 (90 tokens)". */
+/* "performance (389 tokens)", "pianoroll 1/4 (122 tokens, of them 32 merged)". */
 static const char *describe(const struct encoding *encoding, char *text, size_t size)
 {
     char grid[32] = "";
@@ -22,7 +23,13 @@ static const char *describe(const struct encoding *encoding, char *text, size_t 
     else if (encoding->grid.denominator)
         snprintf(grid, sizeof grid, " %d/%d", encoding->grid.numerator,
                  encoding->grid.denominator);
-    snprintf(text, size, "%s%s (%zu tokens)", encoding->name, grid, encoding->vocabulary);
+    char merged[48] = "";
+    size_t merges;
+    bpe_merges(encoding, &merges);
+    if (merges)
+        snprintf(merged, sizeof merged, ", of them %zu merged", merges);
+    snprintf(text, size, "%s%s (%zu tokens%s)", encoding->name, grid,
+             encoding->vocabulary, merged);
     return text;
 }
 
@@ -33,13 +40,15 @@ enum status checkpoint_check_vocabulary(const char *path,
     char model_encoding[CHECKPOINT_TEXT * 2], dataset_encoding[CHECKPOINT_TEXT * 2];
     if (checkpoint->vocabulary_hash == dataset->vocabulary_hash)
         return STATUS_OK;
+    bool merged = checkpoint->encoding->bpe || dataset->encoding->bpe;
     return status_fail(
         STATUS_MISUSE,
         "%s was trained on encoding %s, the dataset %s has %s: give a dataset "
-        "made with the same data.encoding and data.grid",
+        "made with the same data.encoding and data.grid%s",
         path, describe(checkpoint->encoding, model_encoding, sizeof model_encoding),
         dataset->path,
-        describe(dataset->encoding, dataset_encoding, sizeof dataset_encoding));
+        describe(dataset->encoding, dataset_encoding, sizeof dataset_encoding),
+        merged ? ", and with the same merges, learnt from the same training split" : "");
 }
 
 /* The lines of `report`, joined by "; "; truncated at `size`. */
