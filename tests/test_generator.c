@@ -280,7 +280,7 @@ static void expect_part(const struct checkpoint *checkpoint, const char *tune,
                                           primer.tokens.count),
                      onsets);
     assert_true(fabs(primer.seconds - covered) < 1e-9);
-    assert_int_equal(generator_tempo(&primer), tempo);
+    assert_int_equal(generator_tempo(0, &primer), tempo);
     primer_free(&primer);
 }
 
