@@ -18,7 +18,8 @@ class Piece(c.Structure):
 
 
 class Settings(c.Structure):
-    _fields_ = [("seconds", c.c_double), ("end", c.c_int), ("temperature", c.c_double),
+    _fields_ = [("seconds", c.c_double), ("end", c.c_int), ("min_seconds", c.c_double),
+                ("best_of", c.c_int), ("tempo", c.c_double), ("temperature", c.c_double),
                 ("top_k", c.c_int64), ("top_p", c.c_double),
                 ("min_p", c.c_double), ("repetition_penalty", c.c_double),
                 ("cache", c.c_double), ("cache_context", c.c_int64),

@@ -111,10 +111,10 @@ static inline enum status try_run(struct run *run, const char *encoding,
     assert_non_null(run->fake);
     assert_non_null(run->pieces);
     run->fake->encoding = run->encoding;
-    run->fake->count = count;
+    run->fake->count = sampler_rows(settings, count);
     run->fake->fill = fill;
     run->fake->logits =
-        calloc((size_t)count + 1, run->encoding->vocabulary * sizeof(real));
+        calloc((size_t)run->fake->count + 1, run->encoding->vocabulary * sizeof(real));
     assert_non_null(run->fake->logits);
     struct sampler_source source = {fake_next, run->fake};
     const struct sampler_batch batch = {count, primer, primer_count, keep_primer};
@@ -133,10 +133,10 @@ static inline struct run do_run(const char *encoding,
 
 static inline void end_run(struct run *run)
 {
-    for (int i = 0; i < run->count; i++) {
+    for (int i = 0; i < run->fake->count; i++)
         tokens_free(&run->fake->seen[i]);
+    for (int i = 0; i < run->count; i++)
         notes_free(&run->pieces[i]);
-    }
     tokens_free(&run->fake->wanted);
     free(run->fake->logits);
     free(run->fake);

@@ -280,7 +280,7 @@ static void expect_part(const struct checkpoint *checkpoint, const char *tune,
                                           primer.tokens.count),
                      onsets);
     assert_true(fabs(primer.seconds - covered) < 1e-9);
-    assert_int_equal(generator_tempo(&primer), tempo);
+    assert_int_equal(generator_tempo(0, &primer), tempo);
     primer_free(&primer);
 }
 
@@ -341,6 +341,64 @@ static void keeps_the_tempo_of_a_primer(void **state)
     checkpoint_free(&checkpoint);
     free(tune);
     free(frames);
+}
+
+/* Half of the default tempo: beats are twice as long (pianoroll), or the same seconds have
+ * half as many beats (performance). */
+static void plays_at_a_tempo(void **state)
+{
+    (void)state;
+    for (int encoding = 0; encoding < ENCODINGS; encoding++) {
+        struct checkpoint checkpoint;
+        struct notes usual = {0}, slow = {0};
+        double ratio = encoding == ENCODING_PIANOROLL ? 2 : 1;
+        assert_int_equal(tiny_checkpoint(&checkpoint, encoding, 1), STATUS_OK);
+        struct sampler_settings settings = generator_settings(&checkpoint.options);
+        settings.guard = false;
+        settings.seconds = 8;
+        assert_int_equal(generator_run(&checkpoint, &settings, NULL, false, 1, &usual),
+                         STATUS_OK);
+        settings.tempo = 60;
+        settings.seconds *= ratio;
+        assert_int_equal(generator_run(&checkpoint, &settings, NULL, false, 1, &slow),
+                         STATUS_OK);
+        assert_int_equal(generator_tempo(60, NULL), 1000000);
+        assert_true(usual.count > 3);
+        assert_int_equal(slow.count, usual.count);
+        for (size_t i = 0; i < usual.count; i++) {
+            const struct note *a = &usual.items[i], *b = &slow.items[i];
+            assert_int_equal(a->pitch, b->pitch);
+            assert_true(fabs(a->start * ratio - b->start) < 1e-9);
+            assert_true(fabs(a->duration * ratio - b->duration) < 1e-9);
+            assert_true(fabs(a->start_tick * ratio / 2 - b->start_tick) <= 0.5);
+            assert_true(fabs(a->duration_ticks * ratio / 2 - b->duration_ticks) <= 1);
+        }
+        notes_free(&usual);
+        notes_free(&slow);
+        checkpoint_free(&checkpoint);
+    }
+}
+
+static void refuses_requests_out_of_range(void **state)
+{
+    (void)state;
+    static const double tempos[] = {3.9, -1, 1001, (double)NAN};
+    struct checkpoint checkpoint;
+    struct notes piece = {0};
+    assert_int_equal(tiny_checkpoint(&checkpoint, ENCODING_PERFORMANCE, 1), STATUS_OK);
+    struct sampler_settings settings = generator_settings(&checkpoint.options);
+    for (size_t i = 0; i < sizeof tempos / sizeof *tempos; i++) {
+        settings.tempo = tempos[i];
+        assert_int_equal(generator_run(&checkpoint, &settings, NULL, false, 1, &piece),
+                         STATUS_MISUSE);
+        assert_non_null(strstr(status_message(), "expected 4 to 1000 beats per minute"));
+    }
+    settings.tempo = 0;
+    settings.best_of = 100;
+    assert_int_equal(generator_run(&checkpoint, &settings, NULL, false, 41, &piece),
+                     STATUS_MISUSE);
+    assert_non_null(strstr(status_message(), "the best of 100 for 41 pieces"));
+    checkpoint_free(&checkpoint);
 }
 
 static void notes_equal(const struct tutti_piece *ours, const struct notes *theirs)
@@ -448,6 +506,8 @@ int main(void)
         cmocka_unit_test(prepares_a_primer_like_a_dataset),
         cmocka_unit_test(reports_why_a_file_is_not_a_primer),
         cmocka_unit_test(keeps_the_tempo_of_a_primer),
+        cmocka_unit_test(plays_at_a_tempo),
+        cmocka_unit_test(refuses_requests_out_of_range),
         cmocka_unit_test(reports_every_repair_of_a_primer),
         cmocka_unit_test(threads_have_enough_to_compute),
         cmocka_unit_test(library_matches_internal_results),

@@ -60,7 +60,8 @@
     X(run.keep_checkpoints, 1, 1000000)                                                  \
     X(run.samples, 0, 1000)                                                              \
     X(sample.top_k, 0, 65536)                                                            \
-    X(sample.cache_context, 1, 10000)
+    X(sample.cache_context, 1, 10000)                                                    \
+    X(sample.best_of, 1, 100)
 #define SEEDS(X)                                                                         \
     X(data.seed)                                                                         \
     X(train.seed)                                                                        \
@@ -97,6 +98,8 @@
     X(sample.cache, 1)                                                                   \
     X(sample.repetition_penalty, 100)                                                    \
     X(sample.top_p, 1)                                                                   \
+    X(sample.min_seconds, 86400)                                                         \
+    X(sample.tempo, 1000)                                                                \
     X(sample.max_silence, 3600)                                                          \
     X(sample.max_note_seconds, 3600)
 #define BOOLEANS(X)                                                                      \

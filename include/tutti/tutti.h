@@ -94,6 +94,10 @@ struct tutti_settings {
     double seconds;     /* full length after the primer; > 0, at most 86400. A piece with
                            implausibly many notes may end earlier */
     int end;            /* TUTTI_END_DRAW, TUTTI_END_FORBID or TUTTI_END_REQUIRE */
+    double min_seconds; /* [0, seconds]: the model does not end a piece before */
+    int best_of;        /* 1 to 100: sample as many for each piece and keep the most
+                           typical; times the number of pieces at most TUTTI_PIECES_MAX */
+    double tempo;       /* beats per minute, 4 to 1000; 0: the primer's, or 120 */
     double temperature; /* >= 0; 1: the model's distribution; below 1 more predictable,
                            above 1 more varied; 0: always the most probable token */
     int64_t top_k;      /* sample from the k most probable tokens; 0: from all */
@@ -103,9 +107,9 @@ struct tutti_settings {
                            probability; 0: all */
     double repetition_penalty; /* (0, 100]: above 1 makes notes of the last 64 tokens
                                   less probable; 1: off */
-    double cache;              /* [0, 1]: weight of what followed the same tokens before in
+    double cache;          /* [0, 1]: weight of what followed the same tokens before in
                                   the piece, so that phrases return; 0: off */
-    int64_t cache_context;     /* >= 1: tokens that must have occurred before */
+    int64_t cache_context; /* >= 1: tokens that must have occurred before */
     const char *scale; /* pitches to sample, such as "D dorian"; NULL or "chromatic": all.
                           From tutti_defaults: valid until tutti_close */
     uint64_t seed;

@@ -84,6 +84,9 @@ void tutti_defaults(const struct tutti *model, struct tutti_settings *settings)
     *settings = (struct tutti_settings){
         .seconds = configured.seconds,
         .end = configured.end,
+        .min_seconds = configured.min_seconds,
+        .best_of = configured.best_of,
+        .tempo = configured.tempo,
         .temperature = configured.temperature,
         .top_k = configured.top_k,
         .top_p = configured.top_p,
@@ -125,6 +128,13 @@ static enum status check_settings(const struct tutti_settings *settings)
         invalid = "seconds (expected more than 0)";
     else if (settings->end < 0 || settings->end >= ENDS)
         invalid = "end (expected 0 to 2)";
+    else if (!(settings->min_seconds >= 0 && settings->min_seconds <= settings->seconds))
+        invalid = "min_seconds (expected 0 to seconds)";
+    else if (settings->best_of < 1 || settings->best_of > SAMPLER_BEST_OF_MAX)
+        invalid = "best_of (expected 1 to 100)";
+    else if (settings->tempo != 0 && !(settings->tempo >= GENERATOR_BPM_MIN &&
+                                       settings->tempo <= GENERATOR_BPM_MAX))
+        invalid = "tempo (expected 4 to 1000, or 0)";
     else if (!(settings->temperature >= 0 && isfinite(settings->temperature)))
         invalid = "temperature (expected 0 or more)";
     else if (settings->top_k < 0)
@@ -192,6 +202,9 @@ static enum status sample_notes(const struct tutti *model,
         .seed = settings->seed,
         .seconds = settings->seconds,
         .end = settings->end,
+        .min_seconds = settings->min_seconds,
+        .best_of = settings->best_of,
+        .tempo = settings->tempo,
         .outcomes = outcomes,
         .guard = settings->guard != 0,
         .max_silence = settings->max_silence,
@@ -220,7 +233,7 @@ int tutti_sample(struct tutti *model, const struct tutti_settings *settings, int
     for (int i = 0; i < count && sampled && outcomes; i++) {
         if (status == STATUS_OK)
             status = export_notes(&sampled[i], &pieces[i]);
-        pieces[i].tempo = generator_tempo(&model->primer);
+        pieces[i].tempo = generator_tempo(settings->tempo, &model->primer);
         pieces[i].ended = outcomes[i] == SAMPLER_ENDED;
         notes_free(&sampled[i]);
     }

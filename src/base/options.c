@@ -131,6 +131,15 @@ enum status options_check(const struct options *options)
         status =
             status_fail(STATUS_MISUSE,
                         "train.precision = bfloat16 needs train.matmul = packed or auto");
+    if (status == STATUS_OK && options->sample.min_seconds > options->run.sample_seconds)
+        status = status_fail(STATUS_MISUSE,
+                             "sample.min_seconds = %g is above run.sample_seconds = %g",
+                             options->sample.min_seconds, options->run.sample_seconds);
+    if (status == STATUS_OK && options->sample.tempo > 0 && options->sample.tempo < 4)
+        status = status_fail(STATUS_MISUSE,
+                             "sample.tempo = %g: a MIDI file has at least 4 beats per "
+                             "minute",
+                             options->sample.tempo);
     if (status == STATUS_OK && options->run.dir[0] == '\0')
         status = status_fail(
             STATUS_MISUSE, "run.dir is empty: set it, for example run.dir = runs/first");

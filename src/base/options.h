@@ -154,6 +154,9 @@ struct options {
         double max_silence;      /* guard: longest time without an onset, seconds */
         double max_note_seconds; /* guard: longest time that a note is held */
         int end;                 /* enum option_end */
+        double min_seconds;      /* shortest piece that ends by itself */
+        int64_t best_of;         /* pieces drawn for each piece */
+        double tempo;            /* beats per minute; 0: the primer's, or 120 */
     } sample;
 };
 

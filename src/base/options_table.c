@@ -260,6 +260,12 @@ const struct option_row option_rows[] = {
      .default_value = "8", MAY_CHANGE, .help = "guard: time after which a held note is ended"},
     {AT(sample, end), WORD(end_words), .default_value = "draw", MAY_CHANGE,
      .help = "own end of a piece: draw it, forbid it (full length), or require it (try again)"},
+    {AT(sample, min_seconds), NUMBER(0, 86400), .unit = "seconds", .default_value = "0", MAY_CHANGE,
+     .help = "time before which a piece does not end by itself"},
+    {AT(sample, best_of), INTEGER(1, 100), .unit = "pieces", .default_value = "1", MAY_CHANGE,
+     .help = "number of pieces sampled for each, of which the most typical is kept"},
+    {AT(sample, tempo), NUMBER(0, 1000), .unit = "beats/min", .default_value = "0", MAY_CHANGE,
+     .help = "tempo of the files; with pianoroll also of the music; 0: the primer's, or 120"},
 };
 /* clang-format on */
 

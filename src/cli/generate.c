@@ -34,12 +34,12 @@ static void report_file(const char *path, const struct notes *piece)
 }
 
 static void report_primer(const char *path, const struct checkpoint *checkpoint,
-                          const struct primer *primer)
+                          double bpm, const struct primer *primer)
 {
     char tempo[64] = "";
     if (checkpoint->encoding->find_grid_steps) /* other encodings have no beats */
         snprintf(tempo, sizeof tempo, ", continued at %.6g beats per minute",
-                 6e7 / generator_tempo(primer));
+                 6e7 / generator_tempo(bpm, primer));
     printable_line(stdout, "primer %s: %zu tokens, %.1f s%s", path, primer->tokens.count,
                    primer->seconds, tempo);
 }
@@ -82,7 +82,7 @@ static enum status sample_after_primer(const struct checkpoint *checkpoint,
     if (status == STATUS_OK) {
         if (primer.repairs[0])
             log_warn("%s: repaired: %s", arguments->prime, primer.repairs);
-        report_primer(arguments->prime, checkpoint, &primer);
+        report_primer(arguments->prime, checkpoint, request->settings.tempo, &primer);
         request->primer = &primer;
         sandbox_begin_computing();
         status = sample_and_send(checkpoint, request, reply);

@@ -16,4 +16,7 @@ enum status draw_token(const real *logits, const bool *allowed, size_t vocabular
                        const struct sampler_settings *settings, double uniform,
                        struct candidate *candidates, token *out);
 
+/* -log of the token's probability by the logits of all tokens, at temperature 1. */
+double draw_surprisal(const real *logits, size_t vocabulary, token value);
+
 #endif

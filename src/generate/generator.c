@@ -3,6 +3,7 @@
  * remains that could affect the next call. */
 #include "generator.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,32 +44,37 @@ struct sampler_settings generator_settings(const struct options *options)
         .max_silence = options->sample.max_silence,
         .max_note_seconds = options->sample.max_note_seconds,
         .end = options->sample.end,
+        .min_seconds = options->sample.min_seconds,
+        .best_of = (int)options->sample.best_of,
+        .tempo = options->sample.tempo,
         .threads = 1,
     };
 }
 
-int generator_tempo(const struct primer *primer)
+int generator_tempo(double tempo, const struct primer *primer)
 {
+    if (tempo > 0)
+        return (int)lround(6e7 / tempo);
     return primer && primer->tempo ? primer->tempo : ENCODING_TEMPO;
 }
 
-/* ---- the primer's tempo ---- */
+/* ---- tempo ---- */
 
 /* Converts settings to the sampler's decoded seconds, in which a beat is half a second.
  */
-static enum status scale_to_decoded_time(const struct primer *primer,
+static enum status scale_to_decoded_time(double ratio, int tempo,
                                          struct sampler_settings *settings)
 {
-    double requested = settings->seconds,
-           longest = SAMPLER_SECONDS_MAX * primer->tempo_ratio;
-    settings->seconds /= primer->tempo_ratio;
-    settings->max_silence /= primer->tempo_ratio;
-    settings->max_note_seconds /= primer->tempo_ratio;
+    double requested = settings->seconds, longest = SAMPLER_SECONDS_MAX * ratio;
+    settings->seconds /= ratio;
+    settings->min_seconds /= ratio;
+    settings->max_silence /= ratio;
+    settings->max_note_seconds /= ratio;
     if (requested <= SAMPLER_SECONDS_MAX && requested > longest)
         return status_fail(STATUS_MISUSE,
-                           "%g seconds requested (expected at most %g at the primer's "
+                           "%g seconds requested (expected at most %g at the "
                            "tempo of %.0f beats per minute)",
-                           requested, longest, 6e7 / primer->tempo);
+                           requested, longest, 6e7 / tempo);
     return STATUS_OK;
 }
 
@@ -86,9 +92,32 @@ static double real_time_with_primer(const struct primer *primer, double step_len
            (step - (double)index) * (step_seconds[index + 1] - step_seconds[index]);
 }
 
+/* Converts decoded times at one tempo. */
+static void scale_time(double ratio, struct notes *piece)
+{
+    for (size_t i = 0; i < piece->count; i++) {
+        piece->items[i].start *= ratio;
+        piece->items[i].duration *= ratio;
+    }
+}
+
+/* Sets the ticks of notes that keep their seconds. */
+static void scale_ticks(double ratio, struct notes *piece)
+{
+    for (size_t i = 0; i < piece->count; i++) {
+        struct note *note = &piece->items[i];
+        double start = note->start_tick, end = start + note->duration_ticks;
+        note->start_tick = (uint32_t)llround(start / ratio);
+        uint32_t end_tick = (uint32_t)llround(end / ratio);
+        note->duration_ticks =
+            end_tick > note->start_tick ? end_tick - note->start_tick : 1;
+    }
+}
+
 /* Bars and the ticks in them are at one tempo, that of the continuation. */
-static void apply_tempo(const struct encoding *encoding, const struct primer *primer,
-                        bool keep_primer, struct notes *piece)
+static void apply_primer_tempo(const struct encoding *encoding,
+                               const struct primer *primer, bool keep_primer,
+                               struct notes *piece)
 {
     bool follows_primer = keep_primer && !encoding->has_bars;
     for (size_t i = 0; i < piece->count; i++) {
@@ -114,26 +143,72 @@ int generator_threads(int threads, size_t weights, int count)
     return useful > 1 ? (int)useful : 1;
 }
 
+static void apply_tempo(const struct checkpoint *checkpoint,
+                        const struct sampler_settings *settings,
+                        const struct primer *primer, bool keep_primer,
+                        struct notes *piece)
+{
+    double ratio = (double)generator_tempo(settings->tempo, primer) / ENCODING_TEMPO;
+    if (settings->tempo > 0 && checkpoint->encoding->find_grid_steps)
+        scale_time(ratio, piece);
+    else if (settings->tempo > 0)
+        scale_ticks(ratio, piece);
+    else if (primer && primer->step_seconds)
+        apply_primer_tempo(checkpoint->encoding, primer, keep_primer, piece);
+}
+
+/* Real seconds per decoded second of what is generated. */
+static double tempo_ratio(const struct checkpoint *checkpoint,
+                          const struct sampler_settings *settings,
+                          const struct primer *primer)
+{
+    if (!checkpoint->encoding->find_grid_steps)
+        return 1;
+    if (settings->tempo > 0)
+        return (double)generator_tempo(settings->tempo, primer) / ENCODING_TEMPO;
+    return primer && primer->step_seconds ? primer->tempo_ratio : 1;
+}
+
+static enum status check_request(const struct sampler_settings *settings, int count)
+{
+    if (count < 1 || count > GENERATOR_PIECES_MAX)
+        return status_fail(STATUS_MISUSE, "%d pieces requested (expected 1 to %d)", count,
+                           (int)GENERATOR_PIECES_MAX);
+    if (settings->best_of > GENERATOR_PIECES_MAX / count)
+        return status_fail(STATUS_MISUSE,
+                           "the best of %d for %d pieces requested (expected at most %d "
+                           "in all)",
+                           settings->best_of, count, (int)GENERATOR_PIECES_MAX);
+    if (settings->tempo != 0 &&
+        !(settings->tempo >= GENERATOR_BPM_MIN && settings->tempo <= GENERATOR_BPM_MAX))
+        return status_fail(
+            STATUS_MISUSE, "tempo %g (expected %d to %d beats per minute, or 0)",
+            settings->tempo, (int)GENERATOR_BPM_MIN, (int)GENERATOR_BPM_MAX);
+    return STATUS_OK;
+}
+
 enum status generator_run(const struct checkpoint *checkpoint,
                           const struct sampler_settings *settings,
                           const struct primer *primer, bool keep_primer, int count,
                           struct notes *pieces)
 {
-    if (count < 1 || count > GENERATOR_PIECES_MAX)
-        return status_fail(STATUS_MISUSE, "%d pieces requested (expected 1 to %d)", count,
-                           (int)GENERATOR_PIECES_MAX);
+    enum status status = check_request(settings, count);
     struct sampler_settings decoded = *settings;
-    bool has_tempo = primer && primer->step_seconds;
-    enum status status = has_tempo ? scale_to_decoded_time(primer, &decoded) : STATUS_OK;
+    if (status == STATUS_OK)
+        status =
+            scale_to_decoded_time(tempo_ratio(checkpoint, settings, primer),
+                                  generator_tempo(settings->tempo, primer), &decoded);
+    if (status != STATUS_OK)
+        return status;
     struct model *model = NULL;
+    int rows = sampler_rows(settings, count);
     const struct model_plan plan = {
         .microbatches = 1,
-        .rows = count,
+        .rows = rows,
         .steps = 1,
         .backend = &matmul_float32,
-        .threads = generator_threads(settings->threads, checkpoint->params.total, count)};
-    if (status == STATUS_OK)
-        status = checkpoint_model(checkpoint, &plan, &model);
+        .threads = generator_threads(settings->threads, checkpoint->params.total, rows)};
+    status = checkpoint_model(checkpoint, &plan, &model);
     if (status != STATUS_OK)
         return status;
     const struct sampler_batch batch = {.count = count,
@@ -142,8 +217,7 @@ enum status generator_run(const struct checkpoint *checkpoint,
                                         .keep_primer = keep_primer};
     status = sampler_run(model, checkpoint->encoding, &decoded, &batch, pieces);
     for (int i = 0; status == STATUS_OK && i < count; i++) {
-        if (has_tempo)
-            apply_tempo(checkpoint->encoding, primer, keep_primer, &pieces[i]);
+        apply_tempo(checkpoint, settings, primer, keep_primer, &pieces[i]);
         instruments_assign_channels(&pieces[i]);
     }
     model_free(model);

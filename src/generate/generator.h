@@ -32,17 +32,27 @@ int generator_threads(int threads, size_t weights, int count);
 
 /* Generates `count` pieces (1..GENERATOR_PIECES_MAX) with its own model, which holds the
  * checkpoint's weights. `primer`: NULL for none; keep_primer: the pieces begin with it.
- * Seconds in settings and notes are real seconds at the primer's tempo; the notes have
- * 480 ticks per beat. pieces[0..count) are zero-initialised by the caller, who frees
+ * Seconds in settings and notes are real seconds at the tempo of the pieces
+ * (generator_tempo); the notes have 480 ticks per beat. If settings->tempo is set, an
+ * encoding in beats (find_grid_steps) plays all notes, those of the primer included, at
+ * that tempo; with another, the notes keep their seconds and get the ticks of that tempo.
+ pieces[0..count) are zero-initialised by the caller, who frees
  * them, also after a failure. STATUS_MISUSE for settings out of range, for a length that
- * has too many beats at that tempo, or if the threads are not available (team_check). */
+ * has too many beats at that tempo, for more
+ * than GENERATOR_PIECES_MAX pieces times best_of, or if the threads are not available (team_check). */
 enum status generator_run(const struct checkpoint *checkpoint,
                           const struct sampler_settings *settings,
                           const struct primer *primer, bool keep_primer, int count,
                           struct notes *pieces);
 
-/* The tempo of pieces with this primer; ENCODING_TEMPO if it is NULL. */
-int generator_tempo(const struct primer *primer);
+enum {
+    GENERATOR_BPM_MIN = 4, /* a MIDI file can't have a slower tempo */
+    GENERATOR_BPM_MAX = 1000
+};
+
+/* The tempo of pieces in microseconds per beat: `tempo` (beats per minute), else (0) of the
+ * primer, else (NULL) ENCODING_TEMPO. */
+int generator_tempo(double tempo, const struct primer *primer);
 
 /* Writes a piece as a MIDI file; tempo in microseconds per beat. Creates the folder if
  * necessary. The path is an output (see file.h). */

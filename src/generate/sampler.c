@@ -29,6 +29,7 @@ struct row {
     struct cache cache;   /* empty if it is off */
     uint64_t position;    /* tokens drawn in this attempt */
     uint64_t attempt;     /* from 0 */
+    double surprisal;     /* -log p of this attempt's tokens; only with candidates */
     size_t fed;           /* tokens of the primer that this attempt has received */
     bool sounded;         /* a sound was drawn in this attempt */
     bool finished;
@@ -41,12 +42,14 @@ struct sampler {
     const struct encoding *base;     /* of the rows' grammar, guard and tokens */
     const struct sampler_settings *settings;
     const struct sampler_batch *batch;
-    size_t count;        /* pieces */
+    size_t pieces;
+    size_t count;        /* rows: row r is candidate r / pieces of piece r % pieces */
     double end;          /* in the grammar's time, which includes the primer */
     uint64_t max_tokens; /* per attempt, after the primer */
     size_t primer_count; /* base tokens */
     struct row primed;   /* the state of a row after the primer, except its tokens */
     struct row *rows;
+    double *surprisals;           /* [best_of] */
     token *inputs;                /* [count] */
     bool *allowed;                /* [vocabulary] */
     bool *guarded;                /* [vocabulary] */
@@ -99,6 +102,13 @@ static enum status check_settings(const struct sampler_settings *settings, int c
     if (settings->end < 0 || settings->end >= ENDS)
         return status_fail(STATUS_MISUSE, "end %d (expected 0 to %d)", settings->end,
                            ENDS - 1);
+    if (!(settings->min_seconds >= 0 && settings->min_seconds <= settings->seconds))
+        return status_fail(STATUS_MISUSE,
+                           "min_seconds %g (expected 0 to the length of %g s)",
+                           settings->min_seconds, settings->seconds);
+    if (settings->best_of < 0 || settings->best_of > SAMPLER_BEST_OF_MAX)
+        return status_fail(STATUS_MISUSE, "best_of %d (expected 1 to %d)",
+                           settings->best_of, SAMPLER_BEST_OF_MAX);
     return settings->guard ? check_guard(settings) : STATUS_OK;
 }
 
@@ -125,6 +135,7 @@ static enum status allocate(struct sampler *sampler)
 {
     size_t vocabulary = sampler->encoding->vocabulary;
     sampler->rows = calloc(sampler->count, sizeof *sampler->rows);
+    sampler->surprisals = calloc(sampler->count, sizeof *sampler->surprisals);
     sampler->inputs = calloc(sampler->count, sizeof *sampler->inputs);
     sampler->allowed = calloc(vocabulary, sizeof *sampler->allowed);
     sampler->guarded = calloc(vocabulary, sizeof *sampler->guarded);
@@ -132,9 +143,9 @@ static enum status allocate(struct sampler *sampler)
     sampler->recent = calloc(sampler->base->vocabulary, sizeof *sampler->recent);
     sampler->penalised = calloc(vocabulary, sizeof *sampler->penalised);
     sampler->candidates = calloc(vocabulary, sizeof *sampler->candidates);
-    if (!sampler->rows || !sampler->inputs || !sampler->allowed || !sampler->guarded ||
-        !sampler->in_scale || !sampler->recent || !sampler->penalised ||
-        !sampler->candidates)
+    if (!sampler->rows || !sampler->surprisals || !sampler->inputs || !sampler->allowed ||
+        !sampler->guarded || !sampler->in_scale || !sampler->recent ||
+        !sampler->penalised || !sampler->candidates)
         return status_fail(STATUS_FAILED, "no memory to make %zu pieces", sampler->count);
     return STATUS_OK;
 }
@@ -146,6 +157,7 @@ static void free_sampler(struct sampler *sampler)
         cache_free(&sampler->rows[i].cache);
     }
     free(sampler->rows);
+    free(sampler->surprisals);
     free(sampler->inputs);
     free(sampler->allowed);
     free(sampler->guarded);
@@ -188,6 +200,7 @@ static enum status begin_attempt(const struct sampler *sampler, struct row *row)
     row->position = 0;
     row->fed = 0;
     row->sounded = false;
+    row->surprisal = 0;
     cache_clear(&row->cache);
     for (size_t i = 0; i < batch->primer_count && status == STATUS_OK; i++)
         status = remember(sampler, row, batch->primer[i]);
@@ -271,13 +284,15 @@ static void restrict_by_guard(struct sampler *sampler, const struct row *row)
 }
 
 /* Sets the tokens that may come next in a row: all that the grammar allows, without END
- * before the first sound or if it is forbidden, minus those outside the scale and those
+ * before the first sound, before min_seconds or if it is forbidden, minus those outside the scale and those
  * that the guard forbids. */
 static void find_allowed(struct sampler *sampler, const struct row *row)
 {
     const struct encoding *encoding = sampler->encoding;
     encoding->grammar_allowed(encoding, &row->grammar, sampler->allowed);
-    if (!row->sounded || sampler->settings->end == END_FORBID)
+    double seconds = row->grammar.seconds - sampler->primed.grammar.seconds;
+    if (!row->sounded || sampler->settings->end == END_FORBID ||
+        seconds < sampler->settings->min_seconds - time_epsilon)
         sampler->allowed[encoding->end] = false;
     unsigned pitch_classes = sampler->settings->pitch_classes;
     if (pitch_classes && pitch_classes != SCALE_ALL)
@@ -324,6 +339,16 @@ static const real *penalise(struct sampler *sampler, const struct row *row,
     return sampler->penalised;
 }
 
+/* The random number for the next token of a row. */
+static double draw_uniform(const struct sampler *sampler, size_t index,
+                           enum rng_purpose purpose)
+{
+    const struct row *row = &sampler->rows[index];
+    uint64_t candidate = index / sampler->pieces;
+    return rng_uniform(sampler->settings->seed, purpose, index % sampler->pieces,
+                       row->position, candidate * SAMPLER_ATTEMPTS + row->attempt);
+}
+
 /* Replaces the token that was drawn by the cache's, with the cache's probability. */
 static token recall(const struct sampler *sampler, size_t index, token drawn)
 {
@@ -333,10 +358,8 @@ static token recall(const struct sampler *sampler, size_t index, token drawn)
         return drawn;
     struct cache_match match = cache_find(&row->cache, sampler->allowed);
     double weight = settings->cache * cache_weight(&match, settings->cache_context);
-    double uniform = settings->temperature > 0
-                         ? rng_uniform(settings->seed, RNG_SAMPLE_CACHE, index,
-                                       row->position, row->attempt)
-                         : 0.5;
+    double uniform =
+        settings->temperature > 0 ? draw_uniform(sampler, index, RNG_SAMPLE_CACHE) : 0.5;
     if (uniform >= weight)
         return drawn;
     size_t place = (size_t)(uniform / weight * (double)match.places);
@@ -346,16 +369,18 @@ static token recall(const struct sampler *sampler, size_t index, token drawn)
 static enum status draw(struct sampler *sampler, size_t index, const real *logits,
                         token *value)
 {
-    const struct row *row = &sampler->rows[index];
+    struct row *row = &sampler->rows[index];
     size_t vocabulary = sampler->encoding->vocabulary;
-    double uniform = rng_uniform(sampler->settings->seed, RNG_SAMPLE, index,
-                                 row->position, row->attempt);
+    double uniform = draw_uniform(sampler, index, RNG_SAMPLE);
+    logits += index * vocabulary;
     find_allowed(sampler, row);
     enum status status =
-        draw_token(penalise(sampler, row, logits + index * vocabulary), sampler->allowed,
-                   vocabulary, sampler->settings, uniform, sampler->candidates, value);
+        draw_token(penalise(sampler, row, logits), sampler->allowed, vocabulary,
+                   sampler->settings, uniform, sampler->candidates, value);
     if (status == STATUS_OK)
         *value = recall(sampler, index, *value);
+    if (status == STATUS_OK && sampler->count > sampler->pieces)
+        row->surprisal += draw_surprisal(logits, vocabulary, *value);
     return status;
 }
 
@@ -460,13 +485,84 @@ static enum status extend_all(struct sampler *sampler, const real *logits)
         logits = sampler->source->next(sampler->source->context, sampler->inputs);
         status = extend_unfinished(sampler, logits, &unfinished);
     }
-    enum sampler_outcome *outcomes = sampler->settings->outcomes;
-    for (size_t i = 0; outcomes && i < sampler->count; i++)
-        outcomes[i] = sampler->rows[i].outcome;
     return status;
 }
 
+/* ---- the most typical candidate ---- */
+
+static int compare_doubles(const void *left, const void *right)
+{
+    const double *a = left, *b = right;
+    return (*a > *b) - (*a < *b);
+}
+
+static double per_token(const struct row *row)
+{
+    return row->surprisal / (double)row->position;
+}
+
+/* Whether a candidate counts: if any of the piece's candidates ended as they must, only
+ * those. */
+static bool is_eligible(const struct sampler *sampler, size_t index, bool any_ended)
+{
+    bool ended = sampler->rows[index].outcome == SAMPLER_ENDED;
+    return ended || !any_ended || sampler->settings->end != END_REQUIRE;
+}
+
+/* The row of the candidate that is kept for a piece. */
+static size_t choose_candidate(const struct sampler *sampler, size_t piece)
+{
+    bool any_ended = false;
+    size_t count = 0, best = piece;
+    double least = (double)INFINITY;
+    if (sampler->count == sampler->pieces)
+        return piece;
+    for (size_t i = piece; i < sampler->count; i += sampler->pieces)
+        any_ended |= sampler->rows[i].outcome == SAMPLER_ENDED;
+    for (size_t i = piece; i < sampler->count; i += sampler->pieces)
+        if (is_eligible(sampler, i, any_ended))
+            sampler->surprisals[count++] = per_token(&sampler->rows[i]);
+    qsort(sampler->surprisals, count, sizeof *sampler->surprisals, compare_doubles);
+    double median =
+        (sampler->surprisals[(count - 1) / 2] + sampler->surprisals[count / 2]) / 2;
+    for (size_t i = piece; i < sampler->count; i += sampler->pieces) {
+        double distance = fabs(per_token(&sampler->rows[i]) - median);
+        if (is_eligible(sampler, i, any_ended) && distance < least) {
+            least = distance;
+            best = i;
+        }
+    }
+    return best;
+}
+
 /* ---- notes ---- */
+
+/* Removes the notes that would be truncated at `end` and begin at `since` or later, and
+ * all notes that begin with the first of them or after it, unless none would be left.
+ * Sorted by start. */
+static void remove_last_notes(struct notes *notes, double since, double end)
+{
+    for (size_t i = 0; i < notes->count; i++) {
+        const struct note *note = &notes->items[i];
+        double start = note->start;
+        if (start < since - time_epsilon || start + note->duration <= end + time_epsilon)
+            continue;
+        while (i > 0 && notes->items[i - 1].start >= start - time_epsilon)
+            i--; /* of the same chord */
+        if (i > 0)
+            notes->count = i;
+        return;
+    }
+}
+
+/* Lets a piece of full length end with notes of their own length, where possible. */
+static void end_well(const struct sampler *sampler, struct notes *notes, double end)
+{
+    double seconds = sampler->settings->seconds;
+    double last = fmin(SAMPLER_ENDING_SECONDS, seconds / 4);
+    if (sampler->settings->end != END_FORBID)
+        remove_last_notes(notes, end - last, end);
+}
 
 /* Truncates notes at `end`; all of them begin before it. */
 static enum status truncate_notes(struct notes *notes, double end)
@@ -493,16 +589,26 @@ static enum status decode_pieces(const struct sampler *sampler, struct notes *pi
     bool keep_primer = sampler->batch->keep_primer;
     double end = keep_primer ? sampler->end : sampler->settings->seconds;
     size_t skip = keep_primer ? 0 : sampler->primer_count;
-    for (size_t i = 0; i < sampler->count; i++) {
-        const struct tokens *tokens = &sampler->rows[i].tokens;
-        enum status status = sampler->base->decode(sampler->base, tokens->items,
-                                                   tokens->count, skip, &pieces[i]);
-        if (status == STATUS_OK)
+    enum sampler_outcome *outcomes = sampler->settings->outcomes;
+    for (size_t i = 0; i < sampler->pieces; i++) {
+        const struct row *row = &sampler->rows[choose_candidate(sampler, i)];
+        enum status status = sampler->base->decode(sampler->base, row->tokens.items,
+                                                   row->tokens.count, skip, &pieces[i]);
+        if (status == STATUS_OK) {
+            end_well(sampler, &pieces[i], end);
             status = truncate_notes(&pieces[i], end);
+        }
         if (status != STATUS_OK)
             return status;
+        if (outcomes)
+            outcomes[i] = row->outcome;
     }
     return STATUS_OK;
+}
+
+int sampler_rows(const struct sampler_settings *settings, int count)
+{
+    return settings->best_of > 1 ? count * settings->best_of : count;
 }
 
 enum status sampler_run_source(const struct sampler_source *source,
@@ -520,7 +626,8 @@ enum status sampler_run_source(const struct sampler_source *source,
                               .base = bpe_base(encoding),
                               .settings = settings,
                               .batch = batch,
-                              .count = (size_t)batch->count,
+                              .pieces = (size_t)batch->count,
+                              .count = (size_t)sampler_rows(settings, batch->count),
                               .max_tokens = tokens_max(encoding, settings->seconds)};
     status = allocate(&sampler);
     if (status == STATUS_OK)

@@ -1,14 +1,18 @@
 /* sampler: draws tokens from a model, one row per piece, and decodes them to notes.
  *
  * Piece i of a seed does not depend on the number of pieces in the batch: token n after
- * the primer uses the random number (seed, RNG_SAMPLE, i, n, attempt), attempts from 0.
+ * the primer uses the random number (seed, RNG_SAMPLE, i, n, attempt), attempts from 0; for
+ * its candidate c (best_of) from c * SAMPLER_ATTEMPTS.
  * Every sequence is well formed according to the encoding's grammar.
  *
  * A piece ends where END is drawn, which the grammar allows where no note sounds
  * (pianoroll: between two steps), and the sampler not before the piece's first sound.
  * Otherwise it ends at its full length: the last token is the one that advances time to
- * the end or past it, and notes that still sound are truncated exactly there. `end`
- * selects whether END is drawn. If it is required, a piece that does not end is discarded
+ * the end or past it, and notes that still sound are truncated exactly there; unless END
+ * is forbidden, those of them that begin in the last SAMPLER_ENDING_SECONDS, or in the last
+ * quarter of a shorter piece, are removed instead, with all notes that begin after them, so
+ * that the notes of the last chord have their own length. `end` selects whether END is
+ * drawn. If it is required, a piece that does not end is discarded
  * and begun again, SAMPLER_ATTEMPTS times in all, or once if each token is the most
  * probable one; the last attempt is kept.
  *
@@ -65,9 +69,17 @@ struct sampler_settings {
      * not apply where it would leave no token. */
     uint16_t pitch_classes;
     uint64_t seed;
-    double seconds; /* in (0, SAMPLER_SECONDS_MAX]: maximum length of each piece after
+    double seconds;     /* in (0, SAMPLER_SECONDS_MAX]: maximum length of each piece after
                            the primer */
-    int end;        /* enum option_end: draw END, forbid it, or require it */
+    int end;            /* enum option_end: draw END, forbid it, or require it */
+    double min_seconds; /* in [0, seconds], after the primer: END is not drawn before */
+    /* In [1, SAMPLER_BEST_OF_MAX]: as many candidates are sampled for each piece, and the
+     * most typical is kept: that whose negative log-likelihood per token, under the model
+     * alone, is nearest to the median of the candidates (the first of several). Likely
+     * pieces are dull and unlikely ones are odd (Meister et al., "Locally typical sampling",
+     * 2023). Of the candidates that ended, if END is required and any did. 0: as 1 */
+    int best_of;
+    double tempo; /* used by generator_run only: beats per minute, 0: of the primer */
     /* Enables the guard, which imposes three restrictions:
      * - From max_silence seconds after the last NOTE_ON or KEY, no token that advances
      *   time is drawn until the next NOTE_ON or KEY.
@@ -95,7 +107,9 @@ enum {
     SAMPLER_SECONDS_MAX = 86400,
     SAMPLER_SECONDS_BASE = 10, /* a short piece can be as dense as the densest passages */
     SAMPLER_TOKENS_BASE = 1000, /* or a single chord */
-    SAMPLER_ATTEMPTS = 8        /* at a piece that must end, the first included */
+    SAMPLER_ATTEMPTS = 8,       /* at a piece that must end, the first included */
+    SAMPLER_ENDING_SECONDS = 4,
+    SAMPLER_BEST_OF_MAX = 100
 };
 
 /* A batch of pieces and the primer that they continue. */
@@ -109,9 +123,11 @@ struct sampler_batch {
     bool keep_primer;
 };
 
-/* Generates a batch with a model of one microbatch, batch->count rows and one step
- * (model_create of 1 microbatch, batch->count rows, 1 step, no training); clears its
- * states.
+/* The rows that a model or source must have: the candidates for all pieces. */
+int sampler_rows(const struct sampler_settings *settings, int count);
+
+/* Generates a batch with a model of one microbatch, sampler_rows rows and one step
+ * (model_create of 1 microbatch, so many rows, 1 step, no training); clears its states.
  *
  * Equally probable tokens are ranked by ascending value. pieces[batch->count] is
  * zero-initialised by the caller, who frees it, even after a failure. Errors:
@@ -124,8 +140,8 @@ enum status sampler_run(struct model *model, const struct encoding *encoding,
 /* STATUS_STOPPED if settings->cancelled is set. */
 enum status sampler_check_cancelled(const struct sampler_settings *settings);
 
-/* A source of logits. `next` takes one token per row, inputs[count], and returns the
- * logits of the next token, [count][vocabulary], valid until the next call. A row's state
+/* A source of logits. `next` takes one token per row, inputs[rows], and returns the
+ * logits of the next token, [rows][vocabulary], valid until the next call. A row's state
  * is reset where its input is END; rows whose piece is finished or begun again receive
  * END. */
 struct sampler_source {

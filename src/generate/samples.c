@@ -94,8 +94,9 @@ enum status samples_generate(const struct checkpoint *checkpoint,
 {
     size_t count = (size_t)request->count;
     struct sampler_settings settings = request->settings;
-    *pieces = (struct samples_pieces){.tempo = generator_tempo(request->primer),
-                                      .count = request->count};
+    *pieces =
+        (struct samples_pieces){.tempo = generator_tempo(settings.tempo, request->primer),
+                                .count = request->count};
     pieces->list = calloc(count, sizeof *pieces->list);
     settings.outcomes = calloc(count, sizeof *settings.outcomes);
     enum status status =
