@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "encodings.h"
 #include "pieces.h"
 #include "wellformed.h"
 #include "generate/sampler.h"
@@ -105,7 +106,7 @@ static inline enum status try_run(struct run *run, const char *encoding,
                                   bool keep_primer)
 {
     *run = (struct run){.count = count};
-    assert_int_equal(encoding_create(encoding, "1/4", &run->encoding), STATUS_OK);
+    run->encoding = test_encoding(encoding);
     run->fake = calloc(1, sizeof *run->fake);
     run->pieces = calloc((size_t)count + 1, sizeof *run->pieces);
     assert_non_null(run->fake);

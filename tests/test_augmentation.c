@@ -10,6 +10,7 @@
 
 #include <math.h>
 
+#include "encodings.h"
 #include "pieces.h"
 #include "base/rng.h"
 #include "data/stream.h"
@@ -57,6 +58,7 @@ static struct original make_original(const struct encoding *encoding, size_t ind
     int softest = ranges[index].softest, loudest = ranges[index].loudest;
     for (size_t i = 0; i < notes.count; i++) {
         notes.items[i].percussion = false;
+        notes.items[i].program %= 3; /* each has its own channel */
         notes.items[i].velocity =
             (uint8_t)(softest +
                       (int)dice_below(&dice, (uint64_t)(loudest - softest + 1)));
@@ -321,11 +323,10 @@ static size_t read_piece(struct stream *stream, token tokens[TOKENS_MAX])
 
 static void check_encoding(const char *name)
 {
-    struct encoding *encoding;
+    struct encoding *encoding = test_encoding(name);
     struct original originals[PIECES];
     struct tally tallies[PIECES] = {{.bins = {0}}};
     token tokens[TOKENS_MAX];
-    check(encoding_create(name, "1/4", &encoding));
     make_originals(encoding, originals);
     struct stream *stream = make_stream(encoding, originals, MICROBATCH, 1);
     int equal = 0; /* epochs in which the first and the fifth piece move by the same */
@@ -357,6 +358,12 @@ static void performances_are_moved_as_a_whole(void **state)
 {
     (void)state;
     check_encoding("performance");
+}
+
+static void instruments_are_moved_as_a_whole(void **state)
+{
+    (void)state;
+    check_encoding("performance programs");
 }
 
 static void pianorolls_are_moved_as_a_whole(void **state)
@@ -496,6 +503,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(performances_are_moved_as_a_whole),
+        cmocka_unit_test(instruments_are_moved_as_a_whole),
         cmocka_unit_test(pianorolls_are_moved_as_a_whole),
         cmocka_unit_test(a_restored_stream_continues_exactly),
         cmocka_unit_test(microbatches_draw_independently),

@@ -9,26 +9,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "encodings.h"
 #include "pieces.h"
 #include "wellformed.h"
 #include "encode/encoding.h"
 
-enum { VOCABULARY_MAX = 400, OFF = 128, SHIFT = 255, VELOCITY = 356 };
+enum { VOCABULARY_MAX = 700, OFF = 128, SHIFT = 255, VELOCITY = 356 };
 
-enum { KINDS = 3 };
-static const char *const names[KINDS] = {"performance", "pianoroll",
-                                         "pianoroll with repeats"};
-
-static struct encoding *make(const char *name)
-{
-    struct encoding *encoding = NULL;
-    struct options options;
-    options_defaults(&options);
-    options.data.encoding = strcmp(name, names[0]) ? ENCODING_PIANOROLL : 0;
-    options.data.repeats = strcmp(name, names[2]) == 0;
-    assert_int_equal(encoding_from_options(&options, &encoding), STATUS_OK);
-    return encoding;
-}
+static const char *const names[] = {"performance",
+                                    "pianoroll",
+                                    "pianoroll repeats",
+                                    "performance programs",
+                                    "performance drums",
+                                    "performance programs drums"};
+enum { NAMES = sizeof names / sizeof *names };
 
 static void accept_all(const struct encoding *encoding, struct grammar *grammar,
                        const token *tokens, size_t count)
@@ -45,8 +39,8 @@ static void encoded_pieces_are_well_formed(void **state)
 {
     (void)state;
     struct dice dice = {.seed = test_seed()};
-    for (dice.piece = 0; dice.piece < 60; dice.piece++) {
-        struct encoding *encoding = make(names[dice.piece % KINDS]);
+    for (dice.piece = 0; dice.piece < 150; dice.piece++) {
+        struct encoding *encoding = test_encoding(names[dice.piece % NAMES]);
         struct notes notes = {0};
         struct tokens tokens = {0};
         struct grammar grammar;
@@ -74,8 +68,8 @@ static void lost_notes_are_those_not_decoded(void **state)
     (void)state;
     struct dice dice = {.seed = test_seed(), .piece = 4000};
     struct lost_notes all = {0};
-    for (; dice.piece < 4060; dice.piece++) {
-        struct encoding *encoding = make(names[dice.piece % KINDS]);
+    for (; dice.piece < 4150; dice.piece++) {
+        struct encoding *encoding = test_encoding(names[dice.piece % NAMES]);
         struct notes notes = {0}, decoded = {0};
         struct tokens tokens = {0};
         struct lost_notes lost = {0};
@@ -84,8 +78,8 @@ static void lost_notes_are_those_not_decoded(void **state)
         notes.ticks_per_beat += 100; /* limits the pianoroll's steps */
         for (size_t i = 0; i < notes.count; i++) {
             const struct note *note = &notes.items[i];
-            percussion += note->percussion;
-            low_or_high += !note->percussion && dice.piece % KINDS &&
+            percussion += note->percussion && !encoding->keeps_drums;
+            low_or_high += !note->percussion && encoding->has_frames &&
                            (note->pitch < 21 || note->pitch > 108);
         }
         assert_int_equal(encoding->encode(encoding, &notes, &tokens), STATUS_OK);
@@ -111,8 +105,8 @@ static void notes_are_counted_as_by_the_grammar(void **state)
 {
     (void)state;
     struct dice dice = {.seed = test_seed(), .piece = 5000};
-    for (; dice.piece < 5200; dice.piece++) {
-        struct encoding *encoding = make(names[dice.piece % KINDS]);
+    for (; dice.piece < 5500; dice.piece++) {
+        struct encoding *encoding = test_encoding(names[dice.piece % NAMES]);
         struct tokens tokens = {0};
         struct grammar grammar;
         encoding->grammar_start(encoding, &grammar);
@@ -149,8 +143,8 @@ static void random_walks_are_well_formed(void **state)
     (void)state;
     enum { LENGTH = 20000 };
     struct dice dice = {.seed = test_seed()};
-    for (dice.piece = 0; dice.piece < 3 * KINDS; dice.piece++) {
-        struct encoding *encoding = make(names[dice.piece % KINDS]);
+    for (dice.piece = 0; dice.piece < 3 * NAMES; dice.piece++) {
+        struct encoding *encoding = test_encoding(names[dice.piece % NAMES]);
         struct grammar grammar;
         struct tokens tokens = {0};
         struct notes notes = {0};
@@ -167,7 +161,7 @@ static void random_walks_are_well_formed(void **state)
             encoding->decode(encoding, tokens.items, tokens.count, 0, &notes), STATUS_OK);
         /* decoding drops only notes that begin at the very end */
         assert_true(notes.count <= (size_t)grammar.onsets);
-        assert_true(notes.count + 128 >= (size_t)grammar.onsets);
+        assert_true(notes.count + GRAMMAR_NOTES >= (size_t)grammar.onsets);
         assert_true(notes.count > LENGTH / 10);
         notes_free(&notes);
         tokens_free(&tokens);
@@ -186,7 +180,7 @@ static void assert_allowed(const struct encoding *encoding, const struct grammar
 static void performance_grammar_forbids_invalid_tokens(void **state)
 {
     (void)state;
-    struct encoding *encoding = make("performance");
+    struct encoding *encoding = test_encoding("performance");
     struct grammar grammar;
     encoding->grammar_start(encoding, &grammar);
     assert_allowed(encoding, &grammar, 60, false); /* no velocity yet */
@@ -214,7 +208,7 @@ static void performance_grammar_forbids_invalid_tokens(void **state)
 static void full_keyboard_allows_time_shift(void **state)
 {
     (void)state;
-    struct encoding *encoding = make("performance");
+    struct encoding *encoding = test_encoding("performance");
     struct grammar grammar;
     encoding->grammar_start(encoding, &grammar);
     accept_all(encoding, &grammar, (const token[]){VELOCITY}, 1);
@@ -229,7 +223,7 @@ static void full_keyboard_allows_time_shift(void **state)
 static void velocity_on_full_keyboard_allows_time_shift(void **state)
 {
     (void)state;
-    struct encoding *encoding = make("performance");
+    struct encoding *encoding = test_encoding("performance");
     struct grammar grammar;
     bool allowed[VOCABULARY_MAX];
     encoding->grammar_start(encoding, &grammar);
@@ -244,7 +238,7 @@ static void velocity_on_full_keyboard_allows_time_shift(void **state)
 static void pianoroll_grammar_forbids_invalid_tokens(void **state)
 {
     (void)state;
-    struct encoding *encoding = make("pianoroll");
+    struct encoding *encoding = test_encoding("pianoroll");
     const token step = 88;
     struct grammar grammar;
     encoding->grammar_start(encoding, &grammar);
@@ -269,7 +263,7 @@ static void pianoroll_grammar_forbids_invalid_tokens(void **state)
 static void repeats_are_of_keys_that_sounded(void **state)
 {
     (void)state;
-    struct encoding *encoding = make("pianoroll with repeats");
+    struct encoding *encoding = test_encoding("pianoroll with repeats");
     const token step = 88, repeat = 89;
     struct grammar grammar;
     encoding->grammar_start(encoding, &grammar);
@@ -296,7 +290,7 @@ static void repeats_are_of_keys_that_sounded(void **state)
 static void repeated_notes_are_short_notes(void **state)
 {
     (void)state;
-    struct encoding *encoding = make("pianoroll with repeats");
+    struct encoding *encoding = test_encoding("pianoroll with repeats");
     const token step = 88, repeat = 89;
     struct grammar grammar;
     bool allowed[VOCABULARY_MAX];
@@ -320,7 +314,7 @@ static void repeated_notes_are_short_notes(void **state)
 static void end_resets_the_grammar(void **state)
 {
     (void)state;
-    struct encoding *encoding = make("performance");
+    struct encoding *encoding = test_encoding("performance");
     struct grammar grammar;
     encoding->grammar_start(encoding, &grammar);
     encoding->grammar_accept(encoding, &grammar, VELOCITY + 5);

@@ -6,12 +6,14 @@
  * END ..., and the model's state is reset wherever its input is END.
  *
  * decode(encode(x)) equals x after applying the rules of the encoding. Performance and
- * pianoroll have these rules: Percussion (as marked in the notes) is dropped, as are
- * program, channel, port and track: the piece becomes a piece for one instrument. Start
- * and end are rounded to the nearest step of an absolute time grid (halves up), so errors
- * do not accumulate. A note whose length would round to 0 gets one step. Silence before
- * the first note is dropped. Decoded notes have program, channel and track 0. The rules of
- * remi are in remi.c.
+ * pianoroll have these rules: Start and end are rounded to the nearest step of an absolute
+ * time grid (halves up), so errors do not accumulate. A note whose length would round to 0
+ * gets one step. Silence before the first note is dropped. Unless the encoding keeps
+ * programs, the melody becomes a piece for one instrument, with program 0 and channel 0;
+ * channel and port are lost in any case, and decoded notes have those of
+ * instruments_assign_channels. Unless it keeps percussion (as marked in the notes), that
+ * is dropped; kept, its program is lost. Decoded notes have track 0. The rules of remi are
+ * in remi.c.
  *
  * An encoding receives notes (midi/notes.h), with tempo changes, time signatures and
  * track names, which performance and pianoroll ignore.
@@ -19,8 +21,8 @@
  * Rules that callers rely on in every encoding:
  * - Time advances by whole grid steps: the sum of `advance` over a piece is grammar.time.
  * - The grammar limits the number of tokens at one instant, and always allows a token
- *   that sounds or one that advances time, or a token that leads to one; it does not
- *   depend on random numbers.
+ *   besides END; it does not depend on random numbers. After a few tokens that neither
+ *   sound nor advance time, one that does is allowed.
  * - The tokens do not depend on the order of notes that begin in the same step.
  */
 #ifndef TUTTI_ENCODE_ENCODING_H
@@ -41,7 +43,8 @@ enum {
     ENCODING_TOKEN_NAME = 32,      /* bytes of a token's name, with the final zero */
     ENCODING_TICKS_PER_BEAT = 480, /* of decoded notes */
     ENCODING_TEMPO = 500000, /* of decoded notes, microseconds per beat: 120 per minute */
-    ENCODING_VELOCITY = 64   /* of decoded notes without a velocity */
+    ENCODING_VELOCITY = 64,  /* of decoded notes without a velocity */
+    GRAMMAR_NOTES = 256      /* that can sound at once in well-formed sequences */
 };
 
 /* The step of a pianoroll: a fraction of a beat, in lowest terms, or a number of ticks.
@@ -88,24 +91,37 @@ struct remi_state {
     uint8_t last;         /* enum remi_kind of the last token; REMI_END: no bar yet */
 };
 
+struct grammar_note {
+    uint64_t started; /* value of `time` when it began */
+    uint16_t key;     /* program * 128 + pitch */
+    bool earlier;     /* it began before this instant */
+};
+
 /* The state of a piece so far, which determines the tokens that the sampler can draw
  * next. A plain value that can be copied. Callers read `seconds` and `onsets`; the other
  * members are private to the encodings, and a new encoding adds its own here. */
 struct grammar {
     double seconds; /* by which the tokens so far advance time */
-    int onsets;     /* NOTE_ON (or newly sounding keys, or complete notes) so far */
+    int onsets; /* NOTE_ON and DRUM (or newly sounding keys, or complete notes) so far */
 
-    uint64_t time;         /* seconds in grid steps: 10 ms, or the grid's; exact */
-    uint8_t velocity;      /* performance: in force, 0 before the first VELOCITY */
-    bool velocity_pending; /* performance: a VELOCITY awaits its NOTE_ON */
-    bool repeat_pending;   /* pianoroll: a REPEAT awaits its key */
-    int last_key;          /* pianoroll: highest key of this step so far, -1: none */
+    uint64_t time; /* seconds in grid steps: 10 ms, or the grid's; exact */
     int sounding_count;
-    bool sounding[128];    /* by pitch; pianoroll: in the current step */
-    uint64_t started[128]; /* by pitch: value of `time` when the sounding note began */
-    /* by pitch; performance: sounding since before this instant; pianoroll: sounding in
-     * the previous step */
-    bool sounding_before[128];
+
+    /* performance */
+    uint8_t velocity;                         /* in force, 0 before the first VELOCITY */
+    bool velocity_pending;                    /* a VELOCITY awaits its NOTE_ON or DRUM */
+    bool program_pending;                     /* a PROGRAM awaits a NOTE_ON or NOTE_OFF */
+    int program;                              /* in force, -1 before the first PROGRAM */
+    uint64_t hit[2];                          /* bits: drums hit at this instant */
+    struct grammar_note notes[GRAMMAR_NOTES]; /* [sounding_count], in any order */
+
+    /* pianoroll, by pitch */
+    int last_key;        /* highest key of this step so far, -1: none */
+    bool repeat_pending; /* a REPEAT awaits its key */
+    bool sounding[128];
+    uint64_t started[128];     /* value of `time` when the sounding key began */
+    bool sounding_before[128]; /* in the previous step */
+
     struct remi_state remi;
 };
 
@@ -115,6 +131,8 @@ struct encoding {
     size_t vocabulary;         /* tokens, including END */
     token end;                 /* == vocabulary - 1 */
     struct encoding_grid grid; /* pianoroll */
+    bool keeps_programs; /* of [data]; false: one instrument */
+    bool keeps_drums;    /* false: percussion is left out */
     struct remi_vocabulary remi;
     struct bpe *bpe; /* merged tokens, see bpe.h; NULL: none */
     bool repeats;    /* pianoroll: data.repeats */
@@ -176,7 +194,8 @@ struct encoding {
     uint64_t (*advance)(const struct encoding *self, const struct grammar *grammar,
                         token value);
 
-    /* True if the token starts or continues a sound: NOTE_ON, KEY, PITCH, PITCH_DRUM. */
+    /* True if the token starts or continues a sound: NOTE_ON, DRUM, KEY, PITCH,
+     * PITCH_DRUM. */
     bool (*token_sounds)(const struct encoding *self, token value);
 
     /* The MIDI pitch of a token that sounds, -1 for percussion, merged and other tokens. */
@@ -212,8 +231,9 @@ struct encoding {
 
     /* Ends notes that have sounded for `longest` seconds (> 0) or more. Of allowed[0..
      * vocabulary), as set by grammar_allowed, clears all but the tokens that end such
-     * notes, if there are any (performance), or the tokens that continue them
-     * (pianoroll), or all longer durations (remi). At least one token remains allowed, and a note lasts for less than
+     * notes, or select their program, if there are any (performance), or the tokens that
+     * continue them (pianoroll), or all longer durations (remi). At least one token
+     * remains allowed, and a note lasts for less than
      * `longest` seconds and one token that advances time. */
     void (*grammar_end_long_notes)(const struct encoding *self,
                                    const struct grammar *grammar, double longest,

@@ -89,11 +89,11 @@ enum status onsets_truncate(struct onsets *onsets)
     return STATUS_OK;
 }
 
-bool grammar_has_sounded(const struct encoding *encoding, const struct grammar *grammar,
-                         int pitch, double seconds)
+bool grammar_has_lasted(const struct encoding *encoding, const struct grammar *grammar,
+                        uint64_t started, double seconds)
 {
     const double epsilon = 1e-9; /* sums of steps are not exact in seconds */
-    double steps = (double)(grammar->time - grammar->started[pitch]);
+    double steps = (double)(grammar->time - started);
     return steps * encoding->seconds_per_grid_step >= seconds - epsilon;
 }
 

@@ -12,6 +12,7 @@ struct onset { /* a note on the grid; start < end, in steps from the piece's fir
     uint8_t pitch; /* MIDI pitch, or the encoding's key number */
     uint8_t velocity;
     uint16_t instrument; /* port x 16 + channel */
+    uint8_t program;     /* performance: 0 to 127, or PERCUSSION */
 };
 
 struct onsets { /* sorted by start; zero-initialise; free with onsets_free */
@@ -51,9 +52,10 @@ enum status encoding_refuse_instruments(const struct encoding *encoding,
 enum status encoding_fail_too_long(const struct encoding *encoding,
                                    const struct notes *notes);
 
-/* True if the note of a pitch that sounds has lasted `seconds` or more. */
-bool grammar_has_sounded(const struct encoding *encoding, const struct grammar *grammar,
-                         int pitch, double seconds);
+/* True if a note that began when grammar.time was `started` has lasted `seconds` or more.
+ */
+bool grammar_has_lasted(const struct encoding *encoding, const struct grammar *grammar,
+                        uint64_t started, double seconds);
 
 /* Appends a note from `start` to `end` seconds, unless its length is zero. */
 enum status decoded_append(struct notes *out, double start, double end, int pitch,

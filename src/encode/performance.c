@@ -15,47 +15,35 @@
  * NOTE_OFFs precede NOTE_ONs, each by ascending pitch. A long pause becomes as many
  * TIME_SHIFT 100 as fit, then the remainder. The piece ends with its last NOTE_OFF.
  *
- * The grammar forbids: NOTE_ON of a sounding pitch, or before the first VELOCITY;
- * NOTE_OFF of a silent pitch, or of one that began at the same instant; a VELOCITY that
- * is already in force, or while every pitch sounds; anything except NOTE_ON after a
- * VELOCITY; END while a note sounds.
+ * data.programs = keep adds PROGRAM 388-515, data.drums = keep adds the next 128, DRUM;
+ * END follows. The rules above then hold for the notes of each program, whatever their
+ * channels; with data.programs = merge all melody is one program. PROGRAM comes only on
+ * change, before VELOCITY, and applies to NOTE_ON and NOTE_OFF. Within a step the programs
+ * follow each other by ascending number, cyclically from the one in force (on 55 pieces
+ * of rock music, 11 % fewer tokens than with all NOTE_OFFs first). All kits of percussion
+ * are one instrument, the last in that order. A DRUM is a hit of one pitch: it has no
+ * NOTE_OFF, since a drum does not sound longer when it is held, and hits are a third of
+ * the notes. It is decoded with 100 ms, or less if the drum is hit again. VELOCITY is in
+ * force for all instruments.
  *
- * At most one note of a pitch sounds at a time, so the sounding notes are a set of
- * pitches with one end each. No queue is needed, and traversing the set by ascending
- * pitch yields the canonical order within a step. With several instruments, each note is
- * first ended where its own instrument plays the pitch again; the end of the pitch is
- * then the latest end of its notes.
+ * The grammar forbids: NOTE_ON of a sounding pitch, or before the first VELOCITY or
+ * PROGRAM; NOTE_OFF of a silent pitch, or of one that began at the same instant; DRUM of
+ * a pitch that was hit at the same instant, or before the first VELOCITY; a VELOCITY or
+ * PROGRAM that is already in force, or after which no note can begin (or end, for
+ * PROGRAM); anything except NOTE_ON and DRUM after a VELOCITY, and except VELOCITY,
+ * NOTE_ON and NOTE_OFF after a PROGRAM; END while a note sounds. Where more than
+ * GRAMMAR_NOTES notes of several programs would sound, NOTE_ON is forbidden; encoded
+ * pieces may have them.
+ *
+ * At most one note of a pitch sounds at a time, so the sounding notes of an instrument
+ * are a set of pitches with one end each. Without PROGRAM and DRUM no queue is needed:
+ * traversing the set by ascending pitch yields the canonical order within a step. With
+ * several channels, each note is first ended where its own channel plays the pitch again;
+ * the end of the pitch is then the latest end of its notes.
  */
+#include "performance.h"
+
 #include <stdio.h>
-#include <string.h>
-
-#include "onsets.h"
-
-enum {
-    NOTE_ON = 0,
-    NOTE_OFF = 128,
-    TIME_SHIFT = 256, /* by 1 */
-    SHIFT_MAX = 100,
-    VELOCITY = TIME_SHIFT + SHIFT_MAX,
-    VELOCITY_BINS = 32,
-    BIN_WIDTH = 4,
-    END = VELOCITY + VELOCITY_BINS,
-    VOCABULARY,
-    STEPS_PER_SECOND = 100,
-    NO_BIN = -1
-};
-
-#define NEVER UINT32_MAX
-
-static int velocity_bin(unsigned velocity)
-{
-    return (int)(velocity - (velocity > 0)) / BIN_WIDTH;
-}
-
-static int bin_velocity(int bin)
-{
-    return bin * BIN_WIDTH + 2;
-}
 
 /* ---- notes -> tokens ---- */
 
@@ -79,12 +67,18 @@ static uint32_t nearest_step(double seconds)
 
 static bool performance_encodes_note(const struct encoding *self, const struct note *note)
 {
-    (void)self;
-    return !note->percussion;
+    return self->keeps_drums || !note->percussion;
 }
 
-static enum status quantise_notes(const struct encoding *self, const struct notes *notes,
-                                  struct onsets *onsets)
+static uint8_t instrument_of(const struct encoding *self, const struct note *note)
+{
+    if (note->percussion)
+        return PERCUSSION;
+    return self->keeps_programs ? note->program & (MIDI_PROGRAMS - 1) : 0;
+}
+
+enum status performance_quantise(const struct encoding *self, const struct notes *notes,
+                                 struct onsets *onsets)
 {
     const double longest = (double)ENCODING_TOKENS_MAX * SHIFT_MAX / STEPS_PER_SECOND;
     enum status status = onsets_allocate(onsets, notes->count);
@@ -98,9 +92,9 @@ static enum status quantise_notes(const struct encoding *self, const struct note
         if (!(end < longest))
             return encoding_fail_too_long(self, notes);
         uint32_t first = nearest_step(note->start), last = nearest_step(end);
-        onsets->items[onsets->count++] =
-            (struct onset){first, last > first ? last : first + 1, note->pitch & 127,
-                           note->velocity, onset_instrument(note)};
+        onsets->items[onsets->count++] = (struct onset){
+            first,          last > first ? last : first + 1, note->pitch & 127,
+            note->velocity, onset_instrument(note),          instrument_of(self, note)};
     }
     onsets_normalise(onsets);
     return STATUS_OK;
@@ -133,18 +127,9 @@ static size_t collect_onsets(struct encoder *encoder, const struct onsets *onset
     return next;
 }
 
-static void emit(struct encoder *encoder, int value)
-{
-    *encoder->at++ = (token)value;
-}
-
 static void advance_to(struct encoder *encoder, uint32_t time)
 {
-    uint32_t gap = time - encoder->time;
-    for (; gap >= SHIFT_MAX; gap -= SHIFT_MAX)
-        emit(encoder, TIME_SHIFT + SHIFT_MAX - 1);
-    if (gap)
-        emit(encoder, TIME_SHIFT + (int)gap - 1);
+    encoder->at = performance_write_shifts(encoder->at, time - encoder->time);
     encoder->time = time;
 }
 
@@ -238,7 +223,7 @@ static enum status performance_encode(const struct encoding *self,
 {
     size_t count_before = out->count;
     struct onsets onsets = {0};
-    enum status status = quantise_notes(self, notes, &onsets);
+    enum status status = performance_quantise(self, notes, &onsets);
     bool multi_instrument = onsets_are_multi_instrument(&onsets);
     if (status == STATUS_OK && multi_instrument)
         status = onsets_truncate(&onsets);
@@ -254,95 +239,43 @@ static enum status performance_encode(const struct encoding *self,
     return status;
 }
 
-/* ---- tokens -> notes ---- */
+/* ---- tokens ---- */
 
-struct decoder {
-    struct notes *out;
-    uint64_t time; /* in steps */
-    int velocity;
-    bool sounding[PITCHES];
-    uint64_t start[PITCHES];
-    int onset_velocity[PITCHES];
-};
-
-static enum status end_note(struct decoder *decoder, int pitch)
-{
-    if (!decoder->sounding[pitch])
-        return STATUS_OK;
-    decoder->sounding[pitch] = false;
-    return decoded_append(decoder->out, (double)decoder->start[pitch] / STEPS_PER_SECOND,
-                          (double)decoder->time / STEPS_PER_SECOND, pitch,
-                          decoder->onset_velocity[pitch]);
-}
-
-static enum status begin_note(struct decoder *decoder, int pitch)
-{
-    enum status status = end_note(decoder, pitch);
-    decoder->sounding[pitch] = true;
-    decoder->start[pitch] = decoder->time;
-    decoder->onset_velocity[pitch] = decoder->velocity;
-    return status;
-}
-
-static enum status decode_event(struct decoder *decoder, token value)
+struct performance_event performance_event_of(const struct encoding *self, token value)
 {
     if (value < NOTE_OFF)
-        return begin_note(decoder, value - NOTE_ON);
+        return (struct performance_event){EVENT_NOTE_ON, value - NOTE_ON};
     if (value < TIME_SHIFT)
-        return end_note(decoder, value - NOTE_OFF);
+        return (struct performance_event){EVENT_NOTE_OFF, value - NOTE_OFF};
     if (value < VELOCITY)
-        decoder->time += (uint64_t)(value - TIME_SHIFT + 1);
-    else if (value < END)
-        decoder->velocity = bin_velocity(value - VELOCITY);
-    return STATUS_OK;
+        return (struct performance_event){EVENT_TIME_SHIFT, value - TIME_SHIFT + 1};
+    if (value < PLAIN_TOKENS)
+        return (struct performance_event){EVENT_VELOCITY, value - VELOCITY};
+    if (value == self->end)
+        return (struct performance_event){EVENT_END, 0};
+    if (value > self->end)
+        return (struct performance_event){EVENT_UNKNOWN, value};
+    if (value < first_drum(self))
+        return (struct performance_event){EVENT_PROGRAM, value - PROGRAM};
+    return (struct performance_event){EVENT_DRUM, value - first_drum(self)};
 }
-
-/* Only the velocity remains in force. */
-static void forget_notes(struct decoder *decoder, size_t count_before)
-{
-    decoder->time = 0;
-    memset(decoder->sounding, 0, sizeof decoder->sounding);
-    decoder->out->count = count_before;
-}
-
-static enum status performance_decode(const struct encoding *self, const token *tokens,
-                                      size_t count, size_t skip, struct notes *out)
-{
-    (void)self;
-    struct decoder decoder = {.out = out, .velocity = ENCODING_VELOCITY};
-    enum status status = STATUS_OK;
-    size_t count_before = out->count;
-    for (size_t i = 0; i < count && status == STATUS_OK; i++) {
-        if (i == skip)
-            forget_notes(&decoder, count_before);
-        status = decode_event(&decoder, tokens[i]);
-    }
-    if (skip >= count)
-        forget_notes(&decoder, count_before);
-    for (int pitch = 0; pitch < PITCHES && status == STATUS_OK; pitch++)
-        status = end_note(&decoder, pitch);
-    decoded_finish(out);
-    return status;
-}
-
-/* ---- tokens ---- */
 
 static const char *performance_token_name(const struct encoding *self, token value,
                                           char *text, size_t size)
 {
-    (void)self;
-    if (value < NOTE_OFF)
-        snprintf(text, size, "NOTE_ON %d", value - NOTE_ON);
-    else if (value < TIME_SHIFT)
-        snprintf(text, size, "NOTE_OFF %d", value - NOTE_OFF);
-    else if (value < VELOCITY)
-        snprintf(text, size, "TIME_SHIFT %d", value - TIME_SHIFT + 1);
-    else if (value < END)
-        snprintf(text, size, "VELOCITY %d", value - VELOCITY);
-    else if (value == END)
-        snprintf(text, size, "END");
+    static const char *const names[] = {[EVENT_NOTE_ON] = "NOTE_ON",
+                                        [EVENT_NOTE_OFF] = "NOTE_OFF",
+                                        [EVENT_TIME_SHIFT] = "TIME_SHIFT",
+                                        [EVENT_VELOCITY] = "VELOCITY",
+                                        [EVENT_PROGRAM] = "PROGRAM",
+                                        [EVENT_DRUM] = "DRUM",
+                                        [EVENT_END] = "END",
+                                        [EVENT_UNKNOWN] = "UNKNOWN"};
+    struct performance_event event = performance_event_of(self, value);
+    if (event.kind == EVENT_END)
+        snprintf(text, size, "%s", names[event.kind]);
     else
-        snprintf(text, size, "UNKNOWN %d", value);
+        snprintf(text, size, "%s %d", names[event.kind], event.number);
     return text;
 }
 
@@ -357,34 +290,7 @@ static uint64_t performance_advance(const struct encoding *self,
 
 static bool performance_token_sounds(const struct encoding *self, token value)
 {
-    (void)self;
-    return value < NOTE_OFF;
-}
-
-static token performance_transpose(const struct encoding *self, token value,
-                                   int semitones)
-{
-    (void)self;
-    if (value >= TIME_SHIFT)
-        return value;
-    int pitch = value % PITCHES + semitones;
-    return pitch < 0 || pitch >= PITCHES ? END : (token)(value + semitones);
-}
-
-static token performance_shift_velocity(const struct encoding *self, token value,
-                                        int bins)
-{
-    (void)self;
-    if (value < VELOCITY || value >= END)
-        return value;
-    int bin = value - VELOCITY + bins;
-    return bin < 0 || bin >= VELOCITY_BINS ? END : (token)(VELOCITY + bin);
-}
-
-static token performance_longest_shift(const struct encoding *self, uint64_t steps)
-{
-    (void)self;
-    return (token)(TIME_SHIFT + (steps < SHIFT_MAX ? steps : SHIFT_MAX) - 1);
+    return value < NOTE_OFF || is_drum(self, value);
 }
 
 static int performance_token_pitch(const struct encoding *self, token value)
@@ -393,100 +299,53 @@ static int performance_token_pitch(const struct encoding *self, token value)
     return value < NOTE_OFF ? value - NOTE_ON : -1;
 }
 
-/* ---- grammar ---- */
+static size_t performance_count_notes(const struct encoding *self, const token *tokens,
+                                      size_t count)
+{
+    size_t notes = 0;
+    for (size_t i = 0; i < count; i++)
+        notes += performance_token_sounds(self, tokens[i]);
+    return notes;
+}
 
-static void performance_grammar_start(const struct encoding *self,
-                                      struct grammar *grammar)
+static token performance_transpose(const struct encoding *self, token value,
+                                   int semitones)
+{
+    if (value >= TIME_SHIFT)
+        return value;
+    int pitch = value % PITCHES + semitones;
+    return pitch < 0 || pitch >= PITCHES ? self->end : (token)(value + semitones);
+}
+
+static token performance_shift_velocity(const struct encoding *self, token value,
+                                        int bins)
+{
+    if (value < VELOCITY || value >= PLAIN_TOKENS)
+        return value;
+    int bin = value - VELOCITY + bins;
+    return bin < 0 || bin >= VELOCITY_BINS ? self->end : (token)(VELOCITY + bin);
+}
+
+static token performance_longest_shift(const struct encoding *self, uint64_t steps)
 {
     (void)self;
-    *grammar = (struct grammar){.last_key = -1};
-}
-
-static void performance_grammar_allowed(const struct encoding *self,
-                                        const struct grammar *grammar, bool *allowed)
-{
-    (void)self;
-    bool pending = grammar->velocity_pending;
-    for (int pitch = 0; pitch < PITCHES; pitch++) {
-        bool sounding = grammar->sounding[pitch];
-        allowed[NOTE_ON + pitch] = !sounding && grammar->velocity;
-        allowed[NOTE_OFF + pitch] =
-            sounding && grammar->sounding_before[pitch] && !pending;
-    }
-    for (int shift = 0; shift < SHIFT_MAX; shift++)
-        allowed[TIME_SHIFT + shift] = !pending;
-    bool free_pitch = grammar->sounding_count < PITCHES;
-    for (int bin = 0; bin < VELOCITY_BINS; bin++)
-        allowed[VELOCITY + bin] =
-            !pending && free_pitch && grammar->velocity != bin_velocity(bin);
-    allowed[END] = !pending && grammar->sounding_count == 0;
-}
-
-static void performance_grammar_end_long_notes(const struct encoding *self,
-                                               const struct grammar *grammar,
-                                               double longest, bool *allowed)
-{
-    bool ends[PITCHES], any = false;
-    for (int pitch = 0; pitch < PITCHES; pitch++) {
-        ends[pitch] = allowed[NOTE_OFF + pitch] &&
-                      grammar_has_sounded(self, grammar, pitch, longest);
-        any |= ends[pitch];
-    }
-    for (int value = 0; value < VOCABULARY && any; value++)
-        allowed[value] =
-            value >= NOTE_OFF && value < TIME_SHIFT && ends[value - NOTE_OFF];
-}
-
-static void accept_note(struct grammar *grammar, int pitch, bool on)
-{
-    grammar->started[pitch] = grammar->time;
-    grammar->sounding_count += (int)on - (int)grammar->sounding[pitch];
-    grammar->sounding[pitch] = on;
-    grammar->sounding_before[pitch] = false;
-    grammar->onsets += on;
-    grammar->velocity_pending = grammar->velocity_pending && !on;
-}
-
-static void accept_end(struct grammar *grammar)
-{
-    struct grammar initial = {.seconds = grammar->seconds,
-                              .time = grammar->time,
-                              .onsets = grammar->onsets,
-                              .last_key = -1};
-    *grammar = initial;
-}
-
-static void performance_grammar_accept(const struct encoding *self,
-                                       struct grammar *grammar, token value)
-{
-    (void)self;
-    if (value < NOTE_OFF) {
-        accept_note(grammar, value - NOTE_ON, true);
-    } else if (value < TIME_SHIFT) {
-        accept_note(grammar, value - NOTE_OFF, false);
-    } else if (value < VELOCITY) {
-        grammar->time += (uint64_t)(value - TIME_SHIFT + 1);
-        grammar->seconds = (double)grammar->time / STEPS_PER_SECOND;
-        memcpy(grammar->sounding_before, grammar->sounding,
-               sizeof grammar->sounding_before);
-    } else if (value < END) {
-        grammar->velocity = (uint8_t)bin_velocity(value - VELOCITY);
-        grammar->velocity_pending = grammar->sounding_count < PITCHES;
-    } else if (value == END) {
-        accept_end(grammar);
-    }
+    return (token)(TIME_SHIFT + (steps < SHIFT_MAX ? steps : SHIFT_MAX) - 1);
 }
 
 static enum status performance_configure(struct encoding *self,
                                          const struct options *options)
 {
-    return encoding_refuse_instruments(self, options);
+    self->keeps_programs = options->data.programs == PROGRAMS_KEEP;
+    self->keeps_drums = options->data.drums == DRUMS_KEEP;
+    if (self->keeps_programs || self->keeps_drums)
+        self->encode = performance_encode_instruments;
+    self->end = (token)(first_drum(self) + (self->keeps_drums ? PITCHES : 0));
+    self->vocabulary = (size_t)self->end + 1;
+    return STATUS_OK;
 }
 
 const struct encoding encoding_performance = {
     .name = "performance",
-    .vocabulary = VOCABULARY,
-    .end = END,
     .seconds_per_grid_step = 1.0 / STEPS_PER_SECOND,
     .tokens_per_grid_step = 10,
     .configure = performance_configure,
@@ -497,6 +356,7 @@ const struct encoding encoding_performance = {
     .advance = performance_advance,
     .token_sounds = performance_token_sounds,
     .token_pitch = performance_token_pitch,
+    .count_notes = performance_count_notes,
     .transpose = performance_transpose,
     .shift_velocity = performance_shift_velocity,
     .longest_shift = performance_longest_shift,

@@ -163,9 +163,13 @@ static enum status quantise_notes(const struct encoding *self, const struct note
         if (last >= UINT32_MAX)
             return encoding_fail_too_long(self, notes);
         last = last > first ? last : first + 1;
-        onsets->items[onsets->count++] = (struct onset){
-            (uint32_t)first, (uint32_t)last, (uint8_t)(note->pitch - LOWEST_PITCH),
-            note->velocity, onset_instrument(note)};
+        onsets->items[onsets->count++] =
+            (struct onset){(uint32_t)first,
+                           (uint32_t)last,
+                           (uint8_t)(note->pitch - LOWEST_PITCH),
+                           note->velocity,
+                           onset_instrument(note),
+                           0};
     }
     onsets_normalise(onsets);
     return STATUS_OK;
@@ -473,7 +477,7 @@ static void pianoroll_grammar_end_long_notes(const struct encoding *self,
     for (int key = 0; key < KEYS; key++) {
         int pitch = key + LOWEST_PITCH;
         if (grammar->sounding_before[pitch] &&
-            grammar_has_sounded(self, grammar, pitch, longest))
+            grammar_has_lasted(self, grammar, grammar->started[pitch], longest))
             allowed[key] = false;
     }
 }

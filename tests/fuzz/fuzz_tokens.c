@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "fuzz.h"
+#include "../encodings.h"
 #include "../wellformed.h"
 #include "base/file.h"
 #include "generate/guard.h"
@@ -15,14 +16,18 @@
 #include "midi/midi.h"
 
 enum { TWO_BYTES = 1, WRITES = 2, SAMPLES = 4 }; /* bits of the second byte */
-enum { TEMPO = 500000, VOCABULARY_MAX = 389, MAX_CHECKED = 500 };
+enum { TEMPO = 500000, VOCABULARY_MAX = 645, MAX_CHECKED = 500 };
 
 static const char *const grids[] = {"1/4",         "1/480",   "10000/1",
                                     "10000/9999",  "1/7",     "1 tick",
                                     "10000 ticks", "7 ticks", "3/440"};
-enum { GRIDS = sizeof grids / sizeof *grids, ENCODERS = 1 + 2 * GRIDS };
+enum { GRIDS = sizeof grids / sizeof *grids };
 
-/* performance; pianoroll with each grid; the same with data.repeats */
+static const char *const others[] = {"performance", "performance programs",
+                                     "performance drums", "performance programs drums"};
+enum { OTHERS = sizeof others / sizeof *others, ENCODERS = 2 * GRIDS + OTHERS };
+
+/* pianoroll with each grid; the same with data.repeats; the others */
 static struct encoding *encodings[ENCODERS];
 static char *path; /* of the MIDI file */
 
@@ -30,15 +35,16 @@ int LLVMFuzzerInitialize(int *count, char ***arguments)
 {
     (void)count;
     (void)arguments;
-    fuzz_require_ok(encoding_create("performance", "", &encodings[0]));
-    for (size_t i = 1; i < ENCODERS; i++) {
+    for (size_t i = 0; i < 2 * GRIDS; i++) {
         struct options options;
         options_defaults(&options);
         options.data.encoding = ENCODING_PIANOROLL;
-        options.data.repeats = i > GRIDS;
-        strcpy(options.data.grid, grids[(i - 1) % GRIDS]);
+        options.data.repeats = i >= GRIDS;
+        strcpy(options.data.grid, grids[i % GRIDS]);
         fuzz_require_ok(encoding_from_options(&options, &encodings[i]));
     }
+    for (size_t i = 0; i < OTHERS; i++)
+        encodings[2 * GRIDS + i] = test_encoding(others[i]);
     path = path_format("%s/out.mid", fuzz_folder());
     FUZZ_REQUIRE(path);
     return 0;
@@ -71,7 +77,20 @@ static bool is_saturated(const struct notes *notes)
     return false;
 }
 
-static void check_notes(const struct notes *notes, size_t tokens)
+static void check_instrument(const struct encoding *encoding, const struct note *note)
+{
+    if (!encoding->keeps_drums)
+        FUZZ_REQUIRE(!note->percussion);
+    if (!encoding->keeps_programs)
+        FUZZ_REQUIRE(note->program == 0 && note->port == 0);
+    FUZZ_REQUIRE(note->track == 0 && note->program < 128);
+    FUZZ_REQUIRE(!note->percussion || note->program == 0);
+    if (!encoding->keeps_programs || note->percussion)
+        FUZZ_REQUIRE(note->channel == (note->percussion ? PERCUSSION_CHANNEL : 0));
+}
+
+static void check_notes(const struct encoding *encoding, const struct notes *notes,
+                        size_t tokens)
 {
     FUZZ_REQUIRE(notes->count <= tokens);
     FUZZ_REQUIRE(notes->ticks_per_beat == ENCODING_TICKS_PER_BEAT);
@@ -82,11 +101,12 @@ static void check_notes(const struct notes *notes, size_t tokens)
         FUZZ_REQUIRE(isfinite(note->duration) && note->duration > 0);
         FUZZ_REQUIRE(note->duration_ticks <= UINT32_MAX - note->start_tick);
         FUZZ_REQUIRE(note->pitch < 128 && note->velocity >= 1 && note->velocity < 128);
-        FUZZ_REQUIRE(note->track == 0 && note->program == 0 && note->channel == 0);
-        FUZZ_REQUIRE(note->percussion == 0 && note->port == 0);
+        check_instrument(encoding, note);
         FUZZ_REQUIRE(
             i == 0 || note[-1].start_tick < note->start_tick ||
-            (note[-1].start_tick == note->start_tick && note[-1].pitch <= note->pitch));
+            (note[-1].start_tick == note->start_tick &&
+             (note[-1].channel < note->channel ||
+              (note[-1].channel == note->channel && note[-1].pitch <= note->pitch))));
     }
 }
 
@@ -100,8 +120,20 @@ static long long step_of(const struct encoding *encoding, double seconds)
 /* The middle of the velocity's bin; the pianoroll has only one velocity. */
 static int binned_velocity(const struct encoding *encoding, int velocity)
 {
-    bool binned = encoding == encodings[0];
-    return binned ? 4 * ((velocity - 1) / 4) + 2 : velocity;
+    return !encoding->has_frames ? 4 * ((velocity - 1) / 4) + 2 : velocity;
+}
+
+/* Otherwise rounding decides whether two instruments can share a channel. */
+static bool instruments_have_own_channels(const struct notes *notes)
+{
+    bool plays[128] = {false};
+    int programs = 0;
+    for (size_t i = 0; i < notes->count; i++)
+        if (!notes->items[i].percussion && !plays[notes->items[i].program]) {
+            plays[notes->items[i].program] = true;
+            programs++;
+        }
+    return programs <= 15;
 }
 
 /* Requires the same music, except velocities and the silence before the first note. */
@@ -110,9 +142,10 @@ static void check_equal(const struct encoding *encoding, const struct notes *not
 {
     FUZZ_REQUIRE(notes->count == again->count);
     long long first = notes->count ? step_of(encoding, notes->items[0].start) : 0;
-    for (size_t i = 0; i < notes->count; i++) {
+    for (size_t i = 0; i < notes->count && instruments_have_own_channels(notes); i++) {
         const struct note *a = &notes->items[i], *b = &again->items[i];
-        FUZZ_REQUIRE(a->pitch == b->pitch);
+        FUZZ_REQUIRE(a->pitch == b->pitch && a->program == b->program);
+        FUZZ_REQUIRE(a->percussion == b->percussion && a->channel == b->channel);
         FUZZ_REQUIRE(binned_velocity(encoding, a->velocity) == b->velocity);
         FUZZ_REQUIRE(step_of(encoding, a->start) - first == step_of(encoding, b->start));
         FUZZ_REQUIRE(step_of(encoding, a->duration) == step_of(encoding, b->duration));
@@ -126,7 +159,7 @@ static void check_encoded(const struct encoding *encoding, const struct notes *n
     struct tokens again = {0};
     struct notes back = {0};
     fuzz_require_ok(encoding->decode(encoding, encoded->items, encoded->count, 0, &back));
-    check_notes(&back, encoded->count);
+    check_notes(encoding, &back, encoded->count);
     check_equal(encoding, notes, &back);
     FUZZ_REQUIRE(encoding_count_notes(encoding, encoded->items, encoded->count) ==
                  back.count);
@@ -149,7 +182,7 @@ static void check_decoder(const struct encoding *encoding, const struct tokens *
 {
     struct tokens encoded = {0};
     fuzz_require_ok(encoding->decode(encoding, tokens->items, tokens->count, 0, notes));
-    check_notes(notes, tokens->count);
+    check_notes(encoding, notes, tokens->count);
     enum status status = encoding->encode(encoding, notes, &encoded);
     fuzz_check_message(status, "too long");
     FUZZ_REQUIRE(status == STATUS_OK || encoded.count == 0);
@@ -166,7 +199,8 @@ static void check_grammar(const struct encoding *encoding, const struct grammar 
     int sounding = 0;
     for (int pitch = 0; pitch < 128; pitch++)
         sounding += grammar->sounding[pitch];
-    FUZZ_REQUIRE(sounding == grammar->sounding_count);
+    FUZZ_REQUIRE(!encoding->has_frames || sounding == grammar->sounding_count);
+    FUZZ_REQUIRE(grammar->sounding_count <= GRAMMAR_NOTES);
     FUZZ_REQUIRE(isfinite(grammar->seconds) && grammar->seconds >= seconds);
     FUZZ_REQUIRE(fabs(grammar->seconds -
                       (double)grammar->time * encoding->seconds_per_grid_step) <=
@@ -200,16 +234,16 @@ static void check_sequence(const struct encoding *encoding, const struct tokens 
     struct grammar grammar;
     struct guard guard = {0};
     bool allowed[VOCABULARY_MAX], valid = true;
-    bool performance = encoding == encodings[0];
+    bool performance = !encoding->has_frames;
     encoding->grammar_start(encoding, &grammar);
     for (size_t i = 0; i < tokens->count && i < MAX_CHECKED; i++) {
         token value = tokens->items[i];
         double seconds = grammar.seconds;
         check_allowed(encoding, &grammar, &guard, allowed);
         if (valid && performance && i % 16 == 0 && allowed[encoding->end])
-            FUZZ_REQUIRE(performance_sounding_count(tokens->items, i) == 0);
+            FUZZ_REQUIRE(performance_sounding_count(encoding, tokens->items, i) == 0);
         bool allows = value < encoding->vocabulary && allowed[value];
-        const char *fault = performance ? performance_fault(tokens->items, i)
+        const char *fault = performance ? performance_fault(encoding, tokens->items, i)
                                         : pianoroll_fault(encoding, tokens->items, i);
         bool has_free_pitch = !performance || grammar.sounding_count < 128;
         if (value == encoding->end) /* which begins another sequence */
