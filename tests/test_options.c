@@ -19,6 +19,8 @@
  * the table that reads into another member or has another range. */
 #define WORDS(X)                                                                         \
     X(data.encoding, ENCODINGS)                                                          \
+    X(data.programs, PROGRAM_RULES)                                                      \
+    X(data.drums, DRUM_RULES)                                                            \
     X(data.pedal, PEDALS)                                                                \
     X(model.cell, CELLS)                                                                 \
     X(model.dropout_mask, DROPOUT_MASKS)                                                 \
@@ -31,6 +33,7 @@
     X(train.precision, PRECISIONS)                                                       \
     X(sample.end, ENDS)
 #define INTEGERS(X)                                                                      \
+    X(data.positions, 1, 48)                                                             \
     X(data.shards, 1, 9999)                                                              \
     X(data.min_notes, 0, INT64_MAX)                                                      \
     X(data.max_notes, 1, INT64_MAX)                                                      \
@@ -94,6 +97,8 @@
     X(sample.max_silence, 3600)                                                          \
     X(sample.max_note_seconds, 3600)
 #define BOOLEANS(X)                                                                      \
+    X(data.tempo)                                                                        \
+    X(data.time_signatures)                                                              \
     X(train.allow_mixed_cores)                                                           \
     X(model.tie_embeddings)                                                              \
     X(run.hash_steps)                                                                    \
@@ -650,6 +655,11 @@ static void ignores_settings_that_may_change(void **state)
     (void)state;
     static const char *const fixed[] = {"data.encoding",
                                         "data.grid",
+                                        "data.programs",
+                                        "data.drums",
+                                        "data.tempo",
+                                        "data.time_signatures",
+                                        "data.positions",
                                         "data.pedal",
                                         "data.split",
                                         "data.split_file",
