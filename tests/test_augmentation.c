@@ -345,7 +345,7 @@ static void check_encoding(const char *name)
     }
     assert_in_range(equal, EPOCHS / OFFSETS / 2, EPOCHS / OFFSETS * 2);
     check_tallies(encoding, originals, tallies);
-    if (encoding->shift_velocity)
+    if (encoding->longest_shift)
         check_independence(&tallies[0]);
     stream_close(stream);
     free_originals(originals);
@@ -370,6 +370,12 @@ static void pianorolls_are_moved_as_a_whole(void **state)
 {
     (void)state;
     check_encoding("pianoroll");
+}
+
+static void bars_are_moved_as_a_whole(void **state)
+{
+    (void)state;
+    check_encoding("remi");
 }
 
 enum { ROWS = 3, WINDOW = 50, WINDOWS = 200, WINDOW_TOKENS = ROWS * WINDOW };
@@ -505,6 +511,7 @@ int main(void)
         cmocka_unit_test(performances_are_moved_as_a_whole),
         cmocka_unit_test(instruments_are_moved_as_a_whole),
         cmocka_unit_test(pianorolls_are_moved_as_a_whole),
+        cmocka_unit_test(bars_are_moved_as_a_whole),
         cmocka_unit_test(a_restored_stream_continues_exactly),
         cmocka_unit_test(microbatches_draw_independently),
         cmocka_unit_test(offsets_beyond_a_piece_are_refused),

@@ -19,8 +19,8 @@
  * the table that reads into another member or has another range. */
 #define WORDS(X)                                                                         \
     X(data.encoding, ENCODINGS)                                                          \
-    X(data.programs, PROGRAM_RULES)                                                    \
-    X(data.drums, DRUM_RULES)                                                          \
+    X(data.programs, PROGRAM_RULES)                                                      \
+    X(data.drums, DRUM_RULES)                                                            \
     X(data.pedal, PEDALS)                                                                \
     X(data.tracks, TRACKS)                                                               \
     X(model.cell, CELLS)                                                                 \
@@ -35,6 +35,7 @@
     X(sample.end, ENDS)
 #define INTEGERS(X)                                                                      \
     X(data.bpe, 0, 4096)                                                                 \
+    X(data.positions, 1, 48)                                                             \
     X(data.shards, 1, 9999)                                                              \
     X(data.min_notes, 0, INT64_MAX)                                                      \
     X(data.max_notes, 1, INT64_MAX)                                                      \
@@ -103,6 +104,8 @@
     X(sample.max_silence, 3600)                                                          \
     X(sample.max_note_seconds, 3600)
 #define BOOLEANS(X)                                                                      \
+    X(data.tempo)                                                                        \
+    X(data.time_signatures)                                                              \
     X(data.repeats)                                                                      \
     X(train.allow_mixed_cores)                                                           \
     X(model.tie_embeddings)                                                              \
@@ -674,6 +677,9 @@ static void ignores_settings_that_may_change(void **state)
                                         "data.grid",
                                         "data.programs",
                                         "data.drums",
+                                        "data.tempo",
+                                        "data.time_signatures",
+                                        "data.positions",
                                         "data.bpe",
                                         "data.repeats",
                                         "data.pedal",

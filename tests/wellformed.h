@@ -1,5 +1,5 @@
 /* wellformed: an independent check of token sequences, based on the token values in
- * performance.c and pianoroll.c, looking back over the sequence instead of keeping a
+ * performance.c and pianoroll.c, and the token names of remi, looking back over the sequence instead of keeping a
  * state. */
 #ifndef TUTTI_TESTS_WELLFORMED_H
 #define TUTTI_TESTS_WELLFORMED_H
@@ -176,6 +176,165 @@ static inline int performance_sounding_count(const struct encoding *encoding,
     return total;
 }
 
+/* ---- remi: by the names of the tokens ---- */
+
+struct remi_name {
+    char kind[ENCODING_TOKEN_NAME];
+    int a, b; /* "PITCH 60": 60, 0; "TIME_SIGNATURE 3/4": 3, 4; "PROGRAM drums": 128, 0 */
+};
+
+static inline struct remi_name remi_name(const struct encoding *encoding,
+                                         const token *tokens, size_t i)
+{
+    char text[ENCODING_TOKEN_NAME];
+    struct remi_name name = {.kind = "END"};
+    encoding->token_name(encoding, tokens[i], text, sizeof text);
+    sscanf(text, "%31s %d/%d", name.kind, &name.a, &name.b);
+    if (strcmp(text, "PROGRAM drums") == 0)
+        name.a = 128;
+    return name;
+}
+
+/* True if the token before i is of one of the kinds in a list such as "BAR TEMPO ". */
+static inline int remi_follows(const struct encoding *encoding, const token *tokens,
+                               size_t i, const char *kinds)
+{
+    char word[ENCODING_TOKEN_NAME + 1] = "END ";
+    if (i > 0)
+        snprintf(word, sizeof word, "%s ", remi_name(encoding, tokens, i - 1).kind);
+    const char *found = strstr(kinds, word);
+    return found && (found == kinds || found[-1] == ' ');
+}
+
+/* Looks back for the latest token of a kind, up to one of kind `until`. */
+static inline int remi_latest(const struct encoding *encoding, const token *tokens,
+                              size_t i, const char *kind, const char *until,
+                              struct remi_name *out)
+{
+    while (i-- > 0) {
+        *out = remi_name(encoding, tokens, i);
+        if (strcmp(out->kind, kind) == 0)
+            return 1;
+        if (strcmp(out->kind, until) == 0)
+            return 0;
+    }
+    return 0;
+}
+
+/* Program * 128 + pitch of the latest note of this position; -1: none. */
+static inline int remi_latest_key(const struct encoding *encoding, const token *tokens,
+                                  size_t i)
+{
+    struct remi_name found, program;
+    for (; i-- > 0;) {
+        found = remi_name(encoding, tokens, i);
+        if (strcmp(found.kind, "POSITION") == 0 || strcmp(found.kind, "BAR") == 0)
+            return -1;
+        int drum = strcmp(found.kind, "PITCH_DRUM") == 0;
+        if (!drum && strcmp(found.kind, "PITCH") != 0)
+            continue;
+        int number = drum ? 128 : 0;
+        if (remi_latest(encoding, tokens, i, "PROGRAM", "DURATION", &program))
+            number = program.a;
+        return number * 128 + found.a;
+    }
+    return -1;
+}
+
+static inline const char *remi_position_fault(const struct encoding *encoding,
+                                              const token *tokens, size_t i, int position)
+{
+    struct remi_name found;
+    int beats = 4, positions = encoding->remi.positions;
+    if (remi_latest(encoding, tokens, i, "TIME_SIGNATURE", "END", &found))
+        beats = found.a;
+    if (position >= beats * positions)
+        return "POSITION after the bar";
+    if (remi_latest(encoding, tokens, i, "POSITION", "BAR", &found) &&
+        found.a >= position)
+        return "POSITIONs not ascending";
+    return NULL;
+}
+
+static inline const char *remi_pitch_fault(const struct encoding *encoding,
+                                           const token *tokens, size_t i, int drum,
+                                           int pitch)
+{
+    char name[ENCODING_TOKEN_NAME];
+    bool programs = false;
+    for (size_t value = 0; value < encoding->vocabulary; value++)
+        programs |=
+            strncmp(encoding->token_name(encoding, (token)value, name, sizeof name),
+                    "PROGRAM", 7) == 0;
+    int program = drum ? 128 : 0;
+    if (programs && !remi_follows(encoding, tokens, i, "PROGRAM "))
+        return "PITCH without its PROGRAM";
+    if (!programs && !remi_follows(encoding, tokens, i, "POSITION TEMPO DURATION "))
+        return "PITCH at the wrong place";
+    if (programs)
+        program = remi_name(encoding, tokens, i - 1).a;
+    if ((program == 128) != drum)
+        return "PITCH of another kind than its PROGRAM";
+    return remi_latest_key(encoding, tokens, i) >= program * 128 + pitch
+               ? "notes not ascending"
+               : NULL;
+}
+
+static inline const char *remi_fault(const struct encoding *encoding, const token *tokens,
+                                     size_t i)
+{
+    struct remi_name name = remi_name(encoding, tokens, i), found;
+    const char *follows = NULL;
+    bool metres =
+        encoding->remi.first[REMI_TIME_SIGNATURE] < encoding->remi.first[REMI_TEMPO];
+    if (strcmp(name.kind, "UNKNOWN") == 0)
+        return "not in the vocabulary";
+    if (strcmp(name.kind, "BAR") == 0)
+        follows =
+            metres ? "END TIME_SIGNATURE TEMPO DURATION " : "END BAR TEMPO DURATION ";
+    else if (strcmp(name.kind, "TIME_SIGNATURE") == 0)
+        follows = "BAR ";
+    else if (strcmp(name.kind, "POSITION") == 0)
+        follows = metres ? "TIME_SIGNATURE TEMPO DURATION " : "BAR TEMPO DURATION ";
+    else if (strcmp(name.kind, "TEMPO") == 0)
+        follows = "POSITION ";
+    else if (strcmp(name.kind, "PROGRAM") == 0)
+        follows = "POSITION TEMPO DURATION ";
+    else if (strcmp(name.kind, "VELOCITY") == 0)
+        follows = "PITCH PITCH_DRUM ";
+    else if (strcmp(name.kind, "DURATION") == 0)
+        follows = "VELOCITY ";
+    else if (strcmp(name.kind, "END") == 0)
+        follows = "END DURATION ";
+    if (follows && !remi_follows(encoding, tokens, i, follows))
+        return "at the wrong place";
+    if (strcmp(name.kind, "POSITION") == 0)
+        return remi_position_fault(encoding, tokens, i, name.a);
+    if (strcmp(name.kind, "TEMPO") == 0)
+        return remi_latest(encoding, tokens, i, "TEMPO", "END", &found) &&
+                       found.a == name.a
+                   ? "TEMPO already in force"
+                   : NULL;
+    if (strcmp(name.kind, "PROGRAM") == 0)
+        return remi_latest_key(encoding, tokens, i) >= name.a * 128 + 127
+                   ? "no pitch is left"
+                   : NULL;
+    if (strncmp(name.kind, "PITCH", 5) == 0)
+        return remi_pitch_fault(encoding, tokens, i, name.kind[5] != '\0', name.a);
+    return NULL;
+}
+
+/* The error in token i of any encoding; NULL if there is none. */
+static inline const char *token_fault(const struct encoding *encoding,
+                                      const token *tokens, size_t i)
+{
+    if (strcmp(encoding->name, "remi") == 0)
+        return remi_fault(encoding, tokens, i);
+    return strcmp(encoding->name, "performance") == 0
+               ? performance_fault(encoding, tokens, i)
+               : pianoroll_fault(encoding, tokens, i);
+}
+
 /* Returns "" if the sequence is well formed (and, if `whole`, is one piece closed by
  * END), else the first error. */
 static inline const char *well_formed(const struct encoding *encoding,
@@ -184,8 +343,7 @@ static inline const char *well_formed(const struct encoding *encoding,
     static char text[128];
     bool performance = strcmp(encoding->name, "performance") == 0;
     for (size_t i = 0; i < count; i++) {
-        const char *fault = performance ? performance_fault(encoding, tokens, i)
-                                        : pianoroll_fault(encoding, tokens, i);
+        const char *fault = token_fault(encoding, tokens, i);
         if (!fault && tokens[i] == encoding->end && !(whole && i == count - 1))
             fault = "END before the end";
         if (fault) {

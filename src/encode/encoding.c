@@ -10,8 +10,7 @@
 #include "bpe.h"
 #include "base/hash.h"
 
-extern const struct encoding encoding_performance, encoding_pianoroll,
-    encoding_remi;
+extern const struct encoding encoding_performance, encoding_pianoroll, encoding_remi;
 static const struct encoding *const encodings[] = {
     [ENCODING_PERFORMANCE] = &encoding_performance,
     [ENCODING_PIANOROLL] = &encoding_pianoroll,
@@ -27,6 +26,8 @@ enum status encoding_from_options(const struct options *options, struct encoding
     if (!encoding)
         return status_fail(STATUS_FAILED, "no memory for an encoding");
     *encoding = *prototype;
+    encoding->keeps_programs = options->data.programs == PROGRAMS_KEEP;
+    encoding->keeps_drums = options->data.drums == DRUMS_KEEP;
     enum status status =
         prototype->configure ? prototype->configure(encoding, options) : STATUS_OK;
     if (status == STATUS_OK)

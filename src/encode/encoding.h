@@ -131,8 +131,8 @@ struct encoding {
     size_t vocabulary;         /* tokens, including END */
     token end;                 /* == vocabulary - 1 */
     struct encoding_grid grid; /* pianoroll */
-    bool keeps_programs; /* of [data]; false: one instrument */
-    bool keeps_drums;    /* false: percussion is left out */
+    bool keeps_programs;       /* of [data]; false: one instrument */
+    bool keeps_drums;          /* false: percussion is left out */
     struct remi_vocabulary remi;
     struct bpe *bpe; /* merged tokens, see bpe.h; NULL: none */
     bool repeats;    /* pianoroll: data.repeats */

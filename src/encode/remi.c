@@ -20,8 +20,8 @@
  * POSITION: TEMPO if it changes there, then the notes, each as PROGRAM, PITCH or
  * PITCH_DRUM, VELOCITY, DURATION, by ascending program and pitch, percussion last. Notes
  * of a program and pitch at one position are merged, with the largest velocity and
- * duration. The first position of a piece has its TEMPO, 0 if there is no note earlier.
- * The piece ends with its last note's DURATION: no bars and tempos follow.
+ * duration. The first TEMPO is at POSITION 0 of the first bar. The piece ends with its
+ * last note's DURATION: no bars and tempos follow.
  *
  * Bars follow from the time signatures, 4/4 before the first; a change within a bar takes
  * effect at the next one. A signature that is not in the vocabulary is replaced by one

@@ -58,6 +58,15 @@ static size_t find_section(const struct timeline *timeline, size_t from, uint32_
     return from;
 }
 
+/* The section of a grid step, from sections[from] on. */
+static const struct section *section_at(const struct timeline *timeline, size_t from,
+                                        uint64_t time)
+{
+    while (from + 1 < timeline->count && timeline->sections[from + 1].start <= time)
+        from++;
+    return &timeline->sections[from];
+}
+
 /* The grid step of the position nearest to a tick in a section. */
 static uint64_t nearest_position(const struct timeline *timeline,
                                  const struct section *section, uint32_t tick)
@@ -149,6 +158,20 @@ static uint16_t key_of(const struct encoding *encoding, const struct note *note)
     return (uint16_t)(program * PITCHES + (note->pitch & (PITCHES - 1)));
 }
 
+static uint8_t velocity_bin(unsigned velocity)
+{
+    return (uint8_t)((velocity - (velocity > 0)) / 4 % REMI_VELOCITIES);
+}
+
+/* The DURATION of a note that begins in a section. */
+static uint16_t duration_of(const struct timeline *timeline,
+                            const struct section *section, const struct note *note)
+{
+    uint64_t position = remi_position_length(timeline->encoding, section->signature);
+    uint64_t positions = round_steps(&timeline->scale, note->duration_ticks, 0, position);
+    return (uint16_t)remi_nearest_duration(timeline->encoding, positions);
+}
+
 static int compare_events(const void *left, const void *right)
 {
     const struct event *a = left, *b = right;
@@ -189,15 +212,13 @@ static enum status place_notes(const struct encoding *self, const struct notes *
         if (!remi_encodes_note(self, note))
             continue;
         at = find_section(timeline, at, note->start_tick);
-        const struct section *section = &timeline->sections[at];
-        uint64_t length = remi_position_length(self, section->signature);
+        uint64_t time =
+            nearest_position(timeline, &timeline->sections[at], note->start_tick);
         piece->events[piece->count++] = (struct event){
-            .time = nearest_position(timeline, section, note->start_tick),
+            .time = time,
             .key = key_of(self, note),
-            .velocity =
-                (uint8_t)((note->velocity - (note->velocity > 0)) / 4 % REMI_VELOCITIES),
-            .duration = (uint16_t)remi_nearest_duration(
-                self, round_steps(&timeline->scale, note->duration_ticks, 0, length))};
+            .velocity = velocity_bin(note->velocity),
+            .duration = duration_of(timeline, section_at(timeline, at, time), note)};
     }
     qsort(piece->events, piece->count, sizeof *piece->events, compare_events);
     merge_events(piece);
@@ -336,15 +357,11 @@ static enum status write_note(struct encoder *encoder, const struct event *event
     return status == STATUS_OK ? emit(encoder, REMI_DURATION, event->duration) : status;
 }
 
-/* The section and the start of the bar of the first note. */
-static uint64_t find_first_bar(const struct piece *piece, size_t *at)
+/* The start of the bar of the first note. */
+static uint64_t find_first_bar(const struct piece *piece)
 {
-    const struct timeline *timeline = &piece->timeline;
     uint64_t time = piece->events[0].time;
-    *at = 0;
-    while (*at + 1 < timeline->count && timeline->sections[*at + 1].start <= time)
-        ++*at;
-    const struct section *section = &timeline->sections[*at];
+    const struct section *section = section_at(&piece->timeline, 0, time);
     uint32_t length = remi_bar_length(section->signature);
     return section->start + (time - section->start) / length * length;
 }
@@ -355,7 +372,7 @@ static enum status write_piece(struct encoder *encoder)
     enum status status = STATUS_OK;
     if (piece->count == 0)
         return STATUS_OK;
-    encoder->next = encoder->bar = find_first_bar(piece, &encoder->section);
+    encoder->next = encoder->bar = find_first_bar(piece);
     while (encoder->tempo + 1 < piece->tempo_count &&
            piece->tempos[encoder->tempo + 1].time <= encoder->bar)
         encoder->tempo++;
@@ -394,14 +411,13 @@ enum status remi_find_grid_steps(const struct encoding *self, const struct notes
                                  double *first, double *length)
 {
     struct piece piece = {0};
-    size_t section;
     enum status status = place(self, notes, &piece);
     *first = *length = 0;
     if (status == STATUS_OK) {
         const struct scale *scale = &piece.timeline.scale;
         *length = (double)scale->divisor / (double)scale->multiplier;
         if (piece.count > 0)
-            *first = (double)find_first_bar(&piece, &section) * *length;
+            *first = (double)find_first_bar(&piece) * *length;
     }
     free_piece(&piece);
     return status;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "fuzz.h"
+#include "remi.h"
 #include "../encodings.h"
 #include "../wellformed.h"
 #include "base/file.h"
@@ -16,7 +17,7 @@
 #include "midi/midi.h"
 
 enum { TWO_BYTES = 1, WRITES = 2, SAMPLES = 4 }; /* bits of the second byte */
-enum { TEMPO = 500000, VOCABULARY_MAX = 645, MAX_CHECKED = 500 };
+enum { TEMPO = 500000, VOCABULARY_MAX = 2048, MAX_CHECKED = 500 };
 
 static const char *const grids[] = {"1/4",         "1/480",   "10000/1",
                                     "10000/9999",  "1/7",     "1 tick",
@@ -25,9 +26,12 @@ enum { GRIDS = sizeof grids / sizeof *grids };
 
 static const char *const others[] = {"performance", "performance programs",
                                      "performance drums", "performance programs drums"};
-enum { OTHERS = sizeof others / sizeof *others, ENCODERS = 2 * GRIDS + OTHERS };
+enum {
+    OTHERS = sizeof others / sizeof *others,
+    ENCODERS = 2 * GRIDS + OTHERS + FUZZ_REMIS
+};
 
-/* pianoroll with each grid; the same with data.repeats; the others */
+/* pianoroll with each grid; the same with data.repeats; performances; remis */
 static struct encoding *encodings[ENCODERS];
 static char *path; /* of the MIDI file */
 
@@ -45,6 +49,8 @@ int LLVMFuzzerInitialize(int *count, char ***arguments)
     }
     for (size_t i = 0; i < OTHERS; i++)
         encodings[2 * GRIDS + i] = test_encoding(others[i]);
+    for (int i = 0; i < FUZZ_REMIS; i++)
+        fuzz_require_ok(fuzz_create_remi(i, &encodings[2 * GRIDS + OTHERS + i]));
     path = path_format("%s/out.mid", fuzz_folder());
     FUZZ_REQUIRE(path);
     return 0;
@@ -120,6 +126,8 @@ static long long step_of(const struct encoding *encoding, double seconds)
 /* The middle of the velocity's bin; the pianoroll has only one velocity. */
 static int binned_velocity(const struct encoding *encoding, int velocity)
 {
+    if (encoding->has_bars)
+        return 4 * ((velocity - 1) / 4) + 3;
     return !encoding->has_frames ? 4 * ((velocity - 1) / 4) + 2 : velocity;
 }
 
@@ -140,6 +148,8 @@ static bool instruments_have_own_channels(const struct notes *notes)
 static void check_equal(const struct encoding *encoding, const struct notes *notes,
                         const struct notes *again)
 {
+    if (encoding->has_bars) /* whole bars are dropped, and notes that END separates */
+        return;             /* can be merged: the tokens are compared */
     FUZZ_REQUIRE(notes->count == again->count);
     long long first = notes->count ? step_of(encoding, notes->items[0].start) : 0;
     for (size_t i = 0; i < notes->count && instruments_have_own_channels(notes); i++) {
@@ -202,9 +212,10 @@ static void check_grammar(const struct encoding *encoding, const struct grammar 
     FUZZ_REQUIRE(!encoding->has_frames || sounding == grammar->sounding_count);
     FUZZ_REQUIRE(grammar->sounding_count <= GRAMMAR_NOTES);
     FUZZ_REQUIRE(isfinite(grammar->seconds) && grammar->seconds >= seconds);
-    FUZZ_REQUIRE(fabs(grammar->seconds -
+    FUZZ_REQUIRE(encoding->has_bars || /* it has tempos */
+                 fabs(grammar->seconds -
                       (double)grammar->time * encoding->seconds_per_grid_step) <=
-                 1e-9 * (1 + grammar->seconds));
+                     1e-9 * (1 + grammar->seconds));
 }
 
 /* At least one token besides END must remain allowed; the guard only removes tokens. */
@@ -234,7 +245,7 @@ static void check_sequence(const struct encoding *encoding, const struct tokens 
     struct grammar grammar;
     struct guard guard = {0};
     bool allowed[VOCABULARY_MAX], valid = true;
-    bool performance = !encoding->has_frames;
+    bool performance = !encoding->has_frames && !encoding->has_bars;
     encoding->grammar_start(encoding, &grammar);
     for (size_t i = 0; i < tokens->count && i < MAX_CHECKED; i++) {
         token value = tokens->items[i];
@@ -243,8 +254,7 @@ static void check_sequence(const struct encoding *encoding, const struct tokens 
         if (valid && performance && i % 16 == 0 && allowed[encoding->end])
             FUZZ_REQUIRE(performance_sounding_count(encoding, tokens->items, i) == 0);
         bool allows = value < encoding->vocabulary && allowed[value];
-        const char *fault = performance ? performance_fault(encoding, tokens->items, i)
-                                        : pianoroll_fault(encoding, tokens->items, i);
+        const char *fault = valid ? token_fault(encoding, tokens->items, i) : NULL;
         bool has_free_pitch = !performance || grammar.sounding_count < 128;
         if (value == encoding->end) /* which begins another sequence */
             valid = false;
@@ -260,9 +270,14 @@ static void check_sequence(const struct encoding *encoding, const struct tokens 
 
 /* ---- a MIDI file ---- */
 
-static void check_file(const struct notes *notes, const struct midi_file *file)
+static void check_file(const struct encoding *encoding, const struct notes *notes,
+                       const struct midi_file *file)
 {
     FUZZ_REQUIRE(file->outcome == MIDI_OK);
+    if (encoding->has_bars) { /* notes can overlap: the writer ends them */
+        FUZZ_REQUIRE(file->notes.count <= notes->count);
+        return;
+    }
     FUZZ_REQUIRE(file->notes.count == notes->count);
     for (size_t i = 0; i < notes->count; i++) {
         const struct note *a = &notes->items[i], *b = &file->notes.items[i];
@@ -272,7 +287,7 @@ static void check_file(const struct notes *notes, const struct midi_file *file)
     }
 }
 
-static void write_and_read(const struct notes *notes)
+static void write_and_read(const struct encoding *encoding, const struct notes *notes)
 {
     struct midi_file file = {0};
     uint8_t *bytes = NULL;
@@ -283,7 +298,7 @@ static void write_and_read(const struct notes *notes)
         return;
     fuzz_require_ok(file_read(path, 0, &bytes, &size));
     fuzz_require_ok(midi_read(bytes, size, NULL, &file));
-    check_file(notes, &file);
+    check_file(encoding, notes, &file);
     midi_free(&file);
     free(bytes);
 }
@@ -349,7 +364,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     check_decoder(encoding, &tokens, &notes);
     check_sequence(encoding, &tokens);
     if (flags & WRITES && notes.count < MAX_CHECKED)
-        write_and_read(&notes);
+        write_and_read(encoding, &notes);
     if (flags & SAMPLES)
         sample(encoding, &tokens, bytes, size);
     notes_free(&notes);

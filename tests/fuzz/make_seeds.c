@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../midi_make.h"
+#include "remi.h"
 #include "../pieces.h"
 #include "base/file.h"
 #include "base/options_table.h"
@@ -165,19 +166,22 @@ static enum status make_notes(int piece, struct notes *notes)
 
 static void make_tokens(struct seeds *seeds)
 {
-    enum { SEEDS = 20, MAX_TOKENS = 300, TWO_BYTES = 1 };
+    enum { SEEDS = 28, MAX_TOKENS = 300, TWO_BYTES = 1 };
     for (int seed = 0; seed < SEEDS && seeds->status == STATUS_OK; seed++) {
         struct encoding *encoding = NULL;
         struct notes notes = {0};
         struct tokens tokens = {0};
         struct bytes bytes = {0};
-        seeds->status =
-            encoding_create(seed % 10 ? "pianoroll" : "performance", "1/4", &encoding);
+        bool remi = seed >= 20; /* after performance and nine grids, twice */
+        int number = remi ? 10 + seed % FUZZ_REMIS : seed % 10;
+        seeds->status = remi ? fuzz_create_remi(seed % FUZZ_REMIS, &encoding)
+                             : encoding_create(number ? "pianoroll" : "performance",
+                                               "1/4", &encoding);
         if (seeds->status == STATUS_OK)
             seeds->status = make_notes(seed, &notes);
         if (seeds->status == STATUS_OK)
             seeds->status = encoding->encode(encoding, &notes, &tokens);
-        PUT(&bytes, (uint8_t)(seed % 10), (uint8_t)(TWO_BYTES | seed % 4 << 1));
+        PUT(&bytes, (uint8_t)number, (uint8_t)(TWO_BYTES | seed % 4 << 1));
         for (size_t i = 0; i < tokens.count && i < MAX_TOKENS; i++)
             put_16(&bytes, tokens.items[i]);
         add_seed(seeds, bytes.items, bytes.count);
