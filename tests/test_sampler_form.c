@@ -175,7 +175,7 @@ static int find_kept(const struct run *run, int piece)
         int row = c * PIECES + piece;
         const token *tokens = drawn(run, row, &count);
         struct notes notes = {0};
-        assert_int_equal(run->encoding->decode(run->encoding, tokens, count, &notes),
+        assert_int_equal(run->encoding->decode(run->encoding, tokens, count, 0, &notes),
                          STATUS_OK);
         values[c] = surprisal_of(run, row, SAMPLER_ENDED);
         if (kept < 0 && same_notes(&notes, &run->pieces[piece]))

@@ -335,6 +335,7 @@ static token performance_longest_shift(const struct encoding *self, uint64_t ste
 static enum status performance_configure(struct encoding *self,
                                          const struct options *options)
 {
+    (void)options;
     if (self->keeps_programs || self->keeps_drums)
         self->encode = performance_encode_instruments;
     self->end = (token)(first_drum(self) + (self->keeps_drums ? PITCHES : 0));
