@@ -11,6 +11,14 @@ make_corpus corpus 60
     >preprocess.txt 2>&1 || { cat preprocess.txt >&2; fail "preprocess"; }
 "$tutti" preprocess corpus -o roll.tutti --shards 16 --split "0.8 0.1 0.1" --encoding pianoroll \
     >preprocess.txt 2>&1 || { cat preprocess.txt >&2; fail "preprocess: pianoroll"; }
+mkdir repeats
+for ((i = 0; i < 30; i++)); do # a key is struck again, now and then
+    a=$((50 + i)) b=$((53 + i * 7 % 24))
+    write_midi "repeats/$i.mid" $a $a $b $((a + 2)) $b $b $b $a $((b + 4)) $((b + 4)) $a $a
+done
+"$tutti" preprocess repeats -o repeats.tutti --shards 16 --split "0.8 0.1 0.1" \
+    --encoding pianoroll --repeats >preprocess.txt 2>&1 ||
+    { cat preprocess.txt >&2; fail "preprocess: repeats"; }
 cat >bits.conf <<END
 [data]
 dataset = corpus.tutti
@@ -73,6 +81,13 @@ train sgd 2 train.optimizer=sgd train.schedule=plateau
 check_hash "sgd, plateau" 62607d23f992fb86
 train adamw 3 train.optimizer=adamw train.batch=24 train.microbatches=8
 check_hash "adamw, 8 microbatches on 3 ranks" eadfadffd59f9cf9
+train repeats 1 data.dataset=repeats.tutti
+check_hash repeats 0471e5ba5602ea81
+train repeats-ranks 3 data.dataset=repeats.tutti
+check_hash "repeats on 3 ranks" 0471e5ba5602ea81
+train repeats-resumed 4 data.dataset=repeats.tutti train.max_steps=11
+train repeats-resumed 2 data.dataset=repeats.tutti --resume
+check_hash "repeats, stopped on 4 ranks, resumed on 2" 0471e5ba5602ea81
 train pianoroll 1 data.dataset=roll.tutti data.encoding=pianoroll
 check_hash pianoroll fd6fcd4dc2c5d050
 train float 1 train.reduce=float

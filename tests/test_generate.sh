@@ -114,6 +114,23 @@ tempo=1 write_midi absurd.mid 60 62 64
 refuses 2 "at the primer's tempo of 60000000 beats" \
     "$tutti" generate runs/roll -o x.mid --prime absurd.mid --seconds 9
 
+# with data.repeats a primer's repeated notes are kept, also by the pieces that follow
+"$tutti" preprocess corpus -o repeats.tutti --shards 4 --split "0.8 0.1 0.1" --encoding pianoroll \
+    --repeats >/dev/null 2>&1 || fail "preprocess: repeats"
+"$tutti" train first.conf --set data.dataset=repeats.tutti --set run.dir=runs/repeats \
+    >output.txt 2>&1 || fail "train: repeats"
+grep -q "are the dataset's, not the configuration's: pianoroll, grid 1/4, repeats yes$" output.txt ||
+    fail "the dataset's settings: $(cat output.txt)"
+write_midi equal.mid 60 60 60 60
+"$tutti" generate runs/repeats -o equal-kept.mid --prime equal.mid --keep-primer --seconds 1 \
+    >output.txt
+grep -q '^primer equal.mid: 35 tokens, 2.0 s, ' output.txt || fail "repeats: $(cat output.txt)"
+"$tutti" generate runs/repeats -o equal-after.mid --prime equal.mid --seconds 1 >/dev/null
+kept=$(field equal-kept.mid notes) after=$(field equal-after.mid notes)
+[ $((kept - after)) = 4 ] || [ $((kept - after)) = 3 ] || fail "repeats: $kept notes, $after after"
+"$tutti" evaluate runs/repeats repeats.tutti >output.txt 2>&1 || fail "evaluate: repeats"
+grep -q '^  per frame ' output.txt || fail "frames: $(cat output.txt)"
+
 # where pieces end: --end forbid gives the full length, draw ends some earlier, and require
 # tries again until all end, or warns
 count_shorter() { awk -v limit="$2" '$4 < limit { n++ } END { print n + 0 }' "$1"; }

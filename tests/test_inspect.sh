@@ -160,6 +160,10 @@ json_matches "$("$tutti" inspect lost.tutti --json)" \
 matches "$("$tutti" preprocess lost.mid -o roll.tutti --encoding pianoroll --grid 1/1 2>&1)" \
     "notes left out +1 percussion, 1 out of range, 2 merged$"
 "$tutti" inspect roll.tutti --verify >/dev/null || fail "the counts of roll.tutti"
+matches "$("$tutti" preprocess lost.mid -o repeats.tutti --encoding pianoroll --grid 1/1 \
+    --repeats 2>&1)" "notes left out +1 percussion, 1 out of range, 1 merged$"
+"$tutti" inspect repeats.tutti --verify >/dev/null || fail "the counts of repeats.tutti"
+matches "$("$tutti" inspect repeats.tutti)" "^  encoding +pianoroll, 91 tokens$"
 if "$python" -c "import h5py" 2>/dev/null; then
     set_merged() { "$python" -c 'import h5py, sys
 with h5py.File(sys.argv[1] + "/index.h5", "r+", libver=("earliest", "v110")) as f:

@@ -299,6 +299,9 @@ const struct cli_command command_preprocess = {
         "  tutti preprocess ~/midi -o data/mine\n"
         "  mpirun -n 8 tutti preprocess ~/midi more.mid -o data/mine --replace\n"
         "  tutti preprocess ~/midi -o data/roll --encoding pianoroll --grid 1/4\n"
+        "  tutti preprocess ~/midi -o data/roll --encoding pianoroll --repeats\n"
+        "  tutti preprocess ~/midi -o data/tunes --tracks melody\n"
+        "  tutti preprocess ~/midi -o data/keys --only-programs 0-7,16-23\n"
         "  tutti preprocess ~/midi -o data/mine --split '0.8 0.1 0.1' --list files.tsv",
     .run = run,
 };

@@ -36,6 +36,10 @@
  * other music moves no piece. Another copy of the same music can move that piece, but no
  * other, and only if its notes are represented differently.
  *
+ * Filters. data.only_programs and data.tracks leave notes out (note_filter.h) before the
+ * pedal is applied. The dataset is as if the files did not have them: notes_hash,
+ * duplicates, silences and limits, except max_notes and max_bytes, see the rest.
+ *
  * Silences. A piece is cut where no note sounds or begins for longer than
  * data.max_silence_seconds, with the pedal applied. The part with the most notes is kept
  * (ties: the first). A part that does not begin with the file is shifted to begin at 0

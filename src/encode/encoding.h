@@ -269,9 +269,9 @@ size_t encoding_count_notes(const struct encoding *encoding, const token *tokens
 struct lost_notes {
     uint64_t percussion;   /* left out */
     uint64_t out_of_range; /* left out: other notes that encodes_note rejects */
-    uint64_t
-        merged; /* notes of a pitch that begin together or, with the pianoroll, overlap
-                        or follow without a gap; one of them is not counted */
+    /* Notes of a pitch that begin together or, with the pianoroll without data.repeats,
+     * overlap or follow without a gap; one of them is not counted. */
+    uint64_t merged;
 };
 
 /* Adds the notes that were lost when `notes` were encoded as tokens[count]. */
