@@ -818,6 +818,12 @@ static void shipped_configurations_are_valid(void **state)
     shipped("piano.conf", &options);
     shipped("chorales.conf", &options);
     assert_int_equal(options.data.encoding, ENCODING_PIANOROLL);
+    const char *literature[] = {"jsb.conf", "nottingham-frames.conf", "musedata.conf",
+                                "piano-midi.conf"};
+    for (int i = 0; i < 4; i++) {
+        shipped(literature[i], &options);
+        assert_int_equal(options.data.encoding, ENCODING_PIANOROLL);
+    }
     shipped("keras-tutorial.conf", &options);
     assert_int_equal(options.model.cell, CELL_LSTM);
     assert_int_equal(options.model.layers, 2);

@@ -465,10 +465,9 @@ const struct cli_command command_evaluate = {
     .usage = "evaluate CHECKPOINT... DATASET [options]",
     .examples =
         "CHECKPOINT is a file or a run's directory (its best checkpoint, or the latest\n"
-        "if none is marked). Several, up to 64, are an ensemble: each token has the "
-        "mean\n"
-        "of their probabilities. Every piece is scored from its start to END. Notes are\n"
-        "counted from the tokens, which exclude percussion and merged notes.\n"
+        "if none is marked). Several, up to 64, are an ensemble, which predicts the\n"
+        "mean of their probabilities. Every piece is scored from its start to END.\n"
+        "Notes are counted from the tokens, which exclude percussion and merged notes.\n"
         "The baselines are the losses of unigram and bigram models of the training\n"
         "split of the first checkpoint. Each rank uses OMP_NUM_THREADS threads, or else\n"
         "Slurm's --cpus-per-task, or else 1.\n"
