@@ -181,9 +181,9 @@ struct encoding {
 
     /* Ends notes that have sounded for `longest` seconds (> 0) or more. Of allowed[0..
      * vocabulary), as set by grammar_allowed, clears all but the tokens that end such
-     * notes, or select their program, if there are any (performance), or the tokens that continue them
-     * (pianoroll). At least one token remains allowed, and a note lasts for less than
-     * `longest` seconds and one token that advances time. */
+     * notes, or select their program, if there are any (performance), or the tokens that
+     * continue them (pianoroll). At least one token remains allowed, and a note lasts for
+     * less than `longest` seconds and one token that advances time. */
     void (*grammar_end_long_notes)(const struct encoding *self,
                                    const struct grammar *grammar, double longest,
                                    bool *allowed);

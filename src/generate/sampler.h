@@ -13,8 +13,8 @@
  * probable one; the last attempt is kept.
  *
  * Sampling terminates for any model. The grammar limits the number of tokens at one
- * instant (performance: 384, with instruments 1536; pianoroll: 89), and an attempt ends, with all its notes,
- * after at most
+ * instant (performance: 384, with instruments 1536; pianoroll: 89), and an attempt ends,
+ * with all its notes, after at most
  *   SAMPLER_TOKENS_BASE +
  *     tokens_per_grid_step * (seconds + SAMPLER_SECONDS_BASE) / seconds_per_grid_step
  * tokens after the primer, with the rates of the encoding. For performance that is 1000
