@@ -19,6 +19,30 @@ done
 "$tutti" preprocess repeats -o repeats.tutti --shards 16 --split "0.8 0.1 0.1" \
     --encoding pianoroll --repeats >preprocess.txt 2>&1 ||
     { cat preprocess.txt >&2; fail "preprocess: repeats"; }
+# write_band FILE TUNE: 24 quarter notes of a melody with a bass, as two programs, and drums.
+write_band() {
+    local body event beat pitch scale=(0 2 4 5 7 9 11 12)
+    printf -v body '00c0%02x00c1%02x' $((40 + $2 % 3)) $((32 + $2 % 2))
+    for ((beat = 0; beat < 24; beat++)); do
+        pitch=$((60 + $2 % 12 + scale[(beat * ($2 / 12 + 1) + beat / 5) % 8]))
+        printf -v event '0090%02x500091%02x600099%02x70' $pitch $((pitch - 24)) \
+            $((beat % 2 ? 38 : 36))
+        body+=$event
+        printf -v event '6080%02x400081%02x4000892640' $pitch $((pitch - 24))
+        body+=$event
+    done
+    body+=00ff2f00
+    printf -v event %08x $((${#body} / 2))
+    write_hex "$1" "4d546864000000060000000100604d54726b$event$body"
+}
+mkdir band
+for ((tune = 0; tune < 40; tune++)); do
+    write_band "band/$tune.mid" $tune
+done
+"$tutti" preprocess band -o band.tutti --shards 16 --split "0.8 0.1 0.1" --programs keep --drums keep \
+    >preprocess.txt 2>&1 || { cat preprocess.txt >&2; fail "preprocess: instruments"; }
+grep -q "notes left out   0 percussion, 0 out of range, 0 merged" preprocess.txt ||
+    fail "notes left out: $(cat preprocess.txt)"
 cat >bits.conf <<END
 [data]
 dataset = corpus.tutti
@@ -90,6 +114,15 @@ train repeats-resumed 2 data.dataset=repeats.tutti --resume
 check_hash "repeats, stopped on 4 ranks, resumed on 2" 0471e5ba5602ea81
 train pianoroll 1 data.dataset=roll.tutti data.encoding=pianoroll
 check_hash pianoroll fd6fcd4dc2c5d050
+instruments=(data.dataset=band.tutti data.programs=keep data.drums=keep train.transpose=-3..3
+    train.velocity_shift=2 train.time_stretch=0.05)
+train instruments 1 "${instruments[@]}"
+check_hash "programs and drums" cc8ea67b9d582cad
+train instruments2 2 "${instruments[@]}" train.threads=2
+check_hash "programs and drums on 2 ranks of 2 threads" cc8ea67b9d582cad
+train instruments4 4 "${instruments[@]}" train.max_steps=13
+train instruments4 3 "${instruments[@]}" --resume
+check_hash "programs and drums, stopped on 4 ranks, resumed on 3" cc8ea67b9d582cad
 train float 1 train.reduce=float
 check_hash "float sum, one rank" 042426d1f969c548
 train sequence 2 model.dropout_mask=sequence

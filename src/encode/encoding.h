@@ -233,8 +233,8 @@ struct encoding {
      * vocabulary), as set by grammar_allowed, clears all but the tokens that end such
      * notes, or select their program, if there are any (performance), or the tokens that
      * continue them (pianoroll), or all longer durations (remi). At least one token
-     * remains allowed, and a note lasts for less than
-     * `longest` seconds and one token that advances time. */
+     * remains allowed, and a note lasts for less than `longest` seconds and one token that
+     * advances time. */
     void (*grammar_end_long_notes)(const struct encoding *self,
                                    const struct grammar *grammar, double longest,
                                    bool *allowed);
