@@ -131,7 +131,7 @@ at_least "$(field slow-part.mid seconds)" 6 || fail "much too short at 60 beats 
 at_least 9.05 "$(field slow-part.mid seconds)" || fail "too long at 60 beats a minute"
 [ "$(tempo_of runs/roll/samples/epoch-0001-1.mid)" = 07a120 ] || fail "samples' tempo"
 tempo=1 write_midi absurd.mid 60 62 64
-refuses 2 "at the primer's tempo of 60000000 beats" \
+refuses 2 "at the tempo of 60000000 beats" \
     "$tutti" generate runs/roll -o x.mid --prime absurd.mid --seconds 9
 
 # where pieces end: --end forbid gives the full length, draw ends some earlier, and require
