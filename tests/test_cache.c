@@ -259,6 +259,38 @@ static void the_primer_is_remembered(void **state)
     }
 }
 
+/* 40 STEP 40 STEP ... in the first attempt, 41 STEP ... in the next; never END. */
+static void fill_by_attempt(const struct fake *fake, int row, real *logits)
+{
+    int attempt = 0;
+    for (size_t i = 1; i < fake->seen[row].count; i++)
+        attempt += fake->seen[row].items[i] == fake->encoding->end;
+    for (size_t value = 0; value < fake->encoding->vocabulary; value++)
+        logits[value] = -60;
+    logits[last_seen(fake, row) == STEP ? 40 + attempt : STEP] = 0;
+}
+
+static void attempts_are_not_remembered(void **state)
+{
+    (void)state;
+    struct sampler_settings settings = with_cache(1, 1);
+    settings.end = END_REQUIRE;
+    settings.seconds = 3;
+    struct run run = do_run("pianoroll", fill_by_attempt, &settings, 5);
+    for (int row = 0; row < 5; row++) {
+        const struct tokens *seen = &run.fake->seen[row];
+        int attempt = 0;
+        for (size_t i = 1; i < seen->count; i++) {
+            token value = seen->items[i];
+            attempt += value == run.encoding->end;
+            if (value < STEP)
+                assert_int_equal(value, 40 + attempt);
+        }
+        assert_true(attempt >= SAMPLER_ATTEMPTS - 1);
+    }
+    end_run(&run);
+}
+
 /* Temperature 0: the more probable of the two tokens, without random numbers. */
 static void is_deterministic_at_temperature_zero(void **state)
 {
@@ -345,6 +377,7 @@ int main(void)
         cmocka_unit_test(phrases_return),
         cmocka_unit_test(pieces_remain_well_formed),
         cmocka_unit_test(the_primer_is_remembered),
+        cmocka_unit_test(attempts_are_not_remembered),
         cmocka_unit_test(is_deterministic_at_temperature_zero),
         cmocka_unit_test(does_not_prevent_the_end),
         cmocka_unit_test(refuses_settings_out_of_range),

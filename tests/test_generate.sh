@@ -52,7 +52,7 @@ at_least "$(field longer.mid seconds)" 600.05 || fail "not as long as requested"
 
 # every sampling setting has an effect
 for setting in "--temperature 0.2" "--top-k 1" "--top-p 0.05" "--temperature 0" "--min-p 0.3" \
-    "--repetition-penalty 1.5"; do
+    "--repetition-penalty 1.5" "--tempo 90"; do
     # shellcheck disable=SC2086
     "$tutti" generate runs/first -o f.mid --seconds 12 --seed 9 $setting >/dev/null
     cmp -s f.mid b.mid && fail "$setting changes nothing"
@@ -61,12 +61,32 @@ done
 "$tutti" generate runs/first -o same.mid --seconds 12 --seed 9 --scale "f# major" >/dev/null
 cmp -s scale.mid b.mid && fail "--scale changes nothing"
 cmp -s scale.mid same.mid || fail "G flat is not F sharp"
-"$tutti" generate runs/first -o top.mid --seconds 12 --seed 9 --top-k 1 >/dev/null
-"$tutti" generate runs/first -o zero.mid --seconds 12 --seed 1 --temperature 0 >/dev/null
+"$tutti" generate runs/first -o top.mid --seconds 12 --seed 9 --top-k 1 --cache 0 >/dev/null
+"$tutti" generate runs/first -o zero.mid --seconds 12 --seed 1 --temperature 0 --cache 0 >/dev/null
 cmp -s top.mid zero.mid || fail "top-k 1 and temperature 0 both mean the most probable token"
 "$tutti" generate runs/first -o unguarded.mid --seconds 60 --temperature 0 --no-guard >/dev/null
 "$tutti" generate runs/first -o guarded.mid --seconds 60 --temperature 0 >/dev/null
 cmp -s unguarded.mid guarded.mid && fail "--no-guard changes nothing"
+
+"$tutti" generate runs/first -o slow.mid --tempo 75 >/dev/null
+[ "$(field slow.mid first_tempo)" = 800000 ] || fail "--tempo 75: $(field slow.mid first_tempo)"
+
+# the cache needs enough tokens to match; what it recalls is not in the piece without it
+"$tutti" generate runs/first -o cache0.mid --seconds 60 --seed 9 --cache 0 >/dev/null
+"$tutti" generate runs/first -o cache1.mid --seconds 60 --seed 9 --cache-context 1 >/dev/null
+"$tutti" generate runs/first -o cache2.mid --seconds 60 --seed 9 --cache-context 10000 >/dev/null
+cmp -s cache0.mid cache1.mid && fail "--cache-context 1 changes nothing"
+cmp -s cache0.mid cache2.mid || fail "--cache-context 10000 changes the piece"
+
+# the best of several: the same for any number of pieces and threads
+"$tutti" generate runs/first -o best.mid --seconds 12 --seed 9 --count 3 --best-of 5 >/dev/null
+OMP_NUM_THREADS=2 "$tutti" generate runs/first -o best.mid-1.mid --seconds 12 --seed 9 --best-of 5 >/dev/null
+cmp -s best-1.mid best.mid-1.mid || fail "--best-of depends on --count or threads"
+"$tutti" generate runs/first -o any.mid --seconds 12 --seed 9 --count 3 >/dev/null
+for piece in 1 2 3; do
+    cmp -s best-$piece.mid any-$piece.mid || differs=yes
+done
+[ "${differs:-}" = yes ] || fail "--best-of 5 always keeps the first piece"
 
 # several pieces at once: piece 1 equals that of a batch of one, the pieces differ
 "$tutti" generate runs/first -o many.mid --seconds 12 --seed 9 --count 3 >many.txt
@@ -111,7 +131,7 @@ at_least "$(field slow-part.mid seconds)" 6 || fail "much too short at 60 beats 
 at_least 9.05 "$(field slow-part.mid seconds)" || fail "too long at 60 beats a minute"
 [ "$(tempo_of runs/roll/samples/epoch-0001-1.mid)" = 07a120 ] || fail "samples' tempo"
 tempo=1 write_midi absurd.mid 60 62 64
-refuses 2 "at the primer's tempo of 60000000 beats" \
+refuses 2 "at the tempo of 60000000 beats" \
     "$tutti" generate runs/roll -o x.mid --prime absurd.mid --seconds 9
 
 # with data.repeats a primer's repeated notes are kept, also by the pieces that follow
@@ -208,6 +228,10 @@ refuses 2 "temperature" "$tutti" generate runs/first -o x.mid --temperature cold
 refuses 2 "top.p" "$tutti" generate runs/first -o x.mid --top-p 1.5
 refuses 2 "expected a tonic and a mode.*: major, minor, .*locrian, .*blues or chromatic" \
     "$tutti" generate runs/first -o x.mid --scale "D doric"
+refuses 2 "min_seconds 20 .expected 0 to the length of 5 s" "$tutti" generate runs/first -o x.mid --seconds 5 --min-seconds 20
+refuses 2 "tempo 2 .expected 4 to 1000 beats per minute, or 0" "$tutti" generate runs/first -o x.mid --tempo 2
+refuses 2 "the best of 100 for 50 pieces" "$tutti" generate runs/first -o x.mid --best-of 100 --count 50
+refuses 2 "cache = 2: expected a number from 0 to 1" "$tutti" generate runs/first -o x.mid --cache 2
 refuses 2 "min_p = 2: expected a number from 0 to 1" "$tutti" generate runs/first -o x.mid --min-p 2
 refuses 2 "seconds" "$tutti" generate runs/first -o x.mid --seconds 0
 refuses 2 "count" "$tutti" generate runs/first -o x.mid --count 0

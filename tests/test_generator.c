@@ -358,6 +358,7 @@ static void plays_at_a_tempo(void **state)
         assert_int_equal(tiny_checkpoint(&checkpoint, encoding, 1), STATUS_OK);
         struct sampler_settings settings = generator_settings(&checkpoint.options);
         settings.guard = false;
+        settings.end = END_FORBID;
         settings.seconds = 8;
         assert_int_equal(generator_run(&checkpoint, &settings, NULL, false, 1, &usual),
                          STATUS_OK);

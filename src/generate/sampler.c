@@ -537,7 +537,7 @@ static size_t choose_candidate(const struct sampler *sampler, size_t piece)
 
 /* ---- notes ---- */
 
-/* Removes the notes that would be truncated at `end` and begin at `since` or later, and
+/* Removes the notes that sound until `end` or longer and begin at `since` or later, and
  * all notes that begin with the first of them or after it, unless none would be left.
  * Sorted by start. */
 static void remove_last_notes(struct notes *notes, double since, double end)
@@ -545,7 +545,7 @@ static void remove_last_notes(struct notes *notes, double since, double end)
     for (size_t i = 0; i < notes->count; i++) {
         const struct note *note = &notes->items[i];
         double start = note->start;
-        if (start < since - time_epsilon || start + note->duration <= end + time_epsilon)
+        if (start < since - time_epsilon || start + note->duration < end - time_epsilon)
             continue;
         while (i > 0 && notes->items[i - 1].start >= start - time_epsilon)
             i--; /* of the same chord */
