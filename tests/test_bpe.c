@@ -17,9 +17,10 @@
 #include "encode/bpe.h"
 #include "generate/guard.h"
 
-enum { VOCABULARY_MAX = 700, MERGES = 300, STEP = 88, OFF = 128, SHIFT = 255 };
+enum { VOCABULARY_MAX = 1000, MERGES = 300, STEP = 88, OFF = 128, SHIFT = 255 };
 
-static const char *const names[] = {"performance", "pianoroll"};
+static const char *const names[] = {"performance", "pianoroll", "remi"};
+enum { ENCODINGS_TESTED = sizeof names / sizeof *names };
 
 static struct encoding *make(const char *name)
 {
@@ -145,7 +146,7 @@ static void merges_are_those_of_the_reference(void **state)
     struct dice dice = {.seed = test_seed()};
     size_t fewer = 0;
     for (dice.piece = 0; dice.piece < 300; dice.piece++) {
-        struct encoding *base = make(names[dice.piece % 2]);
+        struct encoding *base = make(names[dice.piece % ENCODINGS_TESTED]);
         struct token_pair merges[WANTED], expected[WANTED];
         struct tokens text = {0};
         size_t learnt;
@@ -188,7 +189,7 @@ static void merged_tokens_are_those_of_the_reference(void **state)
     (void)state;
     struct dice dice = {.seed = test_seed(), .piece = 1000};
     for (; dice.piece < 1200; dice.piece++) {
-        struct encoding *base = make(names[dice.piece % 2]), *encoding;
+        struct encoding *base = make(names[dice.piece % ENCODINGS_TESTED]), *encoding;
         struct token_pair merges[40];
         struct tokens text = {0}, tokens = {0}, expanded = {0};
         size_t learnt;
@@ -337,7 +338,7 @@ static void pieces_are_those_of_the_base_encoding(void **state)
 {
     (void)state;
     struct dice dice = {.seed = test_seed(), .piece = 2000};
-    for (int kind = 0; kind < 2; kind++) {
+    for (int kind = 0; kind < ENCODINGS_TESTED; kind++) {
         struct encoding *encoding = learnt_encoding(&dice, names[kind]);
         const struct encoding *base = bpe_base(encoding);
         size_t merged = 0;
@@ -381,7 +382,7 @@ static void pieces_are_those_of_the_base_encoding(void **state)
 /* ---- grammar and guard ---- */
 
 enum rule { GRAMMAR, LONG_NOTES, SILENCE };
-static const double LONGEST = 0.6, MAX_SILENCE = 0.1;
+static const double LONGEST = 0.2, MAX_SILENCE = 0.1;
 
 static void naive_base_allowed(const struct encoding *base, const struct grammar *grammar,
                                double last_sound, enum rule rule, bool *allowed)
@@ -448,7 +449,7 @@ static void tokens_are_allowed_if_their_base_tokens_are(void **state)
 {
     (void)state;
     struct dice dice = {.seed = test_seed(), .piece = 3000};
-    for (int kind = 0; kind < 2; kind++, dice.piece++) {
+    for (int kind = 0; kind < ENCODINGS_TESTED; kind++, dice.piece++) {
         struct encoding *encoding = learnt_encoding(&dice, names[kind]);
         const struct encoding *base = bpe_base(encoding);
         struct grammar grammar;
@@ -474,9 +475,11 @@ static void tokens_are_allowed_if_their_base_tokens_are(void **state)
             encoding->grammar_accept(encoding, &grammar, value);
             assert_memory_equal(&grammar, &parts_accepted, sizeof grammar);
         }
-        assert_string_equal(well_formed(base, expanded.items, expanded.count, 0), "");
         assert_true(forbidden[GRAMMAR] > 1000);
-        assert_true(forbidden[LONG_NOTES] > forbidden[GRAMMAR]);
+        if (!base->has_bars) { /* remi rarely forbids them, for their length */
+            assert_string_equal(well_formed(base, expanded.items, expanded.count, 0), "");
+            assert_true(forbidden[LONG_NOTES] > forbidden[GRAMMAR]);
+        }
         if (!base->has_frames) /* merged tokens of a frame always sound first */
             assert_true(forbidden[SILENCE] > forbidden[GRAMMAR]);
         tokens_free(&expanded);

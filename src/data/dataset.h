@@ -18,6 +18,7 @@
  *   /vocabulary        attributes encoding, grid
  *   /vocabulary/names  of the tokens
  *   /vocabulary/hash   text
+ *   /vocabulary/merges with data.bpe: [N][2], see merges.h
  *   /shards/pieces     [shards][train, valid, test]; also notes, tokens, seconds
  *   /shards/hash       [shards] of each shard's pieces
  *   /files/path        one row per input file, sorted by path; bytes of a name that are

@@ -40,6 +40,10 @@
  * pedal is applied. The dataset is as if the files did not have them: notes_hash,
  * duplicates, silences and limits, except max_notes and max_bytes, see the rest.
  *
+ * Merges. With data.bpe, rank 0 learns merges of tokens from the training split
+ * (encode/bpe.h), once duplicates are dropped; then each rank applies them to the pieces
+ * that it has read. Duplicates are found by the tokens before merging.
+ *
  * Silences. A piece is cut where no note sounds or begins for longer than
  * data.max_silence_seconds, with the pedal applied. The part with the most notes is kept
  * (ties: the first). A part that does not begin with the file is shifted to begin at 0
@@ -56,7 +60,8 @@
  * the encoding) is recorded as its outcome; preprocess doesn't fail.
  *
  * Memory. On each rank: the list of files, about 32 bytes each plus the path; the
- * records, about 180 bytes per file; one piece; a chunk of each column of a shard. On
+ * records, about 180 bytes per file; one piece; a chunk of each column of a shard. With
+ * data.bpe on rank 0 also about 16 bytes per training token, at most half a gigabyte. On
  * disk: the spills, about half as large as the dataset, until it is complete.
  *
  * Interruption. Any interruption leaves at most OUT.partial, which dataset_open refuses

@@ -208,7 +208,8 @@ struct encoding {
     /* The token with its pitch `semitones` higher; tokens without a pitch are returned
      * unchanged, and so must those of percussion be, if an encoding has them. `end` if
      * the encoding does not have that pitch. The tokens of a piece, transposed by the
-     * same interval, are well formed and decode to its notes transposed. */
+     * same interval, are well formed and decode to its notes transposed. NULL, as the
+     * next two functions, if the encoding has merged tokens (bpe.h). */
     token (*transpose)(const struct encoding *self, token value, int semitones);
 
     /* The token with its velocity `bins` higher; tokens without a velocity are returned

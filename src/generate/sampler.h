@@ -5,6 +5,11 @@
  * its candidate c (best_of) from c * SAMPLER_ATTEMPTS.
  * Every sequence is well formed according to the encoding's grammar.
  *
+ * A merged token (encode/bpe.h) is drawn as one, but grammar, guard, scale and repetition
+ * penalty apply to each of its base tokens; those after the piece's full length are left
+ * out. Elsewhere in this header a token is a base token, except for the number of them
+ * that are drawn.
+ *
  * A piece ends where END is drawn, which the grammar allows where no note sounds
  * (pianoroll: between two steps), and the sampler not before the piece's first sound.
  * Otherwise it ends at its full length: the last token is the one that advances time to

@@ -8,7 +8,8 @@
  *                              schedule
  *   /config                    the resolved settings, INI text; bytes of paths that are
  *                              not UTF-8 are escaped as in path_escape.h
- *   /vocabulary/{names, hash}  token names in order
+ *   /vocabulary/{names, hash}  token names in order; with data.bpe also merges, see
+ *                              data/merges.h
  *   /history/...               one column per metric, one row per epoch;
  *                              valid_loss_average only with train.average
  *   /pairs/{first, second, count}   how often token `second` comes after `first` in the
