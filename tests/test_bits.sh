@@ -11,6 +11,9 @@ make_corpus corpus 60
     >preprocess.txt 2>&1 || { cat preprocess.txt >&2; fail "preprocess"; }
 "$tutti" preprocess corpus -o roll.tutti --shards 16 --split "0.8 0.1 0.1" --encoding pianoroll \
     >preprocess.txt 2>&1 || { cat preprocess.txt >&2; fail "preprocess: pianoroll"; }
+"$tutti" preprocess corpus -o remi.tutti --shards 16 --split "0.8 0.1 0.1" --encoding remi \
+    --programs keep --drums keep >preprocess.txt 2>&1 ||
+    { cat preprocess.txt >&2; fail "preprocess: remi"; }
 cat >bits.conf <<END
 [data]
 dataset = corpus.tutti
@@ -75,6 +78,16 @@ train adamw 3 train.optimizer=adamw train.batch=24 train.microbatches=8
 check_hash "adamw, 8 microbatches on 3 ranks" eadfadffd59f9cf9
 train pianoroll 1 data.dataset=roll.tutti data.encoding=pianoroll
 check_hash pianoroll fd6fcd4dc2c5d050
+remi=(data.dataset=remi.tutti data.encoding=remi train.transpose=-5..6)
+train remi 1 "${remi[@]}"
+check_hash remi 32d6037afd24f4e8
+for ranks in 2 3; do
+    train remi$ranks $ranks "${remi[@]}"
+    check_hash "remi on $ranks ranks" 32d6037afd24f4e8
+done
+train remi4 4 "${remi[@]}" train.max_steps=17
+train remi4 2 "${remi[@]}" --resume
+check_hash "remi, stopped on 4 ranks, resumed on 2" 32d6037afd24f4e8
 train float 1 train.reduce=float
 check_hash "float sum, one rank" 042426d1f969c548
 train sequence 2 model.dropout_mask=sequence
