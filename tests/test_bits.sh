@@ -43,6 +43,9 @@ done
     >preprocess.txt 2>&1 || { cat preprocess.txt >&2; fail "preprocess: instruments"; }
 grep -q "notes left out   0 percussion, 0 out of range, 0 merged" preprocess.txt ||
     fail "notes left out: $(cat preprocess.txt)"
+"$tutti" preprocess corpus -o remi.tutti --shards 16 --split "0.8 0.1 0.1" --encoding remi \
+    --programs keep --drums keep >preprocess.txt 2>&1 ||
+    { cat preprocess.txt >&2; fail "preprocess: remi"; }
 cat >bits.conf <<END
 [data]
 dataset = corpus.tutti
@@ -123,6 +126,16 @@ check_hash "programs and drums on 2 ranks of 2 threads" cc8ea67b9d582cad
 train instruments4 4 "${instruments[@]}" train.max_steps=13
 train instruments4 3 "${instruments[@]}" --resume
 check_hash "programs and drums, stopped on 4 ranks, resumed on 3" cc8ea67b9d582cad
+remi=(data.dataset=remi.tutti data.encoding=remi train.transpose=-5..6)
+train remi 1 "${remi[@]}"
+check_hash remi 32d6037afd24f4e8
+for ranks in 2 3; do
+    train remi$ranks $ranks "${remi[@]}"
+    check_hash "remi on $ranks ranks" 32d6037afd24f4e8
+done
+train remi4 4 "${remi[@]}" train.max_steps=17
+train remi4 2 "${remi[@]}" --resume
+check_hash "remi, stopped on 4 ranks, resumed on 2" 32d6037afd24f4e8
 train float 1 train.reduce=float
 check_hash "float sum, one rank" 042426d1f969c548
 train sequence 2 model.dropout_mask=sequence

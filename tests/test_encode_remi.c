@@ -193,11 +193,12 @@ static void continuation_keeps_tempo_and_bars(void **state)
     struct encoding *encoding = make(everything);
     struct notes notes =
         decode(encoding,
-               "BAR, TIME_SIGNATURE 3/4, POSITION 2, TEMPO 60.32, PROGRAM 3, PITCH 60, "
+               "BAR, TIME_SIGNATURE 3/4, POSITION 0, TEMPO 60.32, POSITION 2, PROGRAM 3, "
+               "PITCH 60, "
                "VELOCITY 31, DURATION 12.0.4, POSITION 4, PROGRAM 3, PITCH 61, "
                "VELOCITY 31, DURATION 2.0.8, BAR, TIME_SIGNATURE 3/4, POSITION 8, "
                "PROGRAM 4, PITCH 62, VELOCITY 3, DURATION 1.0.8",
-               8);
+               9);
     assert_int_equal(notes.count, 2);
     assert_note(&notes, 0, 120, 960, 61, 3);
     assert_note(&notes, 1, 1320 + 480, 480, 62, 4);
@@ -221,14 +222,15 @@ static void forbidden_tokens_are_skipped(void **state)
         encoding,
         "POSITION 4, PITCH 60, TIME_SIGNATURE 1/4, BAR, POSITION 3, TIME_SIGNATURE 1/4, "
         "END, BAR, TIME_SIGNATURE 1/4, TIME_SIGNATURE 5/4, PROGRAM 3, POSITION 8, "
+        "POSITION 2, POSITION 0, PROGRAM 3, TEMPO 121.29, TEMPO 40.00, POSITION 9, "
         "POSITION 2, BAR, PROGRAM drums, PITCH 60, PITCH_DRUM 61, DURATION 1.0.8, "
         "VELOCITY 3, VELOCITY 4, DURATION 0.1.8, PROGRAM drums, PITCH_DRUM 61, "
         "VELOCITY 3, PROGRAM 127, POSITION 2, BAR, TIME_SIGNATURE 1/4, POSITION 0, "
-        "PROGRAM 4, PITCH 62, VELOCITY 3, TEMPO 40.00",
+        "TEMPO 121.29, PROGRAM 4, PITCH 62, VELOCITY 3, TEMPO 40.00",
         0);
     assert_int_equal(notes.count, 1);
     assert_note(&notes, 0, 120, 60, 61, -1);
-    assert_int_equal(notes.tempos.count, 0);
+    assert_int_equal(notes.tempos.count, 1);
     notes_free(&notes);
     encoding_free(encoding);
 }

@@ -241,6 +241,15 @@ static inline int remi_latest_key(const struct encoding *encoding, const token *
     return -1;
 }
 
+/* True if a TEMPO must come before tokens[i]. */
+static inline int remi_lacks_tempo(const struct encoding *encoding, const token *tokens,
+                                   size_t i)
+{
+    struct remi_name found;
+    return encoding->remi.first[REMI_TEMPO] < encoding->remi.first[REMI_PROGRAM] &&
+           !remi_latest(encoding, tokens, i, "TEMPO", "END", &found);
+}
+
 static inline const char *remi_position_fault(const struct encoding *encoding,
                                               const token *tokens, size_t i, int position)
 {
@@ -248,6 +257,8 @@ static inline const char *remi_position_fault(const struct encoding *encoding,
     int beats = 4, positions = encoding->remi.positions;
     if (remi_latest(encoding, tokens, i, "TIME_SIGNATURE", "END", &found))
         beats = found.a;
+    if (position > 0 && remi_lacks_tempo(encoding, tokens, i))
+        return "POSITION before the first TEMPO";
     if (position >= beats * positions)
         return "POSITION after the bar";
     if (remi_latest(encoding, tokens, i, "POSITION", "BAR", &found) &&
@@ -271,6 +282,8 @@ static inline const char *remi_pitch_fault(const struct encoding *encoding,
         return "PITCH without its PROGRAM";
     if (!programs && !remi_follows(encoding, tokens, i, "POSITION TEMPO DURATION "))
         return "PITCH at the wrong place";
+    if (remi_lacks_tempo(encoding, tokens, i))
+        return "PITCH before the first TEMPO";
     if (programs)
         program = remi_name(encoding, tokens, i - 1).a;
     if ((program == 128) != drum)
@@ -315,6 +328,8 @@ static inline const char *remi_fault(const struct encoding *encoding, const toke
                        found.a == name.a
                    ? "TEMPO already in force"
                    : NULL;
+    if (strcmp(name.kind, "PROGRAM") == 0 && remi_lacks_tempo(encoding, tokens, i))
+        return "PROGRAM before the first TEMPO";
     if (strcmp(name.kind, "PROGRAM") == 0)
         return remi_latest_key(encoding, tokens, i) >= name.a * 128 + 127
                    ? "no pitch is left"

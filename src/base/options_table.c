@@ -195,7 +195,7 @@ const struct option_row option_rows[] = {
     {AT(train, transpose), SPAN(-127, 127), .unit = "semitones", .default_value = "0..0",
      .help = "range of the random transposition of each piece in each epoch; 0..0: none"},
     {AT(train, velocity_shift), INTEGER(0, 31), .unit = "bins", .default_value = "0",
-     .help = "performance: largest random shift of each piece's VELOCITY tokens in each epoch; 0: none"},
+     .help = "performance, remi: largest random shift of each piece's VELOCITY tokens in each epoch; 0: none"},
     {AT(train, time_stretch), NUMBER(0, 0.5), .default_value = "0",
      .help = "performance: largest random change of each piece's length in each epoch, as a fraction; 0: none"},
     {AT(train, reduce), WORD(reduce_words), .default_value = "exact",

@@ -296,12 +296,20 @@ const struct cli_command command_preprocess = {
         "tutti\n"
         "inspect DATASET.\n"
         "\n"
+        "Encodings: performance for expressive playing (10 ms, dynamics, no bars);\n"
+        "pianoroll for chords on a grid of beats, without dynamics; remi for scores and "
+        "bands:\n"
+        "bars, positions, dynamics, tempos, time signatures and, with --programs keep\n"
+        "--drums keep, every instrument.\n"
+        "\n"
         "  tutti preprocess ~/midi -o data/mine\n"
         "  mpirun -n 8 tutti preprocess ~/midi more.mid -o data/mine --replace\n"
         "  tutti preprocess ~/midi -o data/roll --encoding pianoroll --grid 1/4\n"
         "  tutti preprocess ~/midi -o data/roll --encoding pianoroll --repeats\n"
         "  tutti preprocess ~/midi -o data/tunes --tracks melody\n"
         "  tutti preprocess ~/midi -o data/keys --only-programs 0-7,16-23\n"
+        "  tutti preprocess ~/midi -o data/band --encoding remi --programs keep --drums "
+        "keep\n"
         "  tutti preprocess ~/midi -o data/mine --split '0.8 0.1 0.1' --list files.tsv",
     .run = run,
 };

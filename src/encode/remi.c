@@ -39,7 +39,8 @@
  * Grid steps are 1/480 of a quarter note. Without data.tempo all music is at 120 beats
  * per minute; otherwise seconds follow from the TEMPOs.
  *
- * Decoding skips any token that the grammar forbids. */
+ * The grammar forbids what no piece has: anything out of this order, and notes before the
+ * first TEMPO. It allows empty bars. Decoding skips any token that the grammar forbids. */
 #include "remi.h"
 
 static bool remi_token_sounds(const struct encoding *self, token value)

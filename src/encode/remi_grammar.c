@@ -25,11 +25,17 @@ static double seconds_of(const struct remi_state *state, uint64_t steps)
 
 /* ---- the rules ---- */
 
-/* True if a note, or its PROGRAM, can begin. */
-static bool begins_note(const struct remi_state *state)
+/* True before the first TEMPO, which is at position 0. */
+static bool needs_tempo(const struct encoding *encoding, const struct remi_state *state)
 {
-    return state->last == REMI_POSITION || state->last == REMI_TEMPO ||
-           state->last == REMI_DURATION;
+    return remi_has(encoding, REMI_TEMPO) && state->tempo_value == NONE;
+}
+
+/* True if a note, or its PROGRAM, can begin. */
+static bool begins_note(const struct encoding *encoding, const struct remi_state *state)
+{
+    return (state->last == REMI_POSITION && !needs_tempo(encoding, state)) ||
+           state->last == REMI_TEMPO || state->last == REMI_DURATION;
 }
 
 static bool allows_position(const struct encoding *encoding,
@@ -37,12 +43,13 @@ static bool allows_position(const struct encoding *encoding,
 {
     bool begins = state->last == REMI_TIME_SIGNATURE || state->last == REMI_TEMPO ||
                   state->last == REMI_DURATION;
+    if (position > 0 && needs_tempo(encoding, state))
+        return false;
     return begins && position > state->position &&
            position_time(encoding, state, position) <
                state->bar + remi_bar_length(state->signature);
 }
 
-/* `key`: of the lowest program that the token can have. */
 static bool allows_pitch(const struct encoding *encoding, const struct remi_state *state,
                          bool drum, int pitch)
 {
@@ -51,7 +58,7 @@ static bool allows_pitch(const struct encoding *encoding, const struct remi_stat
         if (state->last != REMI_PROGRAM || (state->program == REMI_DRUMS) != drum)
             return false;
         program = state->program;
-    } else if (!begins_note(state)) {
+    } else if (!begins_note(encoding, state)) {
         return false;
     }
     return program * PITCHES + pitch >= state->next_key;
@@ -75,7 +82,7 @@ bool remi_allows(const struct encoding *encoding, const struct grammar *grammar,
     case REMI_TEMPO:
         return state->last == REMI_POSITION && state->tempo_value != index;
     case REMI_PROGRAM:
-        return begins_note(state) && (index + 1) * PITCHES > state->next_key;
+        return begins_note(encoding, state) && (index + 1) * PITCHES > state->next_key;
     case REMI_PITCH:
         return allows_pitch(encoding, state, false, index);
     case REMI_DRUM:
