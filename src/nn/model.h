@@ -1,6 +1,15 @@
 /* model: embedding -> LSTM or GRU layers with dropout between them -> optional dense
  * layer with activation -> dropout -> output layer -> softmax with cross-entropy.
  *
+ * Two options for stacks of recurrent layers, computed outside their time loops. With h_l
+ * the output of layer l after its dropout, l = 0, 1, ...:
+ *
+ *     s_0 = h_0,  s_l = h_l + s_(l-1)    residual (Wu et al., 2016); otherwise s_l = h_l
+ *     y_l = norm_l(s_l)                  layer_norm (layer_norm.h); otherwise y_l = s_l
+ *
+ * y_l is the input of the next recurrent layer, or after the last of the dense or output
+ * layer. The sums are not normalised themselves, as in Xiong et al. (2020).
+ *
  * A model is created for S microbatches of B rows and T time steps; all memory is
  * allocated then. The shapes in which a microbatch is computed depend neither on the rank
  * nor on the number of microbatches: the bits of its loss and gradient depend only on its

@@ -53,6 +53,8 @@ def load(path):
                  for gate in file["model/lstm0/weight_hh"].attrs["gate_order"]]
         assert order == ["i", "f", "g", "o"] and gates == 4 * hidden, order
         assert "dense" not in file["model"], "dense layers are not supported here"
+        assert "norm0" not in file["model"] and "residual" not in file["model"].attrs, \
+            "neither are layer normalisation and residual connections"
         model = Model(vocabulary, embedding, hidden, layers)
         if "weight" not in file["model/output"]:
             model.output.weight = model.embedding.weight
