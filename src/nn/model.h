@@ -1,5 +1,7 @@
 /* model: embedding -> LSTM or GRU layers with dropout between them -> optional dense
- * layer with activation -> dropout -> output layer -> softmax with cross-entropy.
+ * layer with activation -> dropout -> output layer -> softmax with cross-entropy. Without
+ * an embedding (E = 0) the first recurrent layer reads one-hot tokens, and dropout of
+ * inputs and of the embedding has no effect.
  *
  * Two options for stacks of recurrent layers, computed outside their time loops. With h_l
  * the output of layer l after its dropout, l = 0, 1, ...:
