@@ -728,10 +728,13 @@ static real *draw_weights(const struct model_shape *shape, int init,
 }
 
 enum { INIT_V = 90, INIT_E = 40, INIT_H = 50, INIT_F = 30 };
-static const struct model_shape init_lstm = {CELL_LSTM,         2,      INIT_H, 0, INIT_F,
-                                             ACTIVATION_LINEAR, INIT_V, false},
-                                init_gru = {CELL_GRU,          1,      INIT_H, INIT_E, 0,
-                                            ACTIVATION_LINEAR, INIT_V, false};
+static const struct model_shape init_lstm = {CELL_LSTM, 2,      INIT_H,
+                                             0,         INIT_F, ACTIVATION_LINEAR,
+                                             INIT_V,    false,  false,
+                                             false},
+                                init_gru = {
+                                    CELL_GRU,          1,      INIT_H, INIT_E, 0,
+                                    ACTIVATION_LINEAR, INIT_V, false,  false,  false};
 
 static void keras_weights_have_the_distributions_of_keras(void **state)
 {
@@ -811,8 +814,8 @@ static void initial_weights_have_known_bits(void **state)
 static void the_model_of_the_tutorial_has_as_many_parameters_as_in_keras(void **state)
 {
     (void)state;
-    const struct model_shape shape = {CELL_LSTM,         2,   256,  0, 128,
-                                      ACTIVATION_LINEAR, 389, false};
+    const struct model_shape shape = {CELL_LSTM,         2,   256,   0,     128,
+                                      ACTIVATION_LINEAR, 389, false, false, false};
     struct params params;
     assert_int_equal(params_layout(&shape, &params), STATUS_OK);
     assert_int_equal(params.total, 1269893);
