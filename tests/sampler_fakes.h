@@ -99,14 +99,14 @@ static const struct sampler_settings plain = {.temperature = 1,
                                               .max_note_seconds = 1000,
                                               .end = END_FORBID};
 
-static inline enum status try_run(struct run *run, const char *encoding,
-                                  void (*fill)(const struct fake *, int, real *),
-                                  const struct sampler_settings *settings, int count,
-                                  const token *primer, size_t primer_count,
-                                  bool keep_primer)
+/* Takes ownership of the encoding. */
+static inline enum status try_run_with(struct run *run, struct encoding *encoding,
+                                       void (*fill)(const struct fake *, int, real *),
+                                       const struct sampler_settings *settings, int count,
+                                       const token *primer, size_t primer_count,
+                                       bool keep_primer)
 {
-    *run = (struct run){.count = count};
-    run->encoding = test_encoding(encoding);
+    *run = (struct run){.count = count, .encoding = encoding};
     run->fake = calloc(1, sizeof *run->fake);
     run->pieces = calloc((size_t)count + 1, sizeof *run->pieces);
     assert_non_null(run->fake);
@@ -120,6 +120,18 @@ static inline enum status try_run(struct run *run, const char *encoding,
     struct sampler_source source = {fake_next, run->fake};
     const struct sampler_batch batch = {count, primer, primer_count, keep_primer};
     return sampler_run_source(&source, run->encoding, settings, &batch, run->pieces);
+}
+
+static inline enum status try_run(struct run *run, const char *name,
+                                  void (*fill)(const struct fake *, int, real *),
+                                  const struct sampler_settings *settings, int count,
+                                  const token *primer, size_t primer_count,
+                                  bool keep_primer)
+{
+    struct encoding *encoding = NULL;
+    assert_int_equal(encoding_create(name, "1/4", &encoding), STATUS_OK);
+    return try_run_with(run, encoding, fill, settings, count, primer, primer_count,
+                        keep_primer);
 }
 
 static inline struct run do_run(const char *encoding,

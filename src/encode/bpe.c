@@ -1,6 +1,7 @@
 /* bpe: the functions of an encoding with merged tokens, each by expansion. */
 #include "bpe_internal.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +45,11 @@ enum status bpe_expand_tokens(const struct encoding *encoding, const token *toke
         out->count += length;
     }
     return STATUS_OK;
+}
+
+double bpe_longest_advance(const struct encoding *encoding)
+{
+    return encoding->bpe ? encoding->bpe->longest_advance : 0;
 }
 
 /* ---- the functions ---- */
@@ -169,6 +175,19 @@ static void bpe_grammar_accept(const struct encoding *self, struct grammar *gram
         base->grammar_accept(base, grammar, parts[i]);
 }
 
+static double find_longest_advance(const struct encoding *self)
+{
+    const struct encoding *base = self->bpe->base;
+    uint64_t longest = 0;
+    if (!base->has_frames && !base->longest_shift)
+        return INFINITY;
+    for (size_t merge = 0; merge < self->bpe->merges.count; merge++) {
+        uint64_t steps = bpe_advance(self, NULL, (token)(base->end + merge));
+        longest = steps > longest ? steps : longest;
+    }
+    return (double)longest * base->seconds_per_grid_step;
+}
+
 static struct encoding with_bpe(struct bpe *bpe)
 {
     struct encoding encoding = *bpe->base; /* name, grid, rates */
@@ -273,6 +292,7 @@ enum status bpe_create(struct encoding *base, const struct token_pair *merges,
     enum status status = add_merges(bpe, merges, count);
     if (status == STATUS_OK) {
         *encoding = with_bpe(bpe);
+        bpe->longest_advance = find_longest_advance(encoding);
         *out = encoding;
         return STATUS_OK;
     }

@@ -83,7 +83,12 @@ typedef void bpe_rule(void *context, const struct encoding *base,
 void bpe_restrict(const struct encoding *encoding, const struct grammar *grammar,
                   double last_sound, bpe_rule *rule, void *context, bool *allowed);
 
-/* For encoding_free and encoding_hash. */
+/* The most seconds by which a merged token advances time; 0 without, and INFINITY if it
+ * depends on the state of the piece. Rules about time need not be applied where no token
+ * can violate them. */
+double bpe_longest_advance(const struct encoding *encoding);
+
+/* For encoding_free. */
 struct bpe;
 void bpe_free(struct bpe *bpe); /* NULL is fine */
 

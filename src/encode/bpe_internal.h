@@ -23,6 +23,7 @@ struct bpe {
     uint32_t *same;  /* [merges.count]: the next merge with these base tokens, + 1 */
     struct bpe_node *nodes;
     size_t node_count;
+    double longest_advance; /* see bpe_longest_advance */
 };
 
 /* tokens[i] covers the cells i to i + lengths[i] - 1, of which the last has its length,

@@ -49,6 +49,14 @@ struct restriction {
     double max_silence;
 };
 
+static bool has_cycle(const struct guard *guard, double seconds)
+{
+    bool found = false;
+    for (uint64_t period = 1; period <= GUARD_PERIOD; period++)
+        found |= is_cycling(guard, period, seconds);
+    return found;
+}
+
 static void forbid_cycles(const struct guard *guard, const struct encoding *encoding,
                           double seconds, bool *allowed)
 {
@@ -74,7 +82,11 @@ static void restrict_tokens(void *context, const struct encoding *base,
 void guard_restrict(const struct guard *guard, const struct encoding *encoding,
                     const struct grammar *grammar, double max_silence, bool *allowed)
 {
+    double silence = grammar->seconds - guard->last_sound_seconds;
     struct restriction restriction = {guard, grammar, max_silence};
+    if (!has_cycle(guard, grammar->seconds) &&
+        silence + bpe_longest_advance(encoding) < max_silence - time_epsilon)
+        return;
     bpe_restrict(encoding, grammar, guard->last_sound_seconds, restrict_tokens,
                  &restriction, allowed);
 }
