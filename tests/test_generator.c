@@ -383,6 +383,19 @@ static void plays_at_a_tempo(void **state)
     }
 }
 
+static void cache_context_suits_the_encoding(void **state)
+{
+    (void)state;
+    static struct options options;
+    options_defaults(&options);
+    options.data.encoding = ENCODING_PERFORMANCE;
+    assert_int_equal(generator_settings(&options).cache_context, 6);
+    options.data.encoding = ENCODING_PIANOROLL;
+    assert_int_equal(generator_settings(&options).cache_context, 16);
+    options.sample.cache_context = 3;
+    assert_int_equal(generator_settings(&options).cache_context, 3);
+}
+
 static void refuses_requests_out_of_range(void **state)
 {
     (void)state;
@@ -511,6 +524,7 @@ int main(void)
         cmocka_unit_test(reports_why_a_file_is_not_a_primer),
         cmocka_unit_test(keeps_the_tempo_of_a_primer),
         cmocka_unit_test(plays_at_a_tempo),
+        cmocka_unit_test(cache_context_suits_the_encoding),
         cmocka_unit_test(refuses_requests_out_of_range),
         cmocka_unit_test(reports_every_repair_of_a_primer),
         cmocka_unit_test(threads_have_enough_to_compute),

@@ -64,7 +64,7 @@
     X(run.keep_checkpoints, 1, 1000000)                                                  \
     X(run.samples, 0, 1000)                                                              \
     X(sample.top_k, 0, 65536)                                                            \
-    X(sample.cache_context, 1, 10000)                                                    \
+    X(sample.cache_context, 0, 10000)                                                    \
     X(sample.best_of, 1, 100)
 #define SEEDS(X)                                                                         \
     X(data.seed)                                                                         \

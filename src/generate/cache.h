@@ -49,7 +49,7 @@ token cache_next(const struct cache *cache, const bool *allowed,
 /* The probability with which the next token is taken from a match: n / (n + 1), where n is
  * the number of its tokens from the `context`th on; 0 if it is shorter. Of the formulas
  * that were tried, it gives validation pieces nearly the largest likelihood, together with
- * the default of `context`, for melodies and for chorales (docs/usage.md). */
+ * the defaults of `context`, for folk tunes and for chorales (docs/usage.md). */
 double cache_weight(const struct cache_match *match, int64_t context);
 
 #endif

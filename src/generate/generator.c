@@ -25,6 +25,16 @@ enum status generator_load(const char *path, bool average, struct checkpoint *ch
     return status;
 }
 
+/* Measured on folk tunes and chorales (docs/usage.md). A pianoroll has more tokens for the
+ * same music, as it lists the keys that sound in each step. */
+static int64_t choose_cache_context(const struct options *options)
+{
+    enum { PIANOROLL_CONTEXT = 16, CONTEXT = 6 };
+    if (options->sample.cache_context > 0)
+        return options->sample.cache_context;
+    return options->data.encoding == ENCODING_PIANOROLL ? PIANOROLL_CONTEXT : CONTEXT;
+}
+
 struct sampler_settings generator_settings(const struct options *options)
 {
     uint16_t pitch_classes = 0;
@@ -36,7 +46,7 @@ struct sampler_settings generator_settings(const struct options *options)
         .min_p = options->sample.min_p,
         .repetition_penalty = options->sample.repetition_penalty,
         .cache = options->sample.cache,
-        .cache_context = options->sample.cache_context,
+        .cache_context = choose_cache_context(options),
         .pitch_classes = pitch_classes,
         .seed = options->sample.seed,
         .seconds = options->run.sample_seconds,
