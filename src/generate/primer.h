@@ -29,7 +29,10 @@ struct primer {
  *
  * The pianoroll's steps are fractions of a beat. Within the primer, their duration
  * follows the file's tempo map; the continuation keeps the tempo of the primer's last
- * step. Performance tokens are in seconds, and their files have ENCODING_TEMPO. */
+ * step; so do those of remi without tempos, which are in bars and keep that tempo in the
+ * primer, too. Performance tokens are in seconds, and their files have ENCODING_TEMPO.
+ * Tokens of remi with tempos have the primer's, rounded as in the encoding. The time of
+ * remi counts from the first note's bar. */
 enum status primer_read(const struct checkpoint *checkpoint, const char *path,
                         double seconds, struct primer *primer);
 void primer_free(struct primer *primer);
