@@ -165,19 +165,25 @@ static enum status make_notes(int piece, struct notes *notes)
 
 static void make_tokens(struct seeds *seeds)
 {
-    enum { SEEDS = 20, MAX_TOKENS = 300, TWO_BYTES = 1 };
+    /* the encodings of fuzz_tokens.c: performance, then pianorolls without repeats */
+    enum { ENCODERS = 19, PLAIN = 10, SEEDS = 2 * ENCODERS, MAX_TOKENS = 300 };
+    enum { TWO_BYTES = 1 };
     for (int seed = 0; seed < SEEDS && seeds->status == STATUS_OK; seed++) {
         struct encoding *encoding = NULL;
         struct notes notes = {0};
         struct tokens tokens = {0};
         struct bytes bytes = {0};
-        seeds->status =
-            encoding_create(seed % 10 ? "pianoroll" : "performance", "1/4", &encoding);
+        struct options options;
+        int index = seed % ENCODERS;
+        options_defaults(&options);
+        options.data.encoding = index ? ENCODING_PIANOROLL : ENCODING_PERFORMANCE;
+        options.data.repeats = index >= PLAIN;
+        seeds->status = encoding_from_options(&options, &encoding);
         if (seeds->status == STATUS_OK)
             seeds->status = make_notes(seed, &notes);
         if (seeds->status == STATUS_OK)
             seeds->status = encoding->encode(encoding, &notes, &tokens);
-        PUT(&bytes, (uint8_t)(seed % 10), (uint8_t)(TWO_BYTES | seed % 4 << 1));
+        PUT(&bytes, (uint8_t)index, (uint8_t)(TWO_BYTES | seed % 4 << 1));
         for (size_t i = 0; i < tokens.count && i < MAX_TOKENS; i++)
             put_16(&bytes, tokens.items[i]);
         add_seed(seeds, bytes.items, bytes.count);
