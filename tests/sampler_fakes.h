@@ -128,10 +128,8 @@ static inline enum status try_run(struct run *run, const char *name,
                                   const token *primer, size_t primer_count,
                                   bool keep_primer)
 {
-    struct encoding *encoding = NULL;
-    assert_int_equal(encoding_create(name, "1/4", &encoding), STATUS_OK);
-    return try_run_with(run, encoding, fill, settings, count, primer, primer_count,
-                        keep_primer);
+    return try_run_with(run, test_encoding(name), fill, settings, count, primer,
+                        primer_count, keep_primer);
 }
 
 static inline struct run do_run(const char *encoding,

@@ -276,7 +276,7 @@ static void repeats_are_of_keys_that_sounded(void **state)
     accept_all(encoding, &grammar, (const token[]){40, 50}, 2);
     assert_allowed(encoding, &grammar, repeat, false); /* not in the same step */
     accept_all(encoding, &grammar, (const token[]){step, repeat}, 2);
-    for (token value = 0; value < encoding->vocabulary; value++)
+    for (token value = 0; value <= encoding->end; value++)
         assert_allowed(encoding, &grammar, value, value == 40 || value == 50);
     accept_all(encoding, &grammar, (const token[]){40}, 1);
     assert_int_equal(grammar.onsets, 3);

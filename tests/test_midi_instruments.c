@@ -10,43 +10,17 @@
 
 #include "midi_expect.h"
 #include "midi_invariants.h"
-#include "remove_tree.h"
-#include "base/file.h"
+#include "midi_output.h"
 #include "midi/instruments.h"
 
 enum { DIVISION = 480, PIECES = 60, INSTRUMENTS = 256 };
 
-static char directory[] = "/tmp/tutti-midi-instruments-XXXXXX";
-static char *path;
-
-static int make_directory(void **state)
-{
-    (void)state;
-    if (!mkdtemp(directory))
-        return -1;
-    path = path_join(directory, "out.mid");
-    return path ? 0 : -1;
-}
-
-static int remove_directory(void **state)
-{
-    (void)state;
-    free(path);
-    return file_remove_tree(directory) == STATUS_OK ? 0 : -1;
-}
-
 static void write_and_read(const struct notes *notes, int ticks_per_beat, int tempo,
                            struct midi_file *file)
 {
-    uint8_t *bytes;
-    size_t size;
     assert_int_equal(midi_write(path, notes, ticks_per_beat, tempo), STATUS_OK);
-    assert_int_equal(file_read(path, 0, &bytes, &size), STATUS_OK);
-    assert_int_equal(midi_read(bytes, size, NULL, file), STATUS_OK);
-    assert_string_equal(file->reason, "");
+    size_t size = read_back(file);
     assert_null(midi_fault(file, size, NULL));
-    free(bytes);
-    unlink(path);
 }
 
 /* ---- random pieces ---- */

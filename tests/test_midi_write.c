@@ -12,27 +12,7 @@
 #include <unistd.h>
 
 #include "midi_expect.h"
-#include "remove_tree.h"
-#include "base/file.h"
-
-static char directory[] = "/tmp/tutti-midi-write-XXXXXX";
-static char *path;
-
-static int make_directory(void **state)
-{
-    (void)state;
-    if (!mkdtemp(directory))
-        return -1;
-    path = path_join(directory, "out.mid");
-    return path ? 0 : -1;
-}
-
-static int remove_directory(void **state)
-{
-    (void)state;
-    free(path);
-    return file_remove_tree(directory) == STATUS_OK ? 0 : -1;
-}
+#include "midi_output.h"
 
 /* The directory contains exactly `expected` entries. */
 static void assert_file_count(int expected)
@@ -51,19 +31,6 @@ static void assert_directory_is_empty(void)
     assert_file_count(0);
 }
 
-static void read_back(struct midi_file *file)
-{
-    uint8_t *bytes;
-    size_t size;
-    assert_int_equal(file_read(path, 0, &bytes, &size), STATUS_OK);
-    assert_int_equal(midi_read(bytes, size, NULL, file), STATUS_OK);
-    assert_string_equal(file->reason, "");
-    assert_int_equal(file->outcome, MIDI_OK);
-    free(bytes);
-    unlink(path);
-    assert_directory_is_empty();
-}
-
 static struct note make_note(double start, double duration, int pitch)
 {
     return (struct note){
@@ -77,6 +44,7 @@ static void expect_written(struct note *items, size_t count, const char *text)
     struct midi_file file = {0};
     assert_int_equal(midi_write(path, &notes, 100, 1000000), STATUS_OK);
     read_back(&file);
+    assert_directory_is_empty();
     assert_string_equal(notes_text(&file), text);
     midi_free(&file);
 }
@@ -120,6 +88,7 @@ static void file_layout_is_as_documented(void **state)
     struct midi_file file = {0};
     assert_int_equal(midi_write(path, &notes, 480, 654321), STATUS_OK);
     read_back(&file);
+    assert_directory_is_empty();
     assert_int_equal(file.format, 1);
     assert_int_equal(file.tracks, 4);
     assert_int_equal(file.division, 480);
@@ -151,6 +120,7 @@ static void unusual_percussion_round_trips(void **state)
     struct midi_file file = {0};
     assert_int_equal(midi_write(path, &notes, 100, 1000000), STATUS_OK);
     read_back(&file);
+    assert_directory_is_empty();
     assert_int_equal(file.notes.count, 6);
     for (size_t i = 0; i < 6; i++) {
         assert_int_equal(file.notes.items[i].channel, channels[i]);
@@ -201,6 +171,7 @@ static void random_pieces_round_trip(void **state)
         struct midi_file file = {0};
         assert_int_equal(midi_write(path, &notes, ticks_per_beat, tempo), STATUS_OK);
         read_back(&file);
+        assert_directory_is_empty();
         notes_sort(&notes);
         assert_int_equal(file.notes.count, notes.count);
         for (size_t i = 0; i < notes.count; i++) {
@@ -238,6 +209,7 @@ static void overlapping_random_notes_become_disjoint(void **state)
         struct midi_file file = {0};
         assert_int_equal(midi_write(path, &notes, 100, 1000000), STATUS_OK);
         read_back(&file);
+        assert_directory_is_empty();
         bool began[128][400] = {{false}};
         size_t distinct = 0;
         for (size_t i = 0; i < notes.count; i++) {
@@ -433,6 +405,7 @@ static void full_disk_keeps_the_old_file(void **state)
     struct midi_file file = {0};
     assert_file_count(1); /* only the old one */
     read_back(&file);
+    assert_directory_is_empty();
     assert_int_equal(file.notes.count, 0);
     midi_free(&file);
     notes_free(&notes);

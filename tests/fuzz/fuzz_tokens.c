@@ -8,8 +8,7 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "remi.h"
-#include "../encodings.h"
+#include "encoders.h"
 #include "../wellformed.h"
 #include "base/file.h"
 #include "generate/guard.h"
@@ -19,38 +18,15 @@
 enum { TWO_BYTES = 1, WRITES = 2, SAMPLES = 4 }; /* bits of the second byte */
 enum { TEMPO = 500000, VOCABULARY_MAX = 2048, MAX_CHECKED = 500 };
 
-static const char *const grids[] = {"1/4",         "1/480",   "10000/1",
-                                    "10000/9999",  "1/7",     "1 tick",
-                                    "10000 ticks", "7 ticks", "3/440"};
-enum { GRIDS = sizeof grids / sizeof *grids };
-
-static const char *const others[] = {"performance", "performance programs",
-                                     "performance drums", "performance programs drums"};
-enum {
-    OTHERS = sizeof others / sizeof *others,
-    ENCODERS = 2 * GRIDS + OTHERS + FUZZ_REMIS
-};
-
-/* pianoroll with each grid; the same with data.repeats; performances; remis */
-static struct encoding *encodings[ENCODERS];
+static struct encoding *encodings[FUZZ_ENCODERS];
 static char *path; /* of the MIDI file */
 
 int LLVMFuzzerInitialize(int *count, char ***arguments)
 {
     (void)count;
     (void)arguments;
-    for (size_t i = 0; i < 2 * GRIDS; i++) {
-        struct options options;
-        options_defaults(&options);
-        options.data.encoding = ENCODING_PIANOROLL;
-        options.data.repeats = i >= GRIDS;
-        strcpy(options.data.grid, grids[i % GRIDS]);
-        fuzz_require_ok(encoding_from_options(&options, &encodings[i]));
-    }
-    for (size_t i = 0; i < OTHERS; i++)
-        encodings[2 * GRIDS + i] = test_encoding(others[i]);
-    for (int i = 0; i < FUZZ_REMIS; i++)
-        fuzz_require_ok(fuzz_create_remi(i, &encodings[2 * GRIDS + OTHERS + i]));
+    for (int i = 0; i < FUZZ_ENCODERS; i++)
+        fuzz_require_ok(fuzz_create_encoder(i, &encodings[i]));
     path = path_format("%s/out.mid", fuzz_folder());
     FUZZ_REQUIRE(path);
     return 0;
@@ -357,7 +333,7 @@ static void sample(const struct encoding *encoding, const struct tokens *primer,
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     struct fuzz_input input = {bytes, size};
-    const struct encoding *encoding = encodings[fuzz_below(&input, ENCODERS)];
+    const struct encoding *encoding = encodings[fuzz_below(&input, FUZZ_ENCODERS)];
     uint8_t flags = fuzz_byte(&input);
     struct tokens tokens = consume_tokens(&input, flags & TWO_BYTES, encoding);
     struct notes notes = {0};

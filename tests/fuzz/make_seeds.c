@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "../midi_make.h"
-#include "remi.h"
+#include "encoders.h"
 #include "../pieces.h"
 #include "base/file.h"
 #include "base/options_table.h"
@@ -166,17 +166,14 @@ static enum status make_notes(int piece, struct notes *notes)
 
 static void make_tokens(struct seeds *seeds)
 {
-    enum { SEEDS = 28, MAX_TOKENS = 300, TWO_BYTES = 1 };
+    enum { SEEDS = 2 * FUZZ_ENCODERS, MAX_TOKENS = 300, TWO_BYTES = 1 };
     for (int seed = 0; seed < SEEDS && seeds->status == STATUS_OK; seed++) {
         struct encoding *encoding = NULL;
         struct notes notes = {0};
         struct tokens tokens = {0};
         struct bytes bytes = {0};
-        bool remi = seed >= 20; /* after performance and nine grids, twice */
-        int number = remi ? 10 + seed % FUZZ_REMIS : seed % 10;
-        seeds->status = remi ? fuzz_create_remi(seed % FUZZ_REMIS, &encoding)
-                             : encoding_create(number ? "pianoroll" : "performance",
-                                               "1/4", &encoding);
+        int number = seed % FUZZ_ENCODERS;
+        seeds->status = fuzz_create_encoder(number, &encoding);
         if (seeds->status == STATUS_OK)
             seeds->status = make_notes(seed, &notes);
         if (seeds->status == STATUS_OK)
