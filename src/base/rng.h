@@ -24,7 +24,7 @@ enum rng_purpose {
     RNG_TEST = 7,       /* tests and benchmarks */
     /* a = microbatch epoch, b = microbatch, c = position in the queue * 4 + property */
     RNG_AUGMENTATION = 8,
-    RNG_DROPOUT_EMBEDDING = 9, /* a = step, c = block of tokens */
+    RNG_DROPOUT_EMBEDDING = 9,  /* a = step, c = block of tokens */
     RNG_DROPOUT_RECURRENT = 10, /* a = step, b = layer, c = block of elements */
     RNG_SAMPLE_CACHE = 40       /* a = piece, b = position */
 };
