@@ -355,7 +355,7 @@ static void refuses_settings_out_of_range(void **state)
     static const struct {
         double cache;
         int64_t context;
-    } bad[] = {{-0.1, 4}, {1.1, 4}, {NAN, 4}, {0.5, 0}, {0.5, -1}};
+    } bad[] = {{-0.1, 4}, {1.1, 4}, {(double)NAN, 4}, {0.5, 0}, {0.5, -1}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct sampler_settings settings = with_cache(bad[i].cache, bad[i].context);
         struct run run;

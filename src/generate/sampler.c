@@ -70,6 +70,27 @@ static enum status check_guard(const struct sampler_settings *settings)
     return STATUS_OK;
 }
 
+/* What concerns whole pieces. */
+static enum status check_form(const struct sampler_settings *settings)
+{
+    if (!(settings->cache >= 0 && settings->cache <= 1))
+        return status_fail(STATUS_MISUSE, "cache %g (expected 0 to 1)", settings->cache);
+    if (settings->cache > 0 && settings->cache_context < 1)
+        return status_fail(STATUS_MISUSE, "cache_context %lld (expected 1 or more)",
+                           (long long)settings->cache_context);
+    if (settings->end < 0 || settings->end >= ENDS)
+        return status_fail(STATUS_MISUSE, "end %d (expected 0 to %d)", settings->end,
+                           ENDS - 1);
+    if (!(settings->min_seconds >= 0 && settings->min_seconds <= settings->seconds))
+        return status_fail(STATUS_MISUSE,
+                           "min_seconds %g (expected 0 to the length of %g s)",
+                           settings->min_seconds, settings->seconds);
+    if (settings->best_of < 0 || settings->best_of > SAMPLER_BEST_OF_MAX)
+        return status_fail(STATUS_MISUSE, "best_of %d (expected 1 to %d)",
+                           settings->best_of, SAMPLER_BEST_OF_MAX);
+    return STATUS_OK;
+}
+
 static enum status check_settings(const struct sampler_settings *settings, int count)
 {
     if (count < 1)
@@ -94,22 +115,8 @@ static enum status check_settings(const struct sampler_settings *settings, int c
         return status_fail(STATUS_MISUSE,
                            "repetition_penalty %g (expected more than 0, at most 100)",
                            settings->repetition_penalty);
-    if (!(settings->cache >= 0 && settings->cache <= 1))
-        return status_fail(STATUS_MISUSE, "cache %g (expected 0 to 1)", settings->cache);
-    if (settings->cache > 0 && settings->cache_context < 1)
-        return status_fail(STATUS_MISUSE, "cache_context %lld (expected 1 or more)",
-                           (long long)settings->cache_context);
-    if (settings->end < 0 || settings->end >= ENDS)
-        return status_fail(STATUS_MISUSE, "end %d (expected 0 to %d)", settings->end,
-                           ENDS - 1);
-    if (!(settings->min_seconds >= 0 && settings->min_seconds <= settings->seconds))
-        return status_fail(STATUS_MISUSE,
-                           "min_seconds %g (expected 0 to the length of %g s)",
-                           settings->min_seconds, settings->seconds);
-    if (settings->best_of < 0 || settings->best_of > SAMPLER_BEST_OF_MAX)
-        return status_fail(STATUS_MISUSE, "best_of %d (expected 1 to %d)",
-                           settings->best_of, SAMPLER_BEST_OF_MAX);
-    return settings->guard ? check_guard(settings) : STATUS_OK;
+    enum status status = check_form(settings);
+    return status == STATUS_OK && settings->guard ? check_guard(settings) : status;
 }
 
 static enum status check_primer(const struct encoding *encoding,
