@@ -127,6 +127,10 @@ same split split-3
 (cd one && printf './midi/a.mid\ttest\n' >split.tsv &&
     "$tutti" preprocess ./midi -o ../relative --split-file split.tsv --replace \
         >/dev/null 2>&1) || fail "a path as given"
+refused 2 "data.programs = keep: the pianoroll encoding has one instrument" \
+    "$tutti" preprocess corpus -o roll.tutti --encoding pianoroll --programs keep
+refused 2 "data.drums = keep: the pianoroll encoding has no percussion" \
+    "$tutti" preprocess corpus -o roll.tutti --encoding pianoroll --drums keep
 printf 'corpus/tune-000.mid\ttrain\ncorpus/nothing.mid\ttrain\n' >bad.tsv
 refused 2 "bad.tsv:2: no input file is called 'corpus/nothing.mid'" \
     "$tutti" preprocess corpus -o bad --split-file bad.tsv

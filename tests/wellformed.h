@@ -110,6 +110,9 @@ static inline const char *performance_fault(const struct encoding *encoding,
         fault = note_fault(encoding, tokens, i);
     if (!fault && drum)
         fault = drum_fault(tokens, i);
+    if (!fault && is_between(value, 356, 388) && !encoding->keeps_drums &&
+        program_before(encoding, tokens, i) < 0)
+        fault = "VELOCITY before any PROGRAM";
     if (!fault && (value < 128 || is_between(value, 356, 388) || drum))
         fault = velocity_fault(tokens, i);
     if (!fault && is_program(encoding, value) &&
