@@ -234,12 +234,10 @@ static void initialise_pytorch(const struct model_shape *shape, const struct par
         for (size_t j = 0; j < param->count; j++)
             values[j] = (real)rng_normal_exact(seed, RNG_INITIALISE, index, j);
     else if (ends_with(name, "/weight_ih") || ends_with(name, "/weight_hh") ||
-             is_recurrent_bias(name))
+             is_recurrent_bias(name) || strncmp(name, "dense/", 6) == 0)
         fill_uniform(param, index, seed, hidden_bound, values);
     else if (strncmp(name, cell, strlen(cell)) == 0 && ends_with(name, "/bias"))
         fill_two_biases(param, index, seed, hidden_bound, values);
-    else if (strncmp(name, "dense/", 6) == 0)
-        fill_uniform(param, index, seed, hidden_bound, values);
     else if (strncmp(name, "output/", 7) == 0)
         fill_uniform(param, index, seed, 1 / sqrt((double)output_input_width(shape)),
                      values);
