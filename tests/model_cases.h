@@ -23,6 +23,9 @@ static const struct model_shape cases[] = {
     {CELL_GRU, 2, 5, 5, 7, ACTIVATION_LINEAR, VOCABULARY, false},
     {CELL_LSTM, 2, 6, 6, 0, ACTIVATION_LINEAR, VOCABULARY, true},
     {CELL_GRU, 1, 7, 18, 18, ACTIVATION_TANH, VOCABULARY, true},
+    {CELL_LSTM, 2, 6, 0, 5, ACTIVATION_LINEAR, VOCABULARY, false}, /* one-hot input */
+    {CELL_GRU, 2, 7, 0, 0, ACTIVATION_LINEAR, VOCABULARY, false},
+    {CELL_LSTM, 1, 17, 0, 0, ACTIVATION_LINEAR, VOCABULARY, false},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 

@@ -127,6 +127,21 @@ static inline void naive_dense(const struct naive_model *model, double *x)
                                                       : y[j];
 }
 
+/* x := the embedded token, or the one-hot token. */
+static inline void naive_input(const struct naive_model *model, token input, double *x)
+{
+    int e = model->shape->embedding;
+    if (!e) {
+        memset(x, 0, (size_t)model->shape->vocabulary * sizeof *x);
+        x[input] = 1;
+        return;
+    }
+    memcpy(x,
+           naive_tensor(model->params, model->block, "embedding", -1, "weight") +
+               input * e,
+           (size_t)e * sizeof *x);
+}
+
 /* Feeds one token to one row and computes the logits of the next token. */
 static inline void naive_step(const struct naive_model *model, token input, int clear,
                               struct naive_state *state, double *logits)
@@ -135,17 +150,14 @@ static inline void naive_step(const struct naive_model *model, token input, int 
     const struct naive_dropout *dropout = model->dropout;
     double x[NAIVE_WIDTH_MAX];
     int e = shape->embedding, h = shape->hidden, f = shape->dense,
-        last = shape->layers - 1;
+        last = shape->layers - 1, width = e ? e : shape->vocabulary;
     if (clear)
         memset(state, 0, sizeof *state);
-    memcpy(x,
-           naive_tensor(model->params, model->block, "embedding", -1, "weight") +
-               input * e,
-           (size_t)e * sizeof *x);
+    naive_input(model, input, x);
     naive_drop(dropout ? dropout->input : NULL, e, x);
     for (int layer = 0; layer <= last; layer++) {
         (shape->cell == CELL_LSTM ? naive_lstm : naive_gru)(
-            model->params, model->block, layer, layer ? h : e, h, x, state);
+            model->params, model->block, layer, layer ? h : width, h, x, state);
         if (layer < last)
             naive_drop(dropout ? dropout->output[layer] : NULL, h, x);
     }

@@ -92,9 +92,39 @@ check_hash "tied embeddings" 2b369cc077def624
 train tied3 3 "${tied[@]}" train.max_steps=17 train.threads=2
 train tied3 2 "${tied[@]}" --resume
 check_hash "tied embeddings, stopped on 3 ranks of 2 threads, resumed on 2" 2b369cc077def624
+one_hot=(model.embedding=0 model.dense=20 model.activation=linear)
+train onehot 1 "${one_hot[@]}"
+check_hash "one-hot tokens" 4334392eadd7ba1d
+train onehot3 3 "${one_hot[@]}" train.max_steps=17 train.threads=2
+train onehot3 2 "${one_hot[@]}" --resume
+check_hash "one-hot tokens, stopped on 3 ranks of 2 threads, resumed on 2" 4334392eadd7ba1d
+train onehotgru 4 model.embedding=0 model.cell=gru
+check_hash "one-hot tokens, gru, on 4 ranks" e779650d5f6f4c65
+train onehotbfloat16 2 model.embedding=0 train.precision=bfloat16
+check_hash "one-hot tokens, bfloat16" 28e6f854c584f358
+tutorial=("${one_hot[@]}" model.init=keras train.windows=independent train.loss_on=last)
+train tutorial 1 "${tutorial[@]}"
+check_hash "keras tutorial" 7d55b373cb0315be
+train tutorial4 4 "${tutorial[@]}" train.max_steps=11 data.memory_mb=0.2
+train tutorial4 3 "${tutorial[@]}" --resume
+check_hash "keras tutorial, streamed, stopped on 4 ranks, resumed on 3" 7d55b373cb0315be
+train windows 2 train.windows=independent
+check_hash "independent windows" 789f2428c01726af
+train last 2 train.loss_on=last
+check_hash "last target of a stream's window" 80855afa1d9bd34c
+train kerasgru 2 model.cell=gru model.init=keras
+check_hash "gru, initial weights as in Keras" a22408ff075dfee1
+train pytorch 2 model.init=pytorch
+check_hash "initial weights as in PyTorch" a7d3d431397efcf4
 openblas=""
 for ranks in 1 2; do
     train openblas$ranks $ranks train.matmul=openblas
     [ "${openblas:=$hash}" = "$hash" ] || fail "OpenBLAS on $ranks ranks: $hash, not $openblas"
+done
+onehotblas=""
+for ranks in 1 3; do
+    train onehotblas$ranks $ranks train.matmul=openblas model.embedding=0
+    [ "${onehotblas:=$hash}" = "$hash" ] ||
+        fail "OpenBLAS, one-hot tokens, on $ranks ranks: $hash, not $onehotblas"
 done
 [ "${TUTTI_TEST_BITS:-}" != show ] || echo "openblas (of this processor) $hash"

@@ -33,7 +33,7 @@ def tutti_json(*arguments):
                                      stdout=subprocess.PIPE).stdout)
 
 
-def run_snippet():
+def run_snippet(checkpoint=CHECKPOINT):
     """Runs the snippet of the page; returns its variables and its output."""
     page = open(f"{source}/docs/formats.md", encoding="utf-8").read()
     section = page.split("## Reading a checkpoint from Python", 1)[1]
@@ -41,7 +41,7 @@ def run_snippet():
     assert SHOWN in code, "the snippet does not open the README's run"
     defined, printed = {}, io.StringIO()
     with contextlib.redirect_stdout(printed):
-        exec(compile(code.replace(SHOWN, CHECKPOINT), "docs/formats.md", "exec"), defined)
+        exec(compile(code.replace(SHOWN, checkpoint), "docs/formats.md", "exec"), defined)
     return defined, printed.getvalue()
 
 
@@ -147,6 +147,25 @@ def check_gru():
         hidden[()].reshape(hidden.attrs["shape"])
     ours = tutti_json("evaluate", "runs/gru", "corpus.tutti")
     loss, accuracy, _ = likelihood(gru_step(w, 2), end, "valid")
+    assert abs(loss - ours["nats_per_token"]) < 1e-5 * loss, (loss, ours)
+
+
+def check_one_hot():
+    """Without an embedding: the snippet's likelihood, and what the file says."""
+    path = "runs/onehot/checkpoints/best"
+    with h5py.File(path) as file:
+        model, vocabulary = file["model"], len(file["vocabulary/names"])
+        assert "embedding" not in model and model["lstm0/weight_ih"].shape == (64, vocabulary)
+        assert texts(model["lstm0/weight_ih"], "dimensions")[1] == "vocabulary"
+        assert texts(model["lstm1/weight_ih"], "dimensions")[1] == "input"
+        assert text(model, "forward").startswith("x = the one-hot token")
+        assert "last target tokens of a batch" in text(file["optimizer"], "gradient")
+        assert "independent windows of 32" in text(file["optimizer"], "gradient")
+        assert "windows are independent" in text(file["state/cursors"], "meaning")
+        assert (file["state/rows/piece"][()] == -1).all()
+    ours = tutti_json("evaluate", path, "corpus.tutti")
+    snippet, _ = run_snippet(path)
+    loss, accuracy, _ = likelihood(snippet["step"], vocabulary - 1, "valid")
     assert abs(loss - ours["nats_per_token"]) < 1e-5 * loss, (loss, ours)
 
 
@@ -299,6 +318,7 @@ def check_flipped_bit():
 
 def main():
     check_names()
+    check_one_hot()
     snippet, printed = run_snippet()
     assert len(printed.split()) >= 2, printed
     end = len(snippet["names"]) - 1

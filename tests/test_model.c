@@ -393,7 +393,9 @@ static void bits_are_independent_of_the_threads(void **state)
     (void)state;
     static const struct model_shape wide[] = {
         {CELL_LSTM, 2, 100, 40, 0, ACTIVATION_LINEAR, VOCABULARY, false},
-        {CELL_GRU, 1, 70, 33, 50, ACTIVATION_TANH, VOCABULARY, false}};
+        {CELL_GRU, 1, 70, 33, 50, ACTIVATION_TANH, VOCABULARY, false},
+        {CELL_LSTM, 1, 100, 0, 0, ACTIVATION_LINEAR, VOCABULARY, false},
+        {CELL_GRU, 1, 70, 0, 0, ACTIVATION_LINEAR, VOCABULARY, false}};
     const struct matmul_backend *openblas;
     assert_int_equal(matmul_backend_select(BACKEND_OPENBLAS, &openblas), STATUS_OK);
     for (int d = 0; d < DROPOUTS; d += DROPOUTS - 1) { /* the first and the last */
@@ -508,7 +510,8 @@ static void many_rows_equal_single_rows(void **state)
     (void)state;
     static const struct model_shape wide[] = {
         {CELL_LSTM, 2, 40, 9, 0, ACTIVATION_LINEAR, VOCABULARY, false},
-        {CELL_GRU, 1, 33, 17, 20, ACTIVATION_TANH, VOCABULARY, false}};
+        {CELL_GRU, 1, 33, 17, 20, ACTIVATION_TANH, VOCABULARY, false},
+        {CELL_LSTM, 1, 40, 0, 0, ACTIVATION_LINEAR, VOCABULARY, false}};
     for (size_t c = 0; c < sizeof wide / sizeof *wide; c++) {
         compare_many_rows(&wide[c], &matmul_float32);
         compare_many_rows(&wide[c], &matmul_bfloat16);
@@ -601,17 +604,186 @@ static void initialisation_is_a_function_of_the_seed(void **state)
     struct params params;
     assert_int_equal(params_layout(&cases[2], &params), STATUS_OK);
     real *a = calloc(params.total, sizeof *a), *b = calloc(params.total, sizeof *b);
-    params_initialise(&cases[2], &params, 1, a);
-    params_initialise(&cases[2], &params, 1, b);
+    params_initialise(&cases[2], &params, INIT_GLOROT, 1, a);
+    params_initialise(&cases[2], &params, INIT_GLOROT, 1, b);
     assert_true(params_hash(&params, a) == params_hash(&params, b));
     const struct param *bias = params_find(&params, "lstm1/bias");
     size_t h = (size_t)cases[2].hidden;
     assert_true(a[bias->offset + h - 1] == 0 && a[bias->offset + h] == 1 &&
                 a[bias->offset + 2 * h - 1] == 1 && a[bias->offset + 2 * h] == 0);
-    params_initialise(&cases[2], &params, 2, b);
+    params_initialise(&cases[2], &params, INIT_GLOROT, 2, b);
     assert_true(params_hash(&params, a) != params_hash(&params, b));
     free(a);
     free(b);
+}
+
+/* ---- initial weights ---- */
+
+static const real *drawn_tensor(const struct params *params, const real *block,
+                                const char *name, size_t *count)
+{
+    const struct param *param = params_find(params, name);
+    assert_non_null(param);
+    *count = param->count;
+    return block + param->offset;
+}
+
+/* Uniform in +-bound: extremes near it, and the variance bound^2 / 3. */
+static void check_uniform(const struct params *params, const real *block,
+                          const char *name, double bound)
+{
+    size_t count;
+    const real *values = drawn_tensor(params, block, name, &count);
+    double largest = 0, squares = 0;
+    for (size_t i = 0; i < count; i++) {
+        largest = fmax(largest, fabs((double)values[i]));
+        squares += pow((double)values[i], 2) / (double)count;
+    }
+    if (!(largest <= bound && largest > bound * (1 - 20.0 / (double)count) &&
+          fabs(squares / (bound * bound / 3) - 1) < 5 / sqrt((double)count)))
+        fail_msg("%s: up to %g, mean square %g, expected uniform in +-%g", name, largest,
+                 squares, bound);
+}
+
+static void check_bias(const struct params *params, const real *block, const char *name,
+                       int forget_gate, int hidden)
+{
+    size_t count;
+    const real *values = drawn_tensor(params, block, name, &count);
+    for (size_t i = 0; i < count; i++)
+        assert_true(values[i] == ((int)i / hidden == forget_gate ? 1 : 0));
+}
+
+static void check_orthonormal_columns(const struct params *params, const real *block,
+                                      const char *name)
+{
+    size_t count;
+    const real *q = drawn_tensor(params, block, name, &count);
+    size_t rows = params_find(params, name)->rows, columns = count / rows;
+    for (size_t i = 0; i < columns; i++)
+        for (size_t j = 0; j <= i; j++) {
+            double sum = 0;
+            for (size_t r = 0; r < rows; r++)
+                sum += (double)q[r * columns + i] * (double)q[r * columns + j];
+            assert_true(fabs(sum - (i == j)) < 1e-6);
+        }
+}
+
+/* Mean 0, variance 1, and the fourth moment of a normal distribution, 3. */
+static void check_standard_normal(const struct params *params, const real *block,
+                                  const char *name)
+{
+    size_t count;
+    const real *values = drawn_tensor(params, block, name, &count);
+    double moments[5] = {0}, n = (double)count;
+    for (size_t i = 0; i < count; i++)
+        for (int m = 1; m <= 4; m++)
+            moments[m] += pow((double)values[i], m) / n;
+    assert_true(fabs(moments[1]) < 5 / sqrt(n));
+    assert_true(fabs(moments[2] - 1) < 5 * sqrt(2 / n));
+    assert_true(fabs(moments[4] - 3) < 5 * sqrt(96 / n));
+}
+
+static real *draw_weights(const struct model_shape *shape, int init,
+                          struct params *params)
+{
+    assert_int_equal(params_layout(shape, params), STATUS_OK);
+    real *block = calloc(params->total, sizeof *block);
+    assert_int_equal(params_initialise(shape, params, init, 7, block), STATUS_OK);
+    return block;
+}
+
+enum { INIT_V = 90, INIT_E = 40, INIT_H = 50, INIT_F = 30 };
+static const struct model_shape init_lstm = {CELL_LSTM,         2,      INIT_H, 0, INIT_F,
+                                             ACTIVATION_LINEAR, INIT_V, false},
+                                init_gru = {CELL_GRU,          1,      INIT_H, INIT_E, 0,
+                                            ACTIVATION_LINEAR, INIT_V, false};
+
+static void keras_weights_have_the_distributions_of_keras(void **state)
+{
+    (void)state;
+    struct params params;
+    real *block = draw_weights(&init_lstm, INIT_KERAS, &params);
+    check_uniform(&params, block, "lstm0/weight_ih", sqrt(6.0 / (INIT_V + 4 * INIT_H)));
+    check_uniform(&params, block, "lstm1/weight_ih", sqrt(6.0 / (INIT_H + 4 * INIT_H)));
+    check_orthonormal_columns(&params, block, "lstm0/weight_hh");
+    check_orthonormal_columns(&params, block, "lstm1/weight_hh");
+    check_bias(&params, block, "lstm0/bias", 1, INIT_H);
+    check_uniform(&params, block, "dense/weight", sqrt(6.0 / (INIT_H + INIT_F)));
+    check_bias(&params, block, "dense/bias", -1, 1);
+    check_uniform(&params, block, "output/weight", sqrt(6.0 / (INIT_F + INIT_V)));
+    check_bias(&params, block, "output/bias", -1, 1);
+    free(block);
+    block = draw_weights(&init_gru, INIT_KERAS, &params);
+    check_uniform(&params, block, "embedding/weight", 0.05);
+    check_uniform(&params, block, "gru0/weight_ih", sqrt(6.0 / (INIT_E + 3 * INIT_H)));
+    check_orthonormal_columns(&params, block, "gru0/weight_hh");
+    check_bias(&params, block, "gru0/bias_ih", -1, 1);
+    check_bias(&params, block, "gru0/bias_hh", -1, 1);
+    free(block);
+}
+
+static void pytorch_weights_have_the_distributions_of_pytorch(void **state)
+{
+    (void)state;
+    struct params params;
+    size_t count;
+    const double bound = 1 / sqrt(INIT_H);
+    real *block = draw_weights(&init_lstm, INIT_PYTORCH, &params);
+    check_uniform(&params, block, "lstm0/weight_ih", bound);
+    check_uniform(&params, block, "lstm1/weight_hh", bound);
+    check_uniform(&params, block, "dense/weight", bound);
+    check_uniform(&params, block, "dense/bias", bound);
+    check_uniform(&params, block, "output/weight", 1 / sqrt(INIT_F));
+    check_uniform(&params, block, "output/bias", 1 / sqrt(INIT_F));
+    const real *bias = drawn_tensor(&params, block, "lstm0/bias", &count);
+    double squares = 0, largest = 0;
+    for (size_t i = 0; i < count; i++) {
+        squares += pow((double)bias[i], 2) / (double)count;
+        largest = fmax(largest, fabs((double)bias[i]));
+    }
+    assert_true(largest > bound && largest < 2 * bound);
+    assert_true(fabs(squares / (2 * bound * bound / 3) - 1) < 0.3);
+    free(block);
+    block = draw_weights(&init_gru, INIT_PYTORCH, &params);
+    check_standard_normal(&params, block, "embedding/weight");
+    check_uniform(&params, block, "gru0/weight_ih", bound);
+    check_uniform(&params, block, "gru0/bias_ih", bound);
+    check_uniform(&params, block, "gru0/bias_hh", bound);
+    free(block);
+}
+
+/* Known hashes: the bits are the same on every processor and with every compiler. */
+static void initial_weights_have_known_bits(void **state)
+{
+    (void)state;
+    static const uint64_t known[2][2] = {{0x7359c7af83cd06c8, 0xc1f84d0e90e0bd1c},
+                                         {0x72e3dcf33cbee302, 0x93039c364fa70ab6}};
+    for (int init = INIT_KERAS; init <= INIT_PYTORCH; init++)
+        for (int gru = 0; gru < 2; gru++) {
+            struct params params;
+            real *block = draw_weights(gru ? &init_gru : &init_lstm, init, &params);
+            uint64_t hash = params_hash(&params, block);
+            if (hash != known[init - INIT_KERAS][gru])
+                fail_msg("init %d, gru %d: hash %016llx", init, gru,
+                         (unsigned long long)hash);
+            free(block);
+        }
+}
+
+/* LSTM 256, LSTM 256, dense 128, softmax over 389 tokens, on one-hot tokens: as Keras
+ * counts it, 4 * 256 * (389 + 256 + 1) + 4 * 256 * (256 + 256 + 1) + 128 * (256 + 1) + 389
+ * * (128 + 1). */
+static void the_model_of_the_tutorial_has_as_many_parameters_as_in_keras(void **state)
+{
+    (void)state;
+    const struct model_shape shape = {CELL_LSTM,         2,   256,  0, 128,
+                                      ACTIVATION_LINEAR, 389, false};
+    struct params params;
+    assert_int_equal(params_layout(&shape, &params), STATUS_OK);
+    assert_int_equal(params.total, 1269893);
+    assert_null(params_find(&params, "embedding/weight"));
+    assert_int_equal(params_find(&params, "lstm0/weight_ih")->columns, 389);
 }
 
 static void out_of_range_shapes_are_refused(void **state)
@@ -626,6 +798,8 @@ static void out_of_range_shapes_are_refused(void **state)
     assert_int_equal(params_layout(&shape, &params), STATUS_MISUSE);
     shape = cases[0];
     shape.tied = true; /* embedding 4, hidden 6 */
+    assert_int_equal(params_layout(&shape, &params), STATUS_MISUSE);
+    shape.embedding = 0;
     assert_int_equal(params_layout(&shape, &params), STATUS_MISUSE);
 }
 
@@ -644,6 +818,10 @@ int main(void)
         cmocka_unit_test(dropout_preserves_the_mean),
         cmocka_unit_test(inference_ignores_bfloat16),
         cmocka_unit_test(initialisation_is_a_function_of_the_seed),
+        cmocka_unit_test(keras_weights_have_the_distributions_of_keras),
+        cmocka_unit_test(pytorch_weights_have_the_distributions_of_pytorch),
+        cmocka_unit_test(initial_weights_have_known_bits),
+        cmocka_unit_test(the_model_of_the_tutorial_has_as_many_parameters_as_in_keras),
         cmocka_unit_test(out_of_range_shapes_are_refused),
     };
     /* The others need no team: one gives the bits of one thread. */

@@ -23,6 +23,9 @@
     X(model.cell, CELLS)                                                                 \
     X(model.dropout_mask, DROPOUT_MASKS)                                                 \
     X(model.activation, ACTIVATIONS)                                                     \
+    X(model.init, INITS)                                                                 \
+    X(train.windows, WINDOWS_KINDS)                                                      \
+    X(train.loss_on, LOSS_ONS)                                                           \
     X(train.optimizer, OPTIMIZERS)                                                       \
     X(train.schedule, SCHEDULES)                                                         \
     X(train.average, AVERAGES)                                                           \
@@ -37,7 +40,7 @@
     X(data.max_bytes, 1, INT64_MAX)                                                      \
     X(model.layers, 1, 16)                                                               \
     X(model.hidden, 1, 16384)                                                            \
-    X(model.embedding, 1, 16384)                                                         \
+    X(model.embedding, 0, 16384)                                                         \
     X(model.dense, 0, 16384)                                                             \
     X(train.epochs, 1, 1000000)                                                          \
     X(train.batch, 1, 1000000)                                                           \
@@ -602,6 +605,18 @@ static void checks_constraints_between_settings(void **state)
     refused("[model]\ntie_embeddings=yes\nembedding=96\nhidden=96\ndense=64",
             "needs model.embedding = model.dense, the input of the output layer: set "
             "model.embedding = 64, not 96");
+    refused("[model]\nembedding=0\ntie_embeddings=yes",
+            "model.tie_embeddings needs an embedding, but model.embedding = 0: set "
+            "model.embedding = 256, or model.tie_embeddings = no");
+    refused("[model]\nembedding=0\ndropout_input=.1", "or model.dropout_input = 0");
+    refused("[model]\nembedding=0\ndropout_embedding=.1",
+            "or model.dropout_embedding = 0");
+    refused("[train]\nwindows=independent\ntranspose=-1..0",
+            "train.transpose needs train.windows = stream");
+    refused("[train]\nwindows=independent\ntranspose=0..2", "train.transpose needs");
+    refused("[train]\nwindows=independent\nvelocity_shift=1",
+            "train.velocity_shift needs");
+    refused("[train]\nwindows=independent\ntime_stretch=.1", "train.time_stretch needs");
     refused("[train]\nprecision=bfloat16\nmatmul=openblas",
             "train.matmul = packed or auto");
     struct options fine = read_text("[data]\nsplit = .333333 .333333 .333333\n"
@@ -610,6 +625,9 @@ static void checks_constraints_between_settings(void **state)
     fine =
         read_text("[data]\nsplit = 1 0 0\n[train]\nbatch=6\nmicrobatches=3\nthreads=2\n"
                   "matmul=openblas");
+    assert_int_equal(options_check(&fine), STATUS_OK);
+    fine = read_text("[model]\nembedding=0\ndropout_recurrent=.1\n"
+                     "[train]\nwindows=independent\nloss_on=last");
     assert_int_equal(options_check(&fine), STATUS_OK);
     fine = read_text("[train]\nprecision=bfloat16\nmatmul=auto");
     assert_int_equal(options_check(&fine), STATUS_OK);
@@ -672,9 +690,12 @@ static void ignores_settings_that_may_change(void **state)
                                         "model.dense",
                                         "model.activation",
                                         "model.tie_embeddings",
+                                        "model.init",
                                         "train.batch",
                                         "train.microbatches",
                                         "train.sequence_length",
+                                        "train.windows",
+                                        "train.loss_on",
                                         "train.optimizer",
                                         "train.learning_rate",
                                         "train.beta1",
@@ -792,6 +813,10 @@ static void shipped_configurations_are_valid(void **state)
     assert_true(options.train.learning_rate == 0.001);
     assert_int_equal(options.train.batch, 32);
     assert_int_equal(options.train.epochs, 50);
+    assert_int_equal(options.model.embedding, 0);
+    assert_int_equal(options.model.init, INIT_KERAS);
+    assert_int_equal(options.train.windows, WINDOWS_INDEPENDENT);
+    assert_int_equal(options.train.loss_on, LOSS_ON_LAST);
     assert_int_equal(options.train.schedule, SCHEDULE_CONSTANT);
     assert_int_equal(options.train.warmup_steps, 0);
     assert_true(options.train.clip_norm == 0);

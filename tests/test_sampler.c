@@ -304,7 +304,8 @@ static void pieces_of_a_model_do_not_depend_on_batch_size(void **state)
                                         .steps = 1,
                                         .backend = &matmul_float32};
         assert_int_equal(model_create(&plan, &model), STATUS_OK);
-        params_initialise(&shape, model_params(model), 3, model_weights(model));
+        params_initialise(&shape, model_params(model), INIT_GLOROT, 3,
+                          model_weights(model));
         model_weights_changed(model);
         for (int again = 0; again < 2;
              again++) { /* states of a previous run must have no effect */

@@ -11,6 +11,7 @@
 
 #include "base/rng.h"
 #include "data/stream.h"
+#include "data/window_order.h"
 
 enum { END = 65535, SEED = 11, MICROBATCH = 3, STEPS = 2000, LONGEST = 64 };
 
@@ -375,6 +376,184 @@ static void restore_refuses_positions_of_other_data(void **state)
     stream_close(stream);
 }
 
+/* ---- independent windows ---- */
+
+static struct stream *make_windows(size_t pieces, int rows, int microbatch)
+{
+    struct stream *stream = make_stream(pieces, rows, microbatch, SEED);
+    assert_int_equal(stream_use_windows(stream), STATUS_OK);
+    return stream;
+}
+
+/* The piece and the input with which a window ends; false for an empty piece, which has
+ * no name. */
+static bool last_of_window(token input, int32_t target, size_t *piece, size_t *offset)
+{
+    *piece = (input == END ? (size_t)target : input) / LONGEST;
+    *offset = input == END ? 0 : (size_t)input % LONGEST + 1;
+    return input != END || target != END;
+}
+
+/* The column that ends at (piece, offset) has its inputs and targets, and before the
+ * piece END and -1. Column r of [steps][rows]. */
+static void check_window(const token *inputs, const int32_t *targets, int rows, int r,
+                         int steps, size_t *piece, size_t *offset)
+{
+    int at = (steps - 1) * rows + r;
+    bool named = last_of_window(inputs[at], targets[at], piece, offset);
+    size_t length = named ? length_of(*piece) : 0;
+    if (!named)
+        *piece = *offset = 0;
+    for (int t = steps - 1, i = (int)*offset; t >= 0; t--, i--, at -= rows) {
+        assert_int_equal(inputs[at], i <= 0 ? END : (int)token_of(*piece, (size_t)i - 1));
+        assert_int_equal(targets[at], i < 0 ? -1
+                                      : (size_t)i == length
+                                          ? END
+                                          : token_of(*piece, (size_t)i));
+    }
+    *piece = named ? *piece : SIZE_MAX;
+}
+
+/* Every target of every piece ends one window of each microbatch epoch, whose order
+ * differs from that of the others. */
+static void check_window_epochs(size_t pieces, int rows, int steps)
+{
+    enum { EPOCHS = 3 };
+    struct stream *stream = make_windows(pieces, rows, MICROBATCH);
+    size_t count = 0, empty = 0, piece, offset;
+    for (size_t p = 0; p < pieces; p++) {
+        count += length_of(p) + 1;
+        empty += length_of(p) == 0;
+    }
+    int *seen = calloc(pieces * LONGEST, sizeof *seen);
+    size_t *order = calloc(EPOCHS * count, sizeof *order), unnamed = 0;
+    token *inputs = calloc((size_t)(rows * steps), sizeof *inputs);
+    int32_t *targets = calloc((size_t)(rows * steps), sizeof *targets);
+    for (size_t i = 0; i < EPOCHS * count; i++) {
+        if (i % (size_t)rows == 0)
+            assert_int_equal(stream_next(stream, steps, inputs, targets), STATUS_OK);
+        check_window(inputs, targets, rows, (int)(i % (size_t)rows), steps, &piece,
+                     &offset);
+        int epoch = (int)(i / count);
+        order[i] = piece == SIZE_MAX ? SIZE_MAX : piece * LONGEST + offset;
+        if (piece == SIZE_MAX)
+            unnamed++;
+        else
+            assert_int_equal(seen[piece * LONGEST + offset]++, epoch);
+        if ((i + 1) % count == 0)
+            assert_int_equal(unnamed, empty * (size_t)(epoch + 1));
+    }
+    assert_true(count < 8 || memcmp(order, order + count, count * sizeof *order) != 0);
+    free(seen);
+    free(order);
+    free(inputs);
+    free(targets);
+    stream_close(stream);
+}
+
+static void each_epoch_contains_each_window_once(void **state)
+{
+    (void)state;
+    for (size_t s = 0; s < SHAPES; s++) {
+        check_window_epochs(shapes[s].pieces, shapes[s].rows, 1);
+        check_window_epochs(shapes[s].pieces, shapes[s].rows, 7);
+        check_window_epochs(shapes[s].pieces, shapes[s].rows, LONGEST + 9);
+    }
+}
+
+static void restored_windows_continue_exactly(void **state)
+{
+    (void)state;
+    enum { ROWS = 3, LENGTH = 6, TOKENS = ROWS * LENGTH };
+    struct stream *whole = make_windows(17, ROWS, MICROBATCH);
+    struct stream *stream = make_windows(17, ROWS, MICROBATCH);
+    struct stream *other = make_windows(17, ROWS, MICROBATCH + 1);
+    struct stream_row rows[ROWS];
+    struct stream_cursor cursor;
+    bool differs = false;
+    for (int i = 0; i < 1000; i++) {
+        token expected[TOKENS], found[TOKENS];
+        int32_t expected_targets[TOKENS], targets[TOKENS];
+        stream_save(stream, rows, &cursor);
+        stream_close(stream);
+        stream = make_windows(17, ROWS, MICROBATCH);
+        stream_next(stream, i % LENGTH + 1, found, targets);
+        assert_int_equal(stream_restore(stream, rows, &cursor), STATUS_OK);
+        stream_next(stream, LENGTH, found, targets);
+        stream_next(whole, LENGTH, expected, expected_targets);
+        assert_memory_equal(found, expected, sizeof found);
+        assert_memory_equal(targets, expected_targets, sizeof targets);
+        stream_next(other, LENGTH, found, targets);
+        differs |= memcmp(found, expected, sizeof found) != 0;
+    }
+    assert_true(cursor.epoch > 2 && differs);
+    stream_close(whole);
+    stream_close(stream);
+    stream_close(other);
+}
+
+static void restore_refuses_windows_of_other_data(void **state)
+{
+    (void)state;
+    struct stream *stream = make_windows(3, 1, MICROBATCH);
+    int64_t count = (int64_t)stream_tokens(stream);
+    const struct stream_row none = {.piece = -1}, some = {.piece = 0};
+    const struct stream_cursor fine = {2, count},
+                               wrong[] = {{0, count + 1}, {0, -1}, {-1, 0}};
+    assert_int_equal(stream_restore(stream, &none, &fine), STATUS_OK);
+    assert_int_equal(stream_restore(stream, &some, &fine), STATUS_FAILED);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_int_equal(stream_restore(stream, &none, &wrong[i]), STATUS_FAILED);
+    stream_close(stream);
+}
+
+/* A permutation for every count. */
+static void a_window_order_contains_each_number_once(void **state)
+{
+    (void)state;
+    for (uint64_t count = 1; count < 300; count++) {
+        bool seen[300] = {false};
+        const struct window_order order = {count, SEED, count % 5, MICROBATCH};
+        for (uint64_t i = 0; i < count; i++) {
+            uint64_t at = window_order_at(&order, i);
+            assert_true(at < count && !seen[at]);
+            seen[at] = true;
+        }
+    }
+    const struct window_order large = {(uint64_t)1 << 61, SEED, 0, MICROBATCH};
+    assert_true(window_order_at(&large, 0) < large.count);
+}
+
+/* Over many epochs each number, and each difference of neighbours, is equally frequent:
+ * chi-squared, 0.1 % of right orders would exceed the bound. */
+static void window_orders_are_uniform(void **state)
+{
+    (void)state;
+    enum { COUNT = 11, EPOCHS = 11000 };
+    const double bound_of_10 = 29.59, bound_of_9 = 27.88;
+    for (uint64_t position = 0; position < COUNT; position++) {
+        double values[COUNT] = {0}, differences[COUNT] = {0}, chi = 0, chi_of_pairs = 0;
+        for (uint64_t epoch = 0; epoch < EPOCHS; epoch++) {
+            const struct window_order order = {COUNT, SEED, epoch, MICROBATCH};
+            uint64_t a = window_order_at(&order, position);
+            uint64_t b = window_order_at(&order, (position + 1) % COUNT);
+            values[a]++;
+            differences[(a + COUNT - b) % COUNT]++;
+        }
+        for (int i = 0; i < COUNT; i++) {
+            double expected = (double)EPOCHS / COUNT, of_pairs = EPOCHS / (COUNT - 1.0);
+            chi += (values[i] - expected) * (values[i] - expected) / expected;
+            chi_of_pairs +=
+                i ? (differences[i] - of_pairs) * (differences[i] - of_pairs) / of_pairs
+                  : 0;
+        }
+        assert_true(differences[0] == 0);
+        if (chi > bound_of_10 || chi_of_pairs > bound_of_9)
+            fail_msg("position %d: chi-squared %g, of pairs %g", (int)position, chi,
+                     chi_of_pairs);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -387,6 +566,11 @@ int main(void)
         cmocka_unit_test(the_single_pass_counts_its_targets),
         cmocka_unit_test(a_stream_without_pieces_has_no_targets),
         cmocka_unit_test(restore_refuses_positions_of_other_data),
+        cmocka_unit_test(each_epoch_contains_each_window_once),
+        cmocka_unit_test(restored_windows_continue_exactly),
+        cmocka_unit_test(restore_refuses_windows_of_other_data),
+        cmocka_unit_test(a_window_order_contains_each_number_once),
+        cmocka_unit_test(window_orders_are_uniform),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -111,6 +111,29 @@ static void check_endless(struct stream_files *files, int rows, uint64_t key,
     stream_close(memory);
 }
 
+static void check_windows(struct stream_files *files, int rows, uint64_t key)
+{
+    struct stream *disk = stream_files_stream(files, rows);
+    struct stream *memory = stream_files_in_memory(files, rows);
+    stream_files_check(stream_use_windows(disk));
+    stream_files_check(stream_use_windows(memory));
+    from_disk.counted = from_memory.counted = 0;
+    for (uint64_t w = 0; w < 300; w++) {
+        int steps = 1 + (int)stream_files_draw(MAX_STEPS, key, w, 7);
+        uint64_t event = stream_files_draw(20, key, w, 8);
+        if (event == 0)
+            restore(disk, memory);
+        if (event == 1)
+            token_cache_release(files->cache);
+        stream_files_check(stream_next(disk, steps, from_disk.inputs, from_disk.targets));
+        stream_files_check(
+            stream_next(memory, steps, from_memory.inputs, from_memory.targets));
+        compare(steps * rows, "independent", w);
+    }
+    stream_close(disk);
+    stream_close(memory);
+}
+
 static void check_single_pass(struct stream_files *files, int rows, uint64_t key)
 {
     struct stream *disk = stream_files_stream(files, rows);
@@ -143,6 +166,7 @@ static void windows_from_disk_equal_those_from_memory(void **state)
         for (size_t r = 0; r < 3; r++) {
             check_endless(&files, rows[r], 10 * m + r, 0);
             check_single_pass(&files, rows[r], 10 * m + r);
+            check_windows(&files, rows[r], 10 * m + r);
         }
         check_endless(&files, 4, 10 * m, 9);
         stream_files_remove(&files);

@@ -95,7 +95,8 @@ static inline enum status tiny_checkpoint(struct checkpoint *checkpoint, int enc
     checkpoint->weights = malloc(checkpoint->params.total * sizeof *checkpoint->weights);
     if (!checkpoint->weights)
         return status_fail(STATUS_FAILED, "no memory");
-    params_initialise(&checkpoint->shape, &checkpoint->params, seed, checkpoint->weights);
+    params_initialise(&checkpoint->shape, &checkpoint->params, INIT_GLOROT, seed,
+                      checkpoint->weights);
     snprintf(checkpoint->provenance.host, sizeof checkpoint->provenance.host, "here");
     snprintf(checkpoint->provenance.numerics, sizeof checkpoint->provenance.numerics,
              "any");

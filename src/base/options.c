@@ -107,12 +107,54 @@ static enum status check_tied(int64_t embedding, int64_t hidden, int64_t dense)
                        dense ? "model.dense" : "model.hidden", width, embedding);
 }
 
+static enum status fail_without_embedding(const char *key, const char *cure)
+{
+    return status_fail(STATUS_MISUSE,
+                       "model.%s needs an embedding, but model.embedding = 0: set "
+                       "model.embedding = 256, or model.%s = %s",
+                       key, key, cure);
+}
+
+/* The settings that have no meaning without an embedding. */
+static enum status check_embedding(const struct options *options)
+{
+    if (options->model.embedding > 0)
+        return STATUS_OK;
+    if (options->model.tie_embeddings)
+        return fail_without_embedding("tie_embeddings", "no");
+    if (options->model.dropout_input > 0)
+        return fail_without_embedding("dropout_input", "0");
+    if (options->model.dropout_embedding > 0)
+        return fail_without_embedding("dropout_embedding", "0");
+    return STATUS_OK;
+}
+
+/* Pieces are varied as a whole, while they are read from end to end. */
+static enum status check_windows(const struct options *options)
+{
+    const char *key = options->train.transpose[0] < 0 || options->train.transpose[1] > 0
+                          ? "transpose"
+                      : options->train.velocity_shift > 0 ? "velocity_shift"
+                      : options->train.time_stretch > 0   ? "time_stretch"
+                                                          : NULL;
+    if (options->train.windows == WINDOWS_STREAM || !key)
+        return STATUS_OK;
+    return status_fail(STATUS_MISUSE,
+                       "train.%s needs train.windows = stream: independent windows "
+                       "are not varied",
+                       key);
+}
+
 enum status options_check(const struct options *options)
 {
     enum status status =
         check_microbatches(options->train.batch, options->train.microbatches);
     if (status == STATUS_OK)
         status = check_split(options->data.split);
+    if (status == STATUS_OK)
+        status = check_embedding(options);
+    if (status == STATUS_OK)
+        status = check_windows(options);
     if (status == STATUS_OK && options->model.tie_embeddings)
         status = check_tied(options->model.embedding, options->model.hidden,
                             options->model.dense);

@@ -31,7 +31,10 @@ enum option_activation {
     ACTIVATION_TANH,
     ACTIVATIONS
 };
+enum option_init { INIT_GLOROT, INIT_KERAS, INIT_PYTORCH, INITS };
 enum option_dropout_mask { DROPOUT_MASK_TOKEN, DROPOUT_MASK_SEQUENCE, DROPOUT_MASKS };
+enum option_windows { WINDOWS_STREAM, WINDOWS_INDEPENDENT, WINDOWS_KINDS };
+enum option_loss_on { LOSS_ON_ALL, LOSS_ON_LAST, LOSS_ONS };
 enum option_optimizer { OPTIMIZER_ADAM, OPTIMIZER_ADAMW, OPTIMIZER_SGD, OPTIMIZERS };
 enum option_schedule {
     SCHEDULE_CONSTANT,
@@ -67,19 +70,22 @@ struct options {
         int cell; /* enum option_cell */
         int64_t layers;
         int64_t hidden;
-        int64_t embedding;
+        int64_t embedding; /* 0: none, one-hot tokens */
         double dropout;
         double dropout_input, dropout_embedding, dropout_recurrent;
         int dropout_mask; /* enum option_dropout_mask */
         int64_t dense;    /* 0: none */
         int activation;   /* of the dense layer: enum option_activation */
         bool tie_embeddings;
+        int init; /* of the weights: enum option_init */
     } model;
     struct {
         int64_t epochs;
         int64_t batch;           /* rows, over all ranks */
         int64_t microbatches;    /* per batch; divides batch */
         int64_t sequence_length; /* time steps of truncated back-propagation */
+        int windows;             /* enum option_windows */
+        int loss_on;             /* tokens of a window: enum option_loss_on */
         int optimizer;           /* enum option_optimizer */
         double learning_rate;
         double beta1, beta2, epsilon; /* Adam and AdamW */

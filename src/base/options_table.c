@@ -34,6 +34,12 @@ static const char *const activation_words[ACTIVATIONS + 1] = {[ACTIVATION_LINEAR
                                                               [ACTIVATION_TANH] = "tanh"};
 static const char *const dropout_mask_words[DROPOUT_MASKS + 1] = {
     [DROPOUT_MASK_TOKEN] = "token", [DROPOUT_MASK_SEQUENCE] = "sequence"};
+static const char *const init_words[INITS + 1] = {
+    [INIT_GLOROT] = "glorot", [INIT_KERAS] = "keras", [INIT_PYTORCH] = "pytorch"};
+static const char *const windows_words[WINDOWS_KINDS + 1] = {
+    [WINDOWS_STREAM] = "stream", [WINDOWS_INDEPENDENT] = "independent"};
+static const char *const loss_on_words[LOSS_ONS + 1] = {
+    [LOSS_ON_ALL] = "all", [LOSS_ON_LAST] = "last"};
 static const char *const optimizer_words[OPTIMIZERS + 1] = {
     [OPTIMIZER_ADAM] = "adam", [OPTIMIZER_ADAMW] = "adamw", [OPTIMIZER_SGD] = "sgd"};
 static const char *const schedule_words[SCHEDULES + 1] = {
@@ -96,8 +102,8 @@ const struct option_row option_rows[] = {
      .help = "number of stacked recurrent layers"},
     {AT(model, hidden), INTEGER(1, 16384), .unit = "units", .default_value = "512",
      .help = "units per recurrent layer"},
-    {AT(model, embedding), INTEGER(1, 16384), .unit = "units", .default_value = "256",
-     .help = "dimension of the token embedding"},
+    {AT(model, embedding), INTEGER(0, 16384), .unit = "units", .default_value = "256",
+     .help = "dimension of the token embedding; 0: none, the first layer reads one-hot tokens"},
     {AT(model, dropout), NUMBER(0, 1), .high_open = true, .default_value = "0.3",
      .help = "dropout rate after each layer, rounded to 1/65536; 0: no dropout"},
     {AT(model, dropout_input), NUMBER(0, 1), .high_open = true, .default_value = "0",
@@ -114,6 +120,8 @@ const struct option_row option_rows[] = {
      .help = "activation function of the dense layer"},
     {AT(model, tie_embeddings), BOOLEAN, .default_value = "no",
      .help = "one matrix as embedding and as output weights; needs embedding = hidden, or = dense"},
+    {AT(model, init), WORD(init_words), .default_value = "glorot",
+     .help = "random initial weights: Glorot uniform, or as the layers of Keras or of PyTorch"},
 
     {AT(train, epochs), INTEGER(1, 1000000), .default_value = "20", MAY_CHANGE,
      .help = "number of passes over the training split"},
@@ -123,6 +131,10 @@ const struct option_row option_rows[] = {
      .help = "microbatches per batch, distributed over the ranks; must divide batch"},
     {AT(train, sequence_length), INTEGER(1, 65536), .unit = "tokens", .default_value = "128",
      .help = "time steps of truncated back-propagation"},
+    {AT(train, windows), WORD(windows_words), .default_value = "stream",
+     .help = "sequences of a row: its pieces from end to end, or independent ones in random order"},
+    {AT(train, loss_on), WORD(loss_on_words), .default_value = "all",
+     .help = "tokens of a sequence that are predicted: all, or only the last"},
     {AT(train, optimizer), WORD(optimizer_words), .default_value = "adam",
      .help = "optimization algorithm"},
     {AT(train, learning_rate), NUMBER(0, 10), .low_open = true, .default_value = "0.002",

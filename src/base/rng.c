@@ -51,6 +51,36 @@ double rng_normal(uint64_t seed, enum rng_purpose purpose, uint64_t a, uint64_t 
     return radius * cos(two_pi * unit(block.word[1]));
 }
 
+/* The natural logarithm of x > 0, to about 1e-16, in IEEE operations only: x = m 2^k with
+ * m in [sqrt(1/2), sqrt(2)), and log m = 2 artanh s as a series in s = (m - 1) / (m + 1). */
+static double exact_log(double x)
+{
+    const double half_root = 0.7071067811865476, log_2 = 0.6931471805599453;
+    int exponent;
+    double m = frexp(x, &exponent); /* in [1/2, 1) */
+    if (m < half_root) {
+        m *= 2;
+        exponent--;
+    }
+    double s = (m - 1) / (m + 1), square = s * s, sum = 0;
+    for (int k = 23; k > 0; k -= 2)
+        sum = sum * square + 2.0 / k;
+    return sum * s + exponent * log_2;
+}
+
+double rng_normal_exact(uint64_t seed, enum rng_purpose purpose, uint64_t a, uint64_t b)
+{
+    double x, square;
+    uint64_t draw = 0;
+    do {
+        struct rng_block block = rng_block(seed, purpose, a, b, draw++);
+        double y = 2 * unit(block.word[1]) - 1;
+        x = 2 * unit(block.word[0]) - 1;
+        square = x * x + y * y;
+    } while (square >= 1 || square <= 0);
+    return x * sqrt(-2 * exact_log(square) / square);
+}
+
 void rng_shuffle(uint32_t *items, size_t count, uint64_t seed, enum rng_purpose purpose,
                  uint64_t a, uint64_t b)
 {

@@ -14,7 +14,7 @@
 /* The purpose of a number: half of the key. Results depend on these values, so only
  * append to them. */
 enum rng_purpose {
-    RNG_INITIALISE = 1, /* a = tensor index, b = element */
+    RNG_INITIALISE = 1, /* a = tensor index, b = element, c = draw */
     RNG_DROPOUT = 2,    /* a = step, b = layer << 32 | global row, c = block of units;
                          * layer 2^16 is the embedding */
     RNG_SHUFFLE = 3,    /* a = microbatch epoch, b = microbatch, c = draw */
@@ -24,8 +24,10 @@ enum rng_purpose {
     RNG_TEST = 7,       /* tests and benchmarks */
     /* a = microbatch epoch, b = microbatch, c = position in the queue * 4 + property */
     RNG_AUGMENTATION = 8,
-    RNG_DROPOUT_EMBEDDING = 9, /* a = step, c = block of tokens */
-    RNG_DROPOUT_RECURRENT = 10 /* a = step, b = layer, c = block of elements */
+    RNG_DROPOUT_EMBEDDING = 9,  /* a = step, c = block of tokens */
+    RNG_DROPOUT_RECURRENT = 10, /* a = step, b = layer, c = block of elements */
+    /* a = microbatch epoch, b = microbatch, c = round << 32 | half of a number */
+    RNG_WINDOW_ORDER = 11
 };
 
 struct rng_block {
@@ -47,6 +49,11 @@ uint64_t rng_below(uint64_t n, uint64_t seed, enum rng_purpose purpose, uint64_t
 /* Standard normal (Box and Muller 1958, on one block). */
 double rng_normal(uint64_t seed, enum rng_purpose purpose, uint64_t a, uint64_t b,
                   uint64_t c);
+
+/* Standard normal, computed without the functions of libm, whose last bits differ between
+ * systems (polar method: Marsaglia and Bray 1964; draws c, from 0 on, until one is
+ * accepted). */
+double rng_normal_exact(uint64_t seed, enum rng_purpose purpose, uint64_t a, uint64_t b);
 
 /* Shuffles items[0..count) (Fisher and Yates): the permutation depends only on count and
  * (seed, purpose, a, b). */

@@ -37,12 +37,16 @@ static void print_model(const struct bench *bench)
     char of_threads[32] = "";
     if (threads > 1)
         snprintf(of_threads, sizeof of_threads, " with %d threads", threads);
-    printf("%s %lld x %lld, embedding %lld, %zu tokens (%s); batch %lld in %lld "
+    char input[32] = "one-hot";
+    if (options->model.embedding)
+        snprintf(input, sizeof input, "embedding %lld",
+                 (long long)options->model.embedding);
+    printf("%s %lld x %lld, %s, %zu tokens (%s); batch %lld in %lld "
            "microbatches, %lld time steps; %d %s%s\nmatmul %s%s%s\n\n",
            cell_of(options->model.cell)->title, (long long)options->model.layers,
-           (long long)options->model.hidden, (long long)options->model.embedding,
-           bench->encoding->vocabulary, bench->encoding->name,
-           (long long)options->train.batch, (long long)options->train.microbatches,
+           (long long)options->model.hidden, input, bench->encoding->vocabulary,
+           bench->encoding->name, (long long)options->train.batch,
+           (long long)options->train.microbatches,
            (long long)options->train.sequence_length, comm_size(bench->comm),
            comm_size(bench->comm) == 1 ? "rank" : "ranks", of_threads,
            bench->backend->description(), bench->matmul_note[0] ? "; " : "",

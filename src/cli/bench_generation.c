@@ -34,7 +34,7 @@ static enum status add_generation(struct bench *bench, int pieces)
                                            : status_fail(STATUS_FAILED, "out of memory");
     status = comm_agree(bench->comm, status);
     if (status == STATUS_OK) {
-        params_initialise(&shape, model_params(generation.model), 1,
+        params_initialise(&shape, model_params(generation.model), INIT_GLOROT, 1,
                           model_weights(generation.model));
         model_weights_changed(generation.model);
         double weights = (double)model_macs_per_token(generation.model), rate = 0;

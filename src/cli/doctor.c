@@ -103,18 +103,19 @@ static enum status count_parameters(struct doctor *doctor)
 {
     struct encoding *encoding = NULL;
     struct params *params = malloc(sizeof *params); /* large */
+    struct model_shape shape = {0};
     if (!params)
         return status_fail(STATUS_FAILED, "out of memory");
     enum status status = encoding_from_options(&doctor->options, &encoding);
     if (status == STATUS_OK) {
-        struct model_shape shape = model_shape_of(&doctor->options, encoding->vocabulary);
+        shape = model_shape_of(&doctor->options, encoding->vocabulary);
         status = params_layout(&shape, params);
     }
     for (size_t i = 0; status == STATUS_OK && i < params->count; i++) {
         const struct param *param = &params->list[i];
-        bool is_embedding = strncmp(param->name, "embedding", strlen("embedding")) == 0;
+        bool is_multiplied = !param->is_vector && !param_is_looked_up(&shape, param);
         doctor->parameters += param->count;
-        doctor->matmul_parameters += param->is_vector || is_embedding ? 0 : param->count;
+        doctor->matmul_parameters += is_multiplied ? param->count : 0;
     }
     encoding_free(encoding);
     free(params);

@@ -62,12 +62,15 @@ static void print_model(const struct checkpoint *checkpoint)
 {
     const struct model_shape *shape = &checkpoint->shape;
     char dense[48] = "no dense layer", count[INSPECT_COUNT_SIZE];
+    char input[48] = "one-hot tokens";
+    if (shape->embedding)
+        snprintf(input, sizeof input, "%sembedding %d", shape->tied ? "tied " : "",
+                 shape->embedding);
     if (shape->dense)
         snprintf(dense, sizeof dense, "dense layer of %d", shape->dense);
-    inspect_print_field("model", "%s, %d layer%s of %d, %sembedding %d, %s",
+    inspect_print_field("model", "%s, %d layer%s of %d, %s, %s",
                         cell_of(shape->cell)->title, shape->layers,
-                        shape->layers == 1 ? "" : "s", shape->hidden,
-                        shape->tied ? "tied " : "", shape->embedding, dense);
+                        shape->layers == 1 ? "" : "s", shape->hidden, input, dense);
     inspect_print_field("parameters", "%s in %zu tensors",
                         inspect_count(checkpoint->params.total, count),
                         checkpoint->params.count);

@@ -18,42 +18,6 @@
 
 #include "base/rng.h"
 
-/* Covers the inputs from .. to - 1 of a piece; tokens[0] is the piece's token `first`. */
-struct view {
-    size_t piece;
-    uint64_t from, to, first;
-    const token *tokens;
-};
-
-/* How a row reads a variation of its piece: from its beginning, token by token. */
-struct varied_piece {
-    bool begun; /* else the rest is not valid */
-    bool ended; /* its last target, END, has been read */
-    struct variation variation;
-    struct time_stretch time;
-    uint64_t next; /* token of the original to read next */
-    token input;   /* the target before; END at the beginning */
-};
-
-struct stream {
-    struct stream_source source;
-    token end;
-    int microbatch, rows;
-    uint64_t seed;
-    struct stream_cursor cursor;
-    uint32_t *queue;        /* the order of microbatch epoch cursor.epoch */
-    struct stream_row *row; /* [rows] */
-    size_t *row_piece;      /* [rows]: the piece that the row reads */
-    struct view *view;      /* [rows] */
-    token *buffer;          /* [rows][VIEW_TOKENS], if there is a cache */
-    struct augmentation augmentation;
-    struct varied_piece *varied; /* [rows]; used if the augmentation is on */
-    /* of the single pass: */
-    size_t pass_next;   /* next piece to start */
-    size_t *pass_piece; /* [rows]; NO_PIECE: none */
-    uint64_t *pass_offset;
-};
-
 static const size_t NO_PIECE = SIZE_MAX;
 
 /* ---- creation ---- */
@@ -164,6 +128,7 @@ void stream_close(struct stream *stream)
     free(stream->view);
     free(stream->buffer);
     free(stream->varied);
+    free(stream->window_first);
     free(stream->pass_piece);
     free(stream->pass_offset);
     free(stream);
@@ -199,8 +164,10 @@ uint64_t stream_bytes(const struct stream *stream)
 {
     const struct stream_source *source = &stream->source;
     uint64_t tokens = source->cache ? 0 : source->token_count * sizeof(token);
+    uint64_t windows =
+        stream->window_first ? stream_windows_bytes(source->piece_count) : 0;
     return stream_table_bytes(source->piece_count, stream->rows, source->cache) + tokens +
-           source->shard_count * sizeof *source->shards;
+           windows + source->shard_count * sizeof *source->shards;
 }
 
 /* ---- tokens ---- */
@@ -255,8 +222,7 @@ static enum status load_view(struct stream *stream, int r, size_t piece, uint64_
     return status;
 }
 
-/* Input `offset` of a piece, and its target. */
-static enum status read_input(struct stream *stream, int r, size_t piece, uint64_t offset,
+enum status stream_read_input(struct stream *stream, int r, size_t piece, uint64_t offset,
                               token *input, int32_t *target)
 {
     enum status status = load_view(stream, r, piece, offset);
@@ -304,7 +270,7 @@ static enum status draw_variation(struct stream *stream, int r, struct variation
     for (uint64_t offset = 0; offset < count; offset++) {
         token input;
         int32_t target;
-        enum status status = read_input(stream, r, piece, offset, &input, &target);
+        enum status status = stream_read_input(stream, r, piece, offset, &input, &target);
         if (status != STATUS_OK)
             return status;
         variation_bounds_narrow(&bounds, stream->augmentation.encoding, (token)target);
@@ -321,8 +287,8 @@ static enum status next_varied_token(struct stream *stream, int r, token *out)
     token input;
     int32_t next;
     do {
-        enum status status =
-            read_input(stream, r, stream->row_piece[r], varied->next++, &input, &next);
+        enum status status = stream_read_input(stream, r, stream->row_piece[r],
+                                               varied->next++, &input, &next);
         if (status != STATUS_OK)
             return status;
     } while (time_stretch_collect(&varied->time, (token)next));
@@ -395,14 +361,16 @@ static enum status read_row(struct stream *stream, int r, token *input, int32_t 
     if (row->piece < 0 ||
         (uint64_t)row->offset > stream->source.pieces[stream->row_piece[r]].count)
         start_next_piece(stream, r);
-    return read_input(stream, r, stream->row_piece[r], (uint64_t)row->offset++, input,
-                      target);
+    return stream_read_input(stream, r, stream->row_piece[r], (uint64_t)row->offset++,
+                             input, target);
 }
 
 enum status stream_next(struct stream *stream, int steps, token *inputs, int32_t *targets)
 {
     int rows = stream->rows;
     enum status status = STATUS_OK;
+    if (stream->window_first && stream->source.piece_count > 0)
+        return stream_next_windows(stream, steps, inputs, targets);
     for (int i = 0; status == STATUS_OK && i < steps * rows; i++) {
         inputs[i] = stream->end;
         targets[i] = -1;
@@ -449,8 +417,8 @@ enum status stream_pass_next(struct stream *stream, int steps, token *inputs,
         targets[i] = -1;
         if (!pass_advance(stream, r))
             continue;
-        status = read_input(stream, r, stream->pass_piece[r], stream->pass_offset[r]++,
-                            &inputs[i], &targets[i]);
+        status = stream_read_input(stream, r, stream->pass_piece[r],
+                                   stream->pass_offset[r]++, &inputs[i], &targets[i]);
         *counted += 1;
     }
     return status;
@@ -476,7 +444,8 @@ static bool restore_row(struct stream *stream, int r, const struct stream_row *r
     if (row->piece < 0)
         return true; /* none yet */
     const struct stream_cursor *cursor = &stream->cursor;
-    if (row->piece >= pieces || row->epoch < 0 || row->epoch > cursor->epoch ||
+    if (stream->window_first || row->piece >= pieces || row->epoch < 0 ||
+        row->epoch > cursor->epoch ||
         (row->epoch == cursor->epoch && row->piece >= cursor->next))
         return false;
     shuffle_queue(stream, row->epoch, queue);
@@ -489,8 +458,10 @@ static bool restore_row(struct stream *stream, int r, const struct stream_row *r
 enum status stream_restore(struct stream *stream, const struct stream_row *rows,
                            const struct stream_cursor *cursor)
 {
-    bool valid = cursor->epoch >= 0 && cursor->next >= 0 &&
-                 (uint64_t)cursor->next <= stream->source.piece_count;
+    uint64_t count = stream->window_first ? stream_window_count(stream)
+                                          : (uint64_t)stream->source.piece_count;
+    bool valid =
+        cursor->epoch >= 0 && cursor->next >= 0 && (uint64_t)cursor->next <= count;
     stream->cursor = *cursor;
     for (int r = 0; valid && r < stream->rows; r++)
         valid = restore_row(stream, r, &rows[r], stream->queue);

@@ -12,6 +12,13 @@
  * The rows may read variations of their pieces (augmentation.h), one for each piece and
  * microbatch epoch; it follows from the row's position, so no checkpoint stores it.
  *
+ * Instead of endless rows, a stream may return independent windows: each row of each call
+ * is a window of its own, whose last target is any target of any piece. A microbatch epoch
+ * visits every target once as the last of a window, in an order keyed like that of the
+ * pieces. A window does not extend beyond its piece: where the piece has fewer inputs
+ * before the target, END and targets of -1 precede them. The position is in struct
+ * stream_cursor alone.
+ *
  * The order depends only on the lengths of the pieces. So the tokens are either all in
  * memory, or read from the shard files when a row reaches them, within a given memory
  * limit; the sequences are the same.
@@ -33,7 +40,8 @@ struct stream_row {
 
 struct stream_cursor {
     int64_t epoch; /* microbatch epoch of the queue in use */
-    int64_t next;  /* position in the queue of the next piece to start */
+    int64_t next;  /* position in the queue of the next piece to start; of independent
+                    * windows, the number of those visited in this microbatch epoch */
 };
 
 struct stream; /* one microbatch: its pieces and its position */
@@ -48,6 +56,7 @@ struct streams_request {
     int rows;         /* of a microbatch */
     uint64_t seed;
     struct augmentation augmentation; /* of stream_next */
+    bool independent;                 /* windows; without augmentation */
     /* Bytes for everything that the streams hold: tables of pieces and tokens; at least
      * streams_min_bytes. 0: all tokens are read at once and stay in memory. Otherwise a
      * shard's table of pieces is compared with the index by streams_open, and each chunk
@@ -91,11 +100,15 @@ void stream_close(struct stream *stream); /* NULL is fine */
  * by stream_next instead of stream_restore. */
 void stream_augment(struct stream *stream, const struct augmentation *augmentation);
 
+/* Lets stream_next return independent windows of `steps` tokens. Call it before the first
+ * stream_next or stream_restore, and not with stream_augment. */
+enum status stream_use_windows(struct stream *stream);
+
 uint64_t stream_tokens(const struct stream *stream); /* of its split, including END */
 size_t stream_piece_count(const struct stream *stream);
 token stream_end(const struct stream *stream); /* END */
 
-/* The next `steps` columns: inputs[t * rows + r], targets[t * rows + r] for t < steps.
+/* The next `steps` columns, or a window of this length in each row: inputs[t * rows + r], targets[t * rows + r] for t < steps.
  * Never ends. A stream without pieces returns input END and target -1. Fails only if
  * tokens can't be read from disk, with the file's name; then only stream_restore and
  * closing are valid. */

@@ -52,6 +52,9 @@ uint64_t streams_min_idle_bytes(const struct streams_request *request)
                      sizeof(struct stream_shard);
         }
     bytes += stream_table_bytes(pieces, request->rows * request->count, true);
+    if (request->independent)
+        bytes += (uint64_t)request->count * stream_windows_bytes(0) +
+                 pieces * sizeof(uint64_t);
     return bytes + (uint64_t)(request->count - 1) * stream_table_bytes(0, 0, true);
 }
 
@@ -194,6 +197,8 @@ enum status streams_open(const struct streams_request *request, struct streams *
         int microbatch = request->first + out->count;
         status = out->cache ? open_cached(request, microbatch, out->cache, stream)
                             : open_in_memory(request, microbatch, stream);
+        if (status == STATUS_OK && request->independent)
+            status = stream_use_windows(*stream);
         if (status == STATUS_OK)
             stream_augment(*stream, &request->augmentation);
     }

@@ -184,11 +184,10 @@ void model_weights_changed(struct model *model)
 uint64_t model_macs_per_token(const struct model *model)
 {
     const struct params *params = &model->params;
-    const struct param *embedding = params_find(params, "embedding/weight");
     uint64_t macs = 0;
     for (size_t i = 0; i < params->count; i++)
         if (!params->list[i].is_vector &&
-            (&params->list[i] != embedding || model->shape.tied))
+            !param_is_looked_up(&model->shape, &params->list[i]))
             macs += params->list[i].count;
     return macs;
 }

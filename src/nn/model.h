@@ -1,5 +1,7 @@
 /* model: embedding -> LSTM or GRU layers with dropout between them -> optional dense
- * layer with activation -> dropout -> output layer -> softmax with cross-entropy.
+ * layer with activation -> dropout -> output layer -> softmax with cross-entropy. Without
+ * an embedding (E = 0) the first recurrent layer reads one-hot tokens, and dropout of
+ * inputs and of the embedding has no effect.
  *
  * A model is created for S microbatches of B rows and T time steps; all memory is
  * allocated then. The shapes in which a microbatch is computed depend neither on the rank

@@ -152,7 +152,9 @@ static void backward_recurrent(struct model *model, const struct gradient_sink *
         real *dx = layer > 0 ? recurrent[-1].h : model->embedded;
         recurrent_backward(recurrent, recurrent->h, model->inputs, model->plan.end,
                            callbacks->progress, callbacks->context);
-        recurrent_backward_weights(recurrent, model->workspace, sink);
+        recurrent_backward_weights(recurrent, model->workspace, model->inputs, sink);
+        if (recurrent->takes_tokens)
+            continue; /* the bottom of the model */
         report_ready(callbacks, recurrent->offset.weight_ih);
         recurrent_backward_input(recurrent, dx);
         report_progress(callbacks);
@@ -297,8 +299,10 @@ static void forward_on_team(void *context)
 {
     const struct forward_pass *pass = context;
     struct model *model = pass->model;
-    forward_embedding(model);
-    team_barrier();
+    if (model->shape.embedding > 0) {
+        forward_embedding(model);
+        team_barrier();
+    }
     forward_recurrent(model);
     if (model->shape.dense)
         forward_dense(model);
@@ -354,7 +358,8 @@ static void backward_on_team(void *context)
     if (model->shape.dense)
         backward_dense(model, &sink, &callbacks);
     backward_recurrent(model, &sink, &callbacks);
-    backward_embedding(model, &sink);
+    if (model->shape.embedding > 0)
+        backward_embedding(model, &sink);
 }
 
 void model_backward(struct model *model, const struct backward_callbacks *callbacks)

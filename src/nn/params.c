@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cell.h"
+#include "orthogonal.h"
 #include "base/hash.h"
 #include "base/rng.h"
 
@@ -21,6 +22,18 @@ struct model_shape model_shape_of(const struct options *options, size_t vocabula
         .vocabulary = (int)vocabulary,
         .tied = options->model.tie_embeddings,
     };
+}
+
+int recurrent_input_width(const struct model_shape *shape, int layer)
+{
+    if (layer > 0)
+        return shape->hidden;
+    return shape->embedding ? shape->embedding : shape->vocabulary;
+}
+
+bool param_is_looked_up(const struct model_shape *shape, const struct param *param)
+{
+    return param->offset == 0 && !shape->tied; /* the first tensor */
 }
 
 int output_input_width(const struct model_shape *shape)
@@ -54,7 +67,7 @@ static void add_recurrent(struct params *params, const struct model_shape *shape
                           int layer)
 {
     const struct cell *cell = cell_of(shape->cell);
-    int h = shape->hidden, input = layer == 0 ? shape->embedding : h;
+    int h = shape->hidden, input = recurrent_input_width(shape, layer);
     add_tensor(params, cell->name, layer, "weight_ih", cell->gate_count * h, input);
     add_tensor(params, cell->name, layer, "weight_hh", cell->gate_count * h, h);
     if (cell->has_gates_hh) {
@@ -76,7 +89,7 @@ enum status params_layout(const struct model_shape *shape, struct params *params
     *params = (struct params){0};
     if (!in_range(shape->layers, 1, LAYERS_MAX) ||
         !in_range(shape->hidden, 1, WIDTH_MAX) ||
-        !in_range(shape->embedding, 1, WIDTH_MAX) ||
+        !in_range(shape->embedding, 0, WIDTH_MAX) ||
         !in_range(shape->dense, 0, WIDTH_MAX) ||
         !in_range(shape->vocabulary, 2, WIDTH_MAX))
         return status_fail(
@@ -92,7 +105,9 @@ enum status params_layout(const struct model_shape *shape, struct params *params
                            "a tied embedding has the width of the output layer's input "
                            "(embedding %d, input %d)",
                            shape->embedding, width);
-    add_tensor(params, "embedding", -1, "weight", shape->vocabulary, shape->embedding);
+    if (shape->embedding)
+        add_tensor(params, "embedding", -1, "weight", shape->vocabulary,
+                   shape->embedding);
     for (int layer = 0; layer < shape->layers; layer++)
         add_recurrent(params, shape, layer);
     if (shape->dense) {
@@ -134,6 +149,17 @@ static void fill_normal(const struct param *param, size_t index, uint64_t seed,
         values[j] = (real)(deviation * rng_normal(seed, RNG_INITIALISE, index, j, 0));
 }
 
+/* The sum of two draws, each uniform in +-bound. */
+static void fill_two_biases(const struct param *param, size_t index, uint64_t seed,
+                            double bound, real *values)
+{
+    for (size_t j = 0; j < param->count; j++) {
+        double sum = rng_uniform(seed, RNG_INITIALISE, index, j, 0) +
+                     rng_uniform(seed, RNG_INITIALISE, index, j, 1);
+        values[j] = (real)(bound * (2 * sum - 2));
+    }
+}
+
 /* The bound of Glorot and Bengio (2010) for a matrix of `blocks` gates. */
 static double glorot_bound(const struct param *param, int blocks)
 {
@@ -141,6 +167,7 @@ static double glorot_bound(const struct param *param, int blocks)
     return sqrt(6 / (fan_out + fan_in));
 }
 
+/* INIT_GLOROT */
 static void initialise(const struct model_shape *shape, const struct param *param,
                        size_t index, uint64_t seed, real *values)
 {
@@ -162,11 +189,65 @@ static void initialise(const struct model_shape *shape, const struct param *para
     }
 }
 
-void params_initialise(const struct model_shape *shape, const struct params *params,
-                       uint64_t seed, real *block)
+/* What differs from INIT_GLOROT. */
+static enum status initialise_keras(const struct model_shape *shape,
+                                    const struct param *param, size_t index,
+                                    uint64_t seed, real *values)
 {
-    for (size_t i = 0; i < params->count; i++)
-        initialise(shape, &params->list[i], i, seed, block + params->list[i].offset);
+    const double embedding_bound = 0.05;
+    if (strncmp(param->name, "embedding/", 10) == 0)
+        fill_uniform(param, index, seed, embedding_bound, values);
+    else if (ends_with(param->name, "/weight_ih"))
+        fill_uniform(param, index, seed, glorot_bound(param, 1), values);
+    else if (ends_with(param->name, "/weight_hh"))
+        return orthogonal_draw(seed, index, param->rows, param->columns, values);
+    else
+        initialise(shape, param, index, seed, values);
+    return STATUS_OK;
+}
+
+static bool is_recurrent_bias(const char *name)
+{
+    return ends_with(name, "/bias_ih") || ends_with(name, "/bias_hh");
+}
+
+/* What differs from INIT_GLOROT. */
+static void initialise_pytorch(const struct model_shape *shape, const struct param *param,
+                               size_t index, uint64_t seed, real *values)
+{
+    const char *name = param->name, *cell = cell_of(shape->cell)->name;
+    const double hidden_bound = 1 / sqrt((double)shape->hidden);
+    if (strncmp(name, "embedding/", 10) == 0)
+        for (size_t j = 0; j < param->count; j++)
+            values[j] = (real)rng_normal_exact(seed, RNG_INITIALISE, index, j);
+    else if (ends_with(name, "/weight_ih") || ends_with(name, "/weight_hh") ||
+             is_recurrent_bias(name) || strncmp(name, "dense/", 6) == 0)
+        fill_uniform(param, index, seed, hidden_bound, values);
+    else if (strncmp(name, cell, strlen(cell)) == 0 && ends_with(name, "/bias"))
+        fill_two_biases(param, index, seed, hidden_bound, values);
+    else if (strncmp(name, "output/", 7) == 0)
+        fill_uniform(param, index, seed, 1 / sqrt((double)output_input_width(shape)),
+                     values);
+    else
+        initialise(shape, param, index, seed, values);
+}
+
+enum status params_initialise(const struct model_shape *shape,
+                              const struct params *params, int init, uint64_t seed,
+                              real *block)
+{
+    enum status status = STATUS_OK;
+    for (size_t i = 0; status == STATUS_OK && i < params->count; i++) {
+        const struct param *param = &params->list[i];
+        real *values = block + param->offset;
+        if (init == INIT_KERAS)
+            status = initialise_keras(shape, param, i, seed, values);
+        else if (init == INIT_PYTORCH)
+            initialise_pytorch(shape, param, i, seed, values);
+        else
+            initialise(shape, param, i, seed, values);
+    }
+    return status;
 }
 
 uint64_t params_hash(const struct params *params, const real *block)

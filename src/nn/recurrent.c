@@ -41,7 +41,8 @@ void recurrent_init(const struct model_shape *shape, const struct params *params
         .cell = cell,
         .batch = batch,
         .index = index,
-        .input = index == 0 ? shape->embedding : shape->hidden,
+        .input = recurrent_input_width(shape, index),
+        .takes_tokens = index == 0 && shape->embedding == 0,
         .hidden = shape->hidden,
         .gates_width = cell->gate_count * shape->hidden,
         .offset = {.weight_ih = offset_of(params, cell, index, "weight_ih"),
@@ -49,25 +50,39 @@ void recurrent_init(const struct model_shape *shape, const struct params *params
                    .bias_ih = offset_of(params, cell, index, bias_ih),
                    .bias_hh = offset_of(params, cell, index, "bias_hh")},
     };
+    layer->one_hot = (struct one_hot){.outputs = layer->gates_width,
+                                      .vocabulary = shape->vocabulary,
+                                      .weight_offset = layer->offset.weight_ih};
 }
 
-static void plan_weights(struct recurrent *layer, const struct model_plan *plan,
-                         struct matmul_scratch *scratch, struct arena *arena)
+static void plan_ih(struct recurrent *layer, const struct model_plan *plan,
+                    struct matmul_scratch *scratch, struct arena *arena)
 {
-    const struct matmul_backend *step_backend = plan->backend->recurrent;
-    int g = layer->gates_width, h = layer->hidden, d = layer->input;
-    int gates = layer->cell->gate_count;
-    const struct matmul_layout forward_ih = {g, d, false, plan->threads,
-                                             forward_segments(plan, gates)},
-                               backward_ih = {d, g, true, plan->threads, 0},
-                               forward_hh = {g, h, false, plan->threads, gates},
-                               backward_hh = {h, g, true, plan->threads, 1};
-    matmul_weights_plan(plan->backend, &forward_ih, scratch, arena, &layer->forward_ih);
-    matmul_weights_plan(step_backend, &forward_hh, scratch, arena, &layer->forward_hh);
-    if (!plan->training)
+    int g = layer->gates_width, d = layer->input, gates = layer->cell->gate_count;
+    const struct matmul_layout forward = {g, d, false, plan->threads,
+                                          forward_segments(plan, gates)},
+                               backward = {d, g, true, plan->threads, 0};
+    if (layer->takes_tokens) {
+        one_hot_plan(&layer->one_hot, plan->training ? plan->threads : 0, arena);
         return;
-    matmul_weights_plan(plan->backend, &backward_ih, scratch, arena, &layer->backward_ih);
-    matmul_weights_plan(step_backend, &backward_hh, scratch, arena, &layer->backward_hh);
+    }
+    matmul_weights_plan(plan->backend, &forward, scratch, arena, &layer->forward_ih);
+    if (plan->training)
+        matmul_weights_plan(plan->backend, &backward, scratch, arena,
+                            &layer->backward_ih);
+}
+
+static void plan_hh(struct recurrent *layer, const struct model_plan *plan,
+                    struct matmul_scratch *scratch, struct arena *arena)
+{
+    const struct matmul_backend *backend = plan->backend->recurrent;
+    int g = layer->gates_width, h = layer->hidden;
+    const struct matmul_layout forward = {g, h, false, plan->threads,
+                                          layer->cell->gate_count},
+                               backward = {h, g, true, plan->threads, 1};
+    matmul_weights_plan(backend, &forward, scratch, arena, &layer->forward_hh);
+    if (plan->training)
+        matmul_weights_plan(backend, &backward, scratch, arena, &layer->backward_hh);
 }
 
 void recurrent_plan(struct recurrent *layer, const struct model_plan *plan,
@@ -78,7 +93,8 @@ void recurrent_plan(struct recurrent *layer, const struct model_plan *plan,
     size_t g = (size_t)layer->gates_width, h = (size_t)layer->hidden;
     size_t c = cell->state_count == 2 ? h : 0;
     size_t droppable = plan->training && plan->dropout_recurrent ? g * h : 0;
-    plan_weights(layer, plan, scratch, arena);
+    plan_ih(layer, plan, scratch, arena);
+    plan_hh(layer, plan, scratch, arena);
     layer->weight_mask = arena_array(arena, droppable, 1);
     layer->dropped_hh = arena_array(arena, droppable, sizeof(real));
     layer->gates_ih = arena_array(arena, rows * g, sizeof(real));
@@ -96,6 +112,17 @@ void recurrent_plan(struct recurrent *layer, const struct model_plan *plan,
     layer->y_rows = arena_array(arena, pointers, sizeof *layer->y_rows);
 }
 
+static void pack_ih(struct recurrent *layer, const real *weights)
+{
+    const real *weight_ih = weights + layer->offset.weight_ih;
+    if (layer->takes_tokens) {
+        one_hot_pack(&layer->one_hot, weights);
+        return;
+    }
+    matmul_weights_pack(&layer->forward_ih, weight_ih);
+    matmul_weights_pack(&layer->backward_ih, weight_ih);
+}
+
 static void pack_hh(struct recurrent *layer, const real *weight_hh)
 {
     matmul_weights_pack(&layer->forward_hh, weight_hh);
@@ -104,7 +131,6 @@ static void pack_hh(struct recurrent *layer, const real *weight_hh)
 
 void recurrent_pack(struct recurrent *layer, const real *weights)
 {
-    const real *weight_ih = weights + layer->offset.weight_ih;
     if (team_thread() == 0) {
         layer->weights = weights;
         layer->weight_dropout.rate = 0;
@@ -113,8 +139,7 @@ void recurrent_pack(struct recurrent *layer, const real *weights)
         layer->bias_hh =
             layer->cell->has_gates_hh ? weights + layer->offset.bias_hh : NULL;
     }
-    matmul_weights_pack(&layer->forward_ih, weight_ih);
-    matmul_weights_pack(&layer->backward_ih, weight_ih);
+    pack_ih(layer, weights);
     if (!layer->weight_mask) /* else in the next forward, which knows the dropout */
         pack_hh(layer, weights + layer->offset.weight_hh);
 }
@@ -404,8 +429,11 @@ void recurrent_forward(struct recurrent *layer, const token *const *tokens, toke
 {
     struct team_share units = own_units(layer);
     repack_hh(layer); /* complete before the first time step */
-    matmul_batched(&layer->forward_ih, flatten_time(layer->batch), layer->x,
-                   layer->gates_ih, MATMUL_OVERWRITE);
+    if (layer->takes_tokens)
+        one_hot_forward(&layer->one_hot, layer->batch, tokens, layer->gates_ih);
+    else
+        matmul_batched(&layer->forward_ih, flatten_time(layer->batch), layer->x,
+                       layer->gates_ih, MATMUL_OVERWRITE);
     load_states(layer, tokens, end);
     if (layer->dropout)
         dropout_draw(layer->dropout, layer->index, layer->batch, layer->hidden,
@@ -452,21 +480,25 @@ void recurrent_backward_input(struct recurrent *layer, real *dx)
 
 void recurrent_backward_weights(const struct recurrent *layer,
                                 struct matmul_workspace *workspace,
+                                const token *const *tokens,
                                 const struct gradient_sink *sink)
 {
     const struct gradient_input inputs[] = {
         {layer->x, layer->input, layer->offset.weight_ih},
         {layer->h_prev, layer->hidden, layer->offset.weight_hh}};
+    int ih = layer->takes_tokens ? 0 : 1; /* inputs of the matmul with gates_ih */
     struct dropped_sink context = {layer, sink};
     const struct gradient_sink dropped = {write_dropped, &context};
     if (layer->weight_dropout.rate > 0)
         sink = &dropped;
+    if (layer->takes_tokens)
+        one_hot_backward(&layer->one_hot, layer->batch, layer->gates_ih, tokens, sink);
     if (!layer->cell->has_gates_hh) {
-        matmul_gradient(workspace, layer->gates_width, layer->gates_ih, inputs, 2,
-                        layer->offset.bias_ih, sink);
+        matmul_gradient(workspace, layer->gates_width, layer->gates_ih, inputs + 1 - ih,
+                        1 + ih, layer->offset.bias_ih, sink);
         return;
     }
-    matmul_gradient(workspace, layer->gates_width, layer->gates_ih, inputs, 1,
+    matmul_gradient(workspace, layer->gates_width, layer->gates_ih, inputs, ih,
                     layer->offset.bias_ih, sink);
     matmul_gradient(workspace, layer->gates_width, layer->gates_hh, inputs + 1, 1,
                     layer->offset.bias_hh, sink);

@@ -17,6 +17,7 @@
 #include "cell.h"
 #include "layers.h"
 #include "model.h"
+#include "one_hot.h"
 #include "params.h"
 #include "base/arena.h"
 #include "base/token.h"
@@ -33,6 +34,9 @@ struct recurrent {
     struct batch_shape batch;
     int index;                      /* position from the bottom: 0, 1, ... */
     int input, hidden, gates_width; /* D, H, G */
+    bool takes_tokens;              /* x is one-hot, D = V: `one_hot` replaces forward_ih
+                                     * and backward_ih, and x is not used */
+    struct one_hot one_hot;
     struct recurrent_offsets offset;
 
     struct matmul_weights forward_ih, forward_hh; /* weight_ih [G][D], weight_hh [G][H] */
@@ -93,7 +97,7 @@ void recurrent_set_weight_dropout(struct recurrent *layer, const struct dropout 
 void recurrent_pack(struct recurrent *layer, const real *weights);
 
 /* layer->x -> layer->h. A row is reset where its token is `end`: tokens[s] is [T][B].
- * x must be complete; h is complete at the end. */
+ * x must be complete; h is complete at the end. With takes_tokens, x is the tokens. */
 void recurrent_forward(struct recurrent *layer, const token *const *tokens, token end);
 
 /* From dh [S][T][B][H], the gradient of layer->h, to the gradient of the gates, through
@@ -103,12 +107,13 @@ void recurrent_backward(struct recurrent *layer, const real *dh,
                         const token *const *tokens, token end,
                         void (*progress)(void *context), void *context);
 
-/* After recurrent_backward: dx [S][T][B][D], the gradient of x. */
+/* After recurrent_backward: dx [S][T][B][D], the gradient of x. Not with takes_tokens. */
 void recurrent_backward_input(struct recurrent *layer, real *dx);
 
 /* After recurrent_backward: sends the gradients of the layer's tensors to `sink`. */
 void recurrent_backward_weights(const struct recurrent *layer,
                                 struct matmul_workspace *workspace,
+                                const token *const *tokens,
                                 const struct gradient_sink *sink);
 
 #endif

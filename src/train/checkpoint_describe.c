@@ -47,7 +47,8 @@ static void describe_dense(const struct sink *sink, const struct model_shape *sh
 
 static void describe_layers(const struct sink *sink, const struct model_shape *shape)
 {
-    emit(sink, "/model/embedding", "equations", "x = weight[token]");
+    if (shape->embedding)
+        emit(sink, "/model/embedding", "equations", "x = weight[token]");
     for (int i = 0; i < shape->layers; i++)
         describe_recurrent(sink, cell_of(shape->cell), i);
     if (shape->dense)
@@ -112,11 +113,13 @@ static void describe_model(const struct sink *sink, const struct checkpoint *che
     const struct cell *cell = cell_of(shape->cell);
     emit(sink, "/model", "cell", cell->name);
     char forward[SENTENCE];
-    snprintf(
-        forward, sizeof forward,
-        "embedding, then %s0 to %s%d, each with the h below as its x, then %soutput; "
-        "* is elementwise",
-        cell->name, cell->name, shape->layers - 1, shape->dense ? "dense, then " : "");
+    snprintf(forward, sizeof forward,
+             "%s, then %s0 to %s%d, each with the h below as its x, then %soutput; "
+             "* is elementwise",
+             shape->embedding ? "embedding"
+                              : "x = the one-hot token: 1 at the token, 0 elsewhere",
+             cell->name, cell->name, shape->layers - 1,
+             shape->dense ? "dense, then " : "");
     emit(sink, "/model", "forward", forward);
     emit(sink, "/model", "initial_state",
          cell->state_count == 2
@@ -164,14 +167,18 @@ static void describe_optimizer(const struct sink *sink,
                                const struct checkpoint *checkpoint)
 {
     char gradient[SENTENCE], loss[SENTENCE / 2], clip[TEXT_NUMBER];
+    const struct options *options = &checkpoint->options;
+    bool last = options->train.loss_on == LOSS_ON_LAST;
     describe_loss(checkpoint, loss, sizeof loss);
-    text_number(checkpoint->options.train.clip_norm, clip, sizeof clip);
+    text_number(options->train.clip_norm, clip, sizeof clip);
     int used =
         snprintf(gradient, sizeof gradient,
-                 "g = the gradient of %s, the mean over the tokens of a batch, back "
-                 "through windows of %lld tokens",
-                 loss, (long long)checkpoint->options.train.sequence_length);
-    if (checkpoint->options.train.clip_norm > 0)
+                 "g = the gradient of %s, the mean over the %stokens of a batch, "
+                 "back through %swindows of %lld tokens",
+                 loss, last ? "last target " : "",
+                 options->train.windows == WINDOWS_INDEPENDENT ? "independent " : "",
+                 (long long)options->train.sequence_length);
+    if (options->train.clip_norm > 0)
         snprintf(gradient + used, sizeof gradient - (size_t)used,
                  "; where its norm over all weights is above %s, it is multiplied by "
                  "%s / norm",
@@ -210,8 +217,14 @@ void checkpoint_hidden_shape(const struct checkpoint *checkpoint,
     shape[4] = model->hidden;
 }
 
-static void describe_state(const struct sink *sink, const struct model_shape *shape)
+static void describe_state(const struct sink *sink, const struct checkpoint *checkpoint)
 {
+    const struct model_shape *shape = &checkpoint->shape;
+    if (checkpoint->options.train.windows == WINDOWS_INDEPENDENT)
+        emit(sink, "/state/cursors", "meaning",
+             "next is the number of windows that a microbatch has visited in this epoch "
+             "of its own; windows are independent: rows are in no piece, and hidden is "
+             "not used");
     emit(
         sink, "/state/hidden", "meaning",
         cell_of(shape->cell)->state_count == 2
@@ -236,6 +249,6 @@ void checkpoint_describe(const struct checkpoint *checkpoint,
     describe_model(&sink, checkpoint);
     describe_optimizer(&sink, checkpoint);
     describe_average(&sink, &checkpoint->state.optimizer);
-    describe_state(&sink, &checkpoint->shape);
+    describe_state(&sink, checkpoint);
     describe_matmul(&sink, &checkpoint->options);
 }

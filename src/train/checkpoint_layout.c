@@ -83,10 +83,14 @@ void io_tensor_axes(const struct model_shape *shape, const char *tensor,
                     char gates[IO_NAME_SIZE], const char *axis[2])
 {
     bool from_hidden = strstr(tensor, "weight_hh") != NULL;
+    char first_input[IO_NAME_SIZE];
+    snprintf(first_input, sizeof first_input, "%s0/weight_ih",
+             cell_of(shape->cell)->name);
+    bool from_tokens = !shape->embedding && strcmp(tensor, first_input) == 0;
     if (io_is_recurrent(shape, tensor)) {
         snprintf(gates, IO_NAME_SIZE, "%d*hidden", cell_of(shape->cell)->gate_count);
         axis[0] = gates;
-        axis[1] = from_hidden ? "hidden" : "input";
+        axis[1] = from_hidden ? "hidden" : from_tokens ? "vocabulary" : "input";
     } else if (begins(tensor, "embedding")) {
         axis[0] = "vocabulary";
         axis[1] = "embedding";

@@ -104,8 +104,10 @@ enum status data_plan_compute(const struct dataset *dataset,
         .dataset = dataset,
         .assigned = assignment,
         .split = SPLIT_TRAIN,
-        .rows = (int)(options->train.batch / options->train.microbatches)};
+        .rows = (int)(options->train.batch / options->train.microbatches),
+        .independent = options->train.windows == WINDOWS_INDEPENDENT};
     struct streams_request validation = training;
+    validation.independent = false;
     validation.assigned = validation_assignment;
     validation.split = SPLIT_VALID;
     enum status status = dataset_assign_split(

@@ -8,12 +8,14 @@
 #include "checkpoint_path.h"
 #include "base/log.h"
 
-/* Weights fit any kind and rate of dropout, and without a dense layer any activation. */
+/* Weights fit any initialisation, kind and rate of dropout, and without a dense layer any
+ * activation. */
 static enum status check_model(const char *path, const struct options *saved,
                                const struct options *options)
 {
     struct options compared = *options;
     compared.model = saved->model;
+    compared.model.init = options->model.init;
     compared.model.dropout = options->model.dropout;
     compared.model.dropout_mask = options->model.dropout_mask;
     compared.model.dropout_input = options->model.dropout_input;

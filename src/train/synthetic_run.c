@@ -38,8 +38,9 @@ static enum status open_local(struct synthetic_run *run, struct comm *comm,
     if (status != STATUS_OK)
         return status;
     engine->total_steps = INT64_MAX;
-    step_set_weights(engine, NULL);
-    status = training_state_init(&run->options, engine->params.total, &run->state);
+    status = step_set_weights(engine, NULL);
+    if (status == STATUS_OK)
+        status = training_state_init(&run->options, engine->params.total, &run->state);
     if (status == STATUS_OK)
         status = window_create(batch->own.count, batch->rows, batch->steps, &run->window);
     if (status == STATUS_OK)

@@ -90,7 +90,8 @@ enum status training_data_open(struct training_data *data, const struct comm *co
         status = assign_shards(data, comm, options);
     if (status != STATUS_OK)
         return status;
-    int64_t per_step = tokens_per_step(options);
+    bool independent = options->train.windows == WINDOWS_INDEPENDENT;
+    int64_t per_step = independent ? options->train.batch : tokens_per_step(options);
     data->batch = local_batch_of(options, comm_rank(comm), comm_size(comm));
     data->steps_per_epoch =
         ((int64_t)training_data_tokens(data, SPLIT_TRAIN) + per_step - 1) / per_step;
@@ -112,6 +113,7 @@ static enum status open_streams(struct training_data *data, const struct options
                          .transpose_high = (int)options->train.transpose[1],
                          .velocity_shift = (int)options->train.velocity_shift,
                          .time_stretch = options->train.time_stretch},
+        .independent = options->train.windows == WINDOWS_INDEPENDENT,
         .memory = data->plan.training,
     };
     return streams_open(&request, &data->streams);

@@ -212,8 +212,10 @@ static enum status set_state(struct trainer *trainer, struct checkpoint *resumed
         status =
             training_state_init(options, trainer->engine.params.total, &trainer->state);
     }
-    step_set_weights(&trainer->engine,
-                     resumed->weights ? resumed->weights : trainer->initial.values);
+    if (status == STATUS_OK)
+        status = step_set_weights(&trainer->engine, resumed->weights
+                                                        ? resumed->weights
+                                                        : trainer->initial.values);
     if (status == STATUS_OK && !resumed->weights)
         optimizer_start_average(&trainer->state.optimizer, trainer->engine.weights);
     initial_weights_free(&trainer->initial);
@@ -412,6 +414,18 @@ static void log_baselines(const struct trainer *trainer)
         log_info("validation       none: the dataset has no validation pieces");
 }
 
+/* Independent windows are as many as the targets: each ends one. */
+static void log_epoch_size(const struct trainer *trainer)
+{
+    const struct training_data *data = &trainer->data;
+    const struct options *options = &trainer->options;
+    bool independent = options->train.windows == WINDOWS_INDEPENDENT;
+    log_info("epoch            %" PRIu64 " %s, %" PRId64 " steps of %" PRId64,
+             training_data_tokens(data, SPLIT_TRAIN),
+             independent ? "independent windows" : "tokens", data->steps_per_epoch,
+             independent ? options->train.batch : tokens_per_step(options));
+}
+
 void trainer_log_configuration(struct trainer *trainer)
 {
     const double megabyte = 1e6;
@@ -438,8 +452,6 @@ void trainer_log_configuration(struct trainer *trainer)
     log_info("memory           model %.1f MB, data %.1f MB at most on a rank%s",
              (double)model / megabyte, (double)data_bytes / megabyte,
              data->plan.training ? ", streamed from disk" : "");
-    log_info("epoch            %" PRIu64 " tokens, %" PRId64 " steps of %" PRId64,
-             training_data_tokens(data, SPLIT_TRAIN), data->steps_per_epoch,
-             tokens_per_step(&trainer->options));
+    log_epoch_size(trainer);
     log_baselines(trainer);
 }

@@ -53,14 +53,17 @@ enum status step_open(struct step_engine *engine, struct comm *comm,
     return STATUS_OK;
 }
 
-void step_set_weights(struct step_engine *engine, const float *weights)
+enum status step_set_weights(struct step_engine *engine, const float *weights)
 {
+    const struct options *options = engine->options;
+    enum status status = STATUS_OK;
     if (weights)
         memcpy(engine->weights, weights, engine->params.total * sizeof *weights);
     else
-        params_initialise(&engine->shape, &engine->params, engine->options->train.seed,
-                          engine->weights);
+        status = params_initialise(&engine->shape, &engine->params, options->model.init,
+                                   options->train.seed, engine->weights);
     model_weights_changed(engine->model);
+    return status;
 }
 
 void step_swap_weights(struct step_engine *engine, float *weights)
@@ -162,7 +165,12 @@ static void backward(struct step_engine *engine)
 void step_gradient(struct step_engine *engine, const struct training_state *state,
                    struct window *window)
 {
+    const struct options *options = engine->options;
     engine->step = state->step + 1;
+    if (options->train.windows == WINDOWS_INDEPENDENT)
+        model_clear_states(engine->model);
+    if (options->train.loss_on == LOSS_ON_LAST)
+        window_keep_last_targets(window);
     forward(engine, window);
     backward(engine);
 }

@@ -55,8 +55,9 @@ enum status step_open(struct step_engine *engine, struct comm *comm,
                       const struct options *options, const struct matmul_backend *backend,
                       size_t vocabulary, token end);
 
-/* Initialises the weights at random, or copies `weights` if that is not NULL. */
-void step_set_weights(struct step_engine *engine, const float *weights);
+/* Initialises the weights at random, or copies `weights` if that is not NULL. STATUS_FAILED
+ * if memory for this is lacking. */
+enum status step_set_weights(struct step_engine *engine, const float *weights);
 
 /* Exchanges the model's weights with `weights`, element by element. Not collective. */
 void step_swap_weights(struct step_engine *engine, float *weights);
@@ -66,8 +67,9 @@ enum status step_open_sum(struct step_engine *engine);
 
 void step_close(struct step_engine *engine);
 
-/* Forward and backward pass of step state->step + 1 on `window`, whose losses are set.
- * Collective. */
+/* Forward and backward pass of step state->step + 1 on `window`, whose losses are set, and
+ * whose targets are restricted by train.loss_on. Independent windows start from zero
+ * states. Collective. */
 void step_gradient(struct step_engine *engine, const struct training_state *state,
                    struct window *window);
 

@@ -48,6 +48,16 @@ int32_t *window_targets(struct window *window, int microbatch)
     return window->targets + (size_t)microbatch * tokens_per_microbatch(window);
 }
 
+void window_keep_last_targets(struct window *window)
+{
+    size_t others = (size_t)(window->steps - 1) * (size_t)window->rows;
+    for (int s = 0; s < window->microbatches; s++) {
+        int32_t *targets = window_targets(window, s);
+        for (size_t i = 0; i < others; i++)
+            targets[i] = -1;
+    }
+}
+
 void window_blank(struct window *window, int microbatch, token end)
 {
     token *inputs = window_inputs(window, microbatch);

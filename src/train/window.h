@@ -31,6 +31,9 @@ void window_plan(struct window *window, struct arena *arena);
 token *window_inputs(struct window *window, int microbatch);
 int32_t *window_targets(struct window *window, int microbatch);
 
+/* Sets all targets but those of the last time step to -1, for all microbatches. */
+void window_keep_last_targets(struct window *window);
+
 /* Fills a microbatch's part with tokens that don't count: inputs `end`, targets -1. */
 void window_blank(struct window *window, int microbatch, token end);
 

@@ -47,6 +47,7 @@ def load(path):
     adds two: bias_hh is zero and gets no gradient."""
     with h5py.File(path) as file:
         layers = sum(name.startswith("lstm") for name in file["model"])
+        assert "embedding" in file["model"], "one-hot tokens are not supported here"
         vocabulary, embedding = file["model/embedding/weight"].shape
         gates, hidden = file["model/lstm0/weight_hh"].shape
         order = [str(gate, "ascii") if isinstance(gate, bytes) else gate

@@ -211,7 +211,7 @@ static void open_bench(struct bench *bench, struct rank_shape rank)
     const struct params *params = model_params(bench->model);
     bench->total = params->total;
     bench->threads = rank.threads;
-    params_initialise(&shape, params, 1, model_weights(bench->model));
+    params_initialise(&shape, params, INIT_GLOROT, 1, model_weights(bench->model));
     model_weights_changed(bench->model);
     require_ok(
         exact_sum_create(bench->comm, bench->total, 8, 1 << 20, 30, 0, &bench->sum));
