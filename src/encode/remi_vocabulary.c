@@ -1,6 +1,7 @@
 /* remi_vocabulary: the tokens of remi and their values. */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "remi.h"
 
@@ -63,9 +64,9 @@ uint32_t remi_tempo(int index)
 int remi_nearest_tempo(uint32_t tempo)
 {
     int nearest = 0;
-    double least = INFINITY;
+    int64_t least = INT64_MAX;
     for (int i = 0; i < REMI_TEMPOS; i++) {
-        double distance = fabs((double)tempo - remi_tempo(i));
+        int64_t distance = llabs((int64_t)tempo - remi_tempo(i));
         if (distance < least) {
             least = distance;
             nearest = i;
