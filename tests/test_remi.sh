@@ -35,6 +35,7 @@ band corpus/band.mid
 "$tutti" preprocess corpus -o data.tutti --shards 8 --split "0.8 0.1 0.1" --encoding remi \
     --programs keep --drums keep >log.txt 2>&1 || { cat log.txt >&2; fail "preprocess"; }
 grep -q "notes left out   0 percussion" log.txt || fail "percussion is lost: $(cat log.txt)"
+"$tutti" inspect data.tutti --verify >log.txt 2>&1 || fail "inspect --verify: $(cat log.txt)"
 write_run_conf 1 16 8 32
 on 0 train run.conf >log.txt 2>&1 || { cat log.txt >&2; fail "train"; }
 on 3 train run.conf --set run.dir=runs/three >log.txt 2>&1 || { cat log.txt >&2; fail "3 ranks"; }
