@@ -490,20 +490,20 @@ static void percussion_is_not_transposed(void **state)
 {
     (void)state;
     struct encoding *encoding = test_encoding("performance programs drums");
-    for (token value = 256; value <= END; value++)
-        assert_int_equal(encoding->transpose(encoding, value, 5), value);
+    for (int value = 256; value <= END; value++)
+        assert_int_equal(encoding->transpose(encoding, (token)value, 5), value);
     assert_int_equal(encoding->transpose(encoding, 60, 5), 65);
     assert_int_equal(encoding->transpose(encoding, OFF + 60, -5), OFF + 55);
     assert_int_equal(encoding->transpose(encoding, 125, 5), END);
     assert_int_equal(encoding->transpose(encoding, OFF + 2, -5), END);
-    for (token value = 0; value <= END; value++) {
+    for (int value = 0; value <= END; value++) {
         bool velocity = value >= VELOCITY && value < PROGRAM;
         token louder = value < PROGRAM - 1 ? (token)(value + 1) : END;
-        assert_int_equal(encoding->shift_velocity(encoding, value, 1),
+        assert_int_equal(encoding->shift_velocity(encoding, (token)value, 1),
                          velocity ? louder : value);
-        assert_int_equal(encoding->token_sounds(encoding, value),
+        assert_int_equal(encoding->token_sounds(encoding, (token)value),
                          value < OFF || (value >= DRUM && value < END));
-        assert_int_equal(encoding->token_pitch(encoding, value),
+        assert_int_equal(encoding->token_pitch(encoding, (token)value),
                          value < OFF ? value : -1);
     }
     encoding_free(encoding);
@@ -582,7 +582,7 @@ static void full_table_forbids_notes(void **state)
         ACCEPT((token)(i % 128));
     }
     encoding->grammar_allowed(encoding, &grammar, allowed);
-    for (token value = 0; value <= END; value++)
+    for (int value = 0; value <= END; value++)
         assert_int_equal(allowed[value],
                          (value >= 256 && value < PROGRAM && value != VELOCITY + 1) ||
                              (value >= DRUM && value < END));

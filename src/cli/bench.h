@@ -34,7 +34,7 @@ struct bench {
     char matmul_note[MATMUL_NOTE];        /* see matmul_choice.h */
     struct encoding *encoding;
     size_t vocabulary; /* of the encoding and data.bpe merges */
-    double seconds; /* measuring time per row */
+    double seconds;    /* measuring time per row */
     struct bench_row rows[BENCH_ROWS_MAX];
     size_t count;
     double flops;  /* peak during the last bench_time, FLOP/s */

@@ -24,7 +24,7 @@ struct record {
     uint64_t token_hash;        /* hash64 of the tokens, for the shard */
     uint64_t bytes;             /* file size, if it was read */
     uint64_t spill_offset;      /* in the spill of `rank` */
-    uint64_t spilled_tokens; /* of the spill, before they are merged */
+    uint64_t spilled_tokens;    /* of the spill, before they are merged */
     uint64_t notes, tokens;
     uint64_t filtered; /* notes left out by the filters, not counted in `notes` */
     struct lost_notes lost;

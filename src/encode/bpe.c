@@ -180,7 +180,7 @@ static double find_longest_advance(const struct encoding *self)
     const struct encoding *base = self->bpe->base;
     uint64_t longest = 0;
     if (!base->has_frames && !base->longest_shift)
-        return INFINITY;
+        return (double)INFINITY;
     for (size_t merge = 0; merge < self->bpe->merges.count; merge++) {
         uint64_t steps = bpe_advance(self, NULL, (token)(base->end + merge));
         longest = steps > longest ? steps : longest;
