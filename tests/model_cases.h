@@ -27,8 +27,8 @@ static const struct model_shape cases[] = {
     {CELL_GRU, 1, 18, 5, 6, ACTIVATION_TANH, VOCABULARY, false, false, true},
     {CELL_LSTM, 3, 6, 5, 0, ACTIVATION_LINEAR, VOCABULARY, false, true, true},
     {CELL_GRU, 2, 5, 5, 0, ACTIVATION_LINEAR, VOCABULARY, true, true, true},
-    {CELL_LSTM, 2, 6, 0, 5, ACTIVATION_LINEAR, VOCABULARY, false, false,
-     false}, /* one-hot input */
+    /* one-hot input */
+    {CELL_LSTM, 2, 6, 0, 5, ACTIVATION_LINEAR, VOCABULARY, false, true, true},
     {CELL_GRU, 2, 7, 0, 0, ACTIVATION_LINEAR, VOCABULARY, false, false, false},
     {CELL_LSTM, 1, 17, 0, 0, ACTIVATION_LINEAR, VOCABULARY, false, false, false},
 };

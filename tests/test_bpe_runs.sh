@@ -90,10 +90,10 @@ for setting in transpose=-2..2 velocity_shift=1 time_stretch=0.05; do
         "$tutti" train run.conf --set run.dir=runs/refused --set train.$setting
 done
 preprocess fewer.tutti 0 corpus "${split[@]}" --bpe 20
-refuses 2 "449 tokens, of them 60 merged.*409 tokens, of them 20 merged.* the same merges" \
+refuses 2 "449 tokens, of them 60 merged.*409 tokens, of them 20 merged.* the same data.bpe" \
     "$tutti" train run.conf --set run.dir=runs/refused --set data.dataset=fewer.tutti \
     --set train.init_from=runs/whole
-refuses 2 "the same merges" "$tutti" evaluate runs/whole plain.tutti
+refuses 2 "the same data.bpe" "$tutti" evaluate runs/whole plain.tutti
 
 # What is reported per note and second is about the music of the plain dataset.
 on 0 train run.conf --set run.dir=runs/plain --set data.dataset=plain.tutti >log.txt 2>&1 ||

@@ -66,7 +66,7 @@ static void finds_the_longest_match(void **state)
                 double uniform = rng_uniform(1, RNG_TEST, values, n, (uint64_t)again);
                 tokens[n] =
                     n > 200 && n < 300 ? tokens[n - 150] : (token)(uniform * values);
-                assert_int_equal(cache_accept(&cache, tokens[n]), STATUS_OK);
+                assert_int_equal(cache_accept(&cache, tokens[n], 1), STATUS_OK);
                 struct cache_match match = cache_find(&cache, allowed);
                 struct cache_match expected = search(tokens, n + 1, allowed);
                 assert_int_equal(match.length, expected.length);
@@ -85,14 +85,14 @@ static void forgets_what_is_long_ago(void **state)
     struct cache cache = {0};
     const bool allowed[4] = {true, true, true, true};
     for (size_t n = 0; n < 100; n++) /* 1 1 1 ... 0 2 2 2 ... */
-        assert_int_equal(cache_accept(&cache, 1), STATUS_OK);
+        assert_int_equal(cache_accept(&cache, 1, 1), STATUS_OK);
     for (size_t n = 0; n < CACHE_TOKENS - 50; n++)
-        assert_int_equal(cache_accept(&cache, n ? 2 : 0), STATUS_OK);
-    assert_int_equal(cache_accept(&cache, 1), STATUS_OK);
+        assert_int_equal(cache_accept(&cache, n ? 2 : 0, 1), STATUS_OK);
+    assert_int_equal(cache_accept(&cache, 1, 1), STATUS_OK);
     assert_int_equal(cache_find(&cache, allowed).length, 1);
     for (size_t n = 0; n < 50; n++)
-        assert_int_equal(cache_accept(&cache, 3), STATUS_OK);
-    assert_int_equal(cache_accept(&cache, 1), STATUS_OK);
+        assert_int_equal(cache_accept(&cache, 3, 1), STATUS_OK);
+    assert_int_equal(cache_accept(&cache, 1, 1), STATUS_OK);
     struct cache_match match = cache_find(&cache, allowed);
     assert_int_equal(match.length, 1);
     assert_int_equal(match.places, 1);
@@ -175,7 +175,7 @@ static double repeated(const struct run *run)
         const token *tokens = drawn(run, row, &count);
         struct cache cache = {0};
         for (size_t n = 0; n < count; n++) {
-            assert_int_equal(cache_accept(&cache, tokens[n]), STATUS_OK);
+            assert_int_equal(cache_accept(&cache, tokens[n], 1), STATUS_OK);
             found += cache_find(&cache, allowed).length >= 8;
         }
         all += count;

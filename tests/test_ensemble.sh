@@ -1,7 +1,7 @@
 #!/bin/bash
 # `tutti evaluate A B... DATASET`: the figures of an ensemble have the same digits on any
-# number of ranks and threads, and do not depend on the order of the checkpoints; those of
-# one checkpoint given twice are its own. test_evaluate compares the figures with a
+# number of ranks and threads, and in the table they do not depend on the order of the
+# checkpoints; those of one checkpoint given twice are its own. test_evaluate compares the figures with a
 # reference.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 make_run lstm

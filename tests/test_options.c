@@ -630,9 +630,9 @@ static void checks_constraints_between_settings(void **state)
             "model.embedding = 64, not 96");
     refused("[model]\nlayers=1\nresidual=yes",
             "model.residual = yes needs model.layers = 2 or more, not 1");
-    refused("[model]\nembedding=0\ntie_embeddings=yes",
-            "model.tie_embeddings needs an embedding, but model.embedding = 0: set "
-            "model.embedding = 256, or model.tie_embeddings = no");
+    refused("[model]\nembedding=0\ntie_embeddings=yes\nhidden=24",
+            "needs model.embedding = model.hidden, the input of the output layer: set "
+            "model.embedding = 24, not 0");
     refused("[model]\nembedding=0\ndropout_input=.1", "or model.dropout_input = 0");
     refused("[model]\nembedding=0\ndropout_embedding=.1",
             "or model.dropout_embedding = 0");

@@ -120,8 +120,6 @@ static enum status check_embedding(const struct options *options)
 {
     if (options->model.embedding > 0)
         return STATUS_OK;
-    if (options->model.tie_embeddings)
-        return fail_without_embedding("tie_embeddings", "no");
     if (options->model.dropout_input > 0)
         return fail_without_embedding("dropout_input", "0");
     if (options->model.dropout_embedding > 0)
@@ -177,6 +175,13 @@ enum status options_check(const struct options *options)
         status = status_fail(STATUS_MISUSE,
                              "sample.min_seconds = %g is above run.sample_seconds = %g",
                              options->sample.min_seconds, options->run.sample_seconds);
+    if (status == STATUS_OK && options->run.samples > 0 &&
+        options->sample.best_of > SAMPLES_DRAWN_MAX / options->run.samples)
+        status = status_fail(STATUS_MISUSE,
+                             "sample.best_of = %" PRId64 " of run.samples = %" PRId64
+                             ": more than %d pieces would be drawn after an epoch",
+                             options->sample.best_of, options->run.samples,
+                             (int)SAMPLES_DRAWN_MAX);
     if (status == STATUS_OK && options->sample.tempo > 0 && options->sample.tempo < 4)
         status = status_fail(STATUS_MISUSE,
                              "sample.tempo = %g: a MIDI file has at least 4 beats per "
@@ -186,6 +191,26 @@ enum status options_check(const struct options *options)
         status = status_fail(
             STATUS_MISUSE, "run.dir is empty: set it, for example run.dir = runs/first");
     return status;
+}
+
+const char *options_vocabulary_difference(const struct options *first,
+                                          const struct options *second, char *text,
+                                          size_t size)
+{
+    text[0] = '\0';
+    for (size_t i = 0; i < option_row_count; i++) {
+        const struct option_row *row = &option_rows[i];
+        char first_value[OPTIONS_TEXT], second_value[OPTIONS_TEXT];
+        if (!row->in_vocabulary)
+            continue;
+        option_format(row, first, first_value, sizeof first_value);
+        option_format(row, second, second_value, sizeof second_value);
+        size_t used = strlen(text);
+        if (strcmp(first_value, second_value) != 0)
+            snprintf(text + used, size - used, "%s%s.%s", used ? ", " : "", row->section,
+                     row->key);
+    }
+    return text;
 }
 
 void options_copy_dataset(struct options *options, const struct options *dataset)

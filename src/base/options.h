@@ -19,8 +19,9 @@
 
 #include "status.h"
 
-enum { OPTIONS_TEXT = 1024 };   /* longest text value, with its zero byte */
-enum { OPTION_BPE_MAX = 4096 }; /* largest data.bpe */
+enum { SAMPLES_DRAWN_MAX = 4096 }; /* run.samples times sample.best_of */
+enum { OPTIONS_TEXT = 1024 };      /* longest text value, with its zero byte */
+enum { OPTION_BPE_MAX = 4096 };    /* largest data.bpe */
 
 /* The last enumerator of each is the number of values. */
 enum option_encoding {
@@ -209,6 +210,12 @@ enum status options_read_dataset(struct options *options, const char *text,
 
 /* Copies the settings that a dataset determines, and nothing else. */
 void options_copy_dataset(struct options *options, const struct options *dataset);
+
+/* Writes the names of the settings that determine the vocabulary and differ, such as
+ * "data.programs, data.drums", to text[size]; "" if none differs. Returns text. */
+const char *options_vocabulary_difference(const struct options *first,
+                                          const struct options *second, char *text,
+                                          size_t size);
 
 /* Applies one "section.key=value". Error messages begin with `origin`, such as
  * "--set". */

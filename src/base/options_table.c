@@ -21,6 +21,7 @@
 #define TEXT .type = OPTION_TEXT
 #define MAY_CHANGE .may_change = true
 #define IN_DATASET .in_dataset = true
+#define IN_VOCABULARY .in_dataset = true, .in_vocabulary = true
 
 static const char *const encoding_words[ENCODINGS + 1] = {
     [ENCODING_PERFORMANCE] = "performance",
@@ -72,24 +73,24 @@ const char *const option_sections[] = {"data", "model", "train", "run", "sample"
 const struct option_row option_rows[] = {
     {AT(data, dataset), PATH, .unit = "directory", .default_value = "", MAY_CHANGE,
      .help = "dataset to train on, made by `tutti preprocess`"},
-    {AT(data, encoding), IN_DATASET, WORD(encoding_words), .default_value = "performance",
+    {AT(data, encoding), IN_VOCABULARY, WORD(encoding_words), .default_value = "performance",
      .help = "encoding of notes as tokens"},
-    {AT(data, grid), IN_DATASET, .type = OPTION_GRID, .default_value = "1/4",
+    {AT(data, grid), IN_VOCABULARY, .type = OPTION_GRID, .default_value = "1/4",
      .help = "pianoroll: time step, of a quarter note (1/4: a sixteenth) or \"120 ticks\""},
-    {AT(data, programs), IN_DATASET, WORD(programs_words), .default_value = "merge",
+    {AT(data, programs), IN_VOCABULARY, WORD(programs_words), .default_value = "merge",
      .help = "programs (instruments) of notes: merge them into one instrument, or keep them"},
-    {AT(data, drums), IN_DATASET, WORD(drums_words), .default_value = "drop",
+    {AT(data, drums), IN_VOCABULARY, WORD(drums_words), .default_value = "drop",
      .help = "percussion: drop it, or keep it"},
-    {AT(data, tempo), IN_DATASET, BOOLEAN, .default_value = "yes",
+    {AT(data, tempo), IN_VOCABULARY, BOOLEAN, .default_value = "yes",
      .help = "remi: tokens of tempos; no: all music is at 120 beats per minute"},
-    {AT(data, time_signatures), IN_DATASET, BOOLEAN, .default_value = "yes",
+    {AT(data, time_signatures), IN_VOCABULARY, BOOLEAN, .default_value = "yes",
      .help = "remi: tokens of time signatures; no: all bars are 4/4"},
-    {AT(data, positions), IN_DATASET, INTEGER(1, 48), .default_value = "8",
+    {AT(data, positions), IN_VOCABULARY, INTEGER(1, 48), .default_value = "8",
      .help = "remi: positions a beat, the finest time step; a divisor of 240"},
-    {AT(data, bpe), IN_DATASET, INTEGER(0, OPTION_BPE_MAX), .unit = "merges",
+    {AT(data, bpe), IN_VOCABULARY, INTEGER(0, OPTION_BPE_MAX), .unit = "merges",
      .default_value = "0",
      .help = "byte-pair merges of tokens, learnt from the training split; 0: none"},
-    {AT(data, repeats), IN_DATASET, BOOLEAN, .default_value = "no",
+    {AT(data, repeats), IN_VOCABULARY, BOOLEAN, .default_value = "no",
      .help = "pianoroll: REPEAT token before a key struck again while it sounds; no: merge the notes"},
     {AT(data, pedal), IN_DATASET, WORD(pedal_words), .default_value = "extend",
      .help = "sustain pedal: extend notes until its release, or ignore it"},

@@ -35,8 +35,9 @@ struct option_row {
     int64_t min, max;
     double low, high;
     bool low_open, high_open;
-    bool may_change; /* on resume */
-    bool in_dataset; /* used by `tutti preprocess` and stored in the dataset */
+    bool may_change;    /* on resume */
+    bool in_dataset;    /* used by `tutti preprocess` and stored in the dataset */
+    bool in_vocabulary; /* of these, those that determine the vocabulary */
     const char *unit, *default_value, *help;
 };
 

@@ -41,11 +41,12 @@ static void print_model(const struct bench *bench)
     if (options->model.embedding)
         snprintf(input, sizeof input, "embedding %lld",
                  (long long)options->model.embedding);
-    printf("%s %lld x %lld, %s, %zu tokens (%s); batch %lld in %lld "
+    printf("%s %lld x %lld, %s%s%s, %zu tokens (%s); batch %lld in %lld "
            "microbatches, %lld time steps; %d %s%s\nmatmul %s%s%s\n\n",
            cell_of(options->model.cell)->title, (long long)options->model.layers,
-           (long long)options->model.hidden, input, bench->vocabulary,
-           bench->encoding->name, (long long)options->train.batch,
+           (long long)options->model.hidden, options->model.residual ? "residual, " : "",
+           options->model.layer_norm ? "layer normalisation, " : "", input,
+           bench->vocabulary, bench->encoding->name, (long long)options->train.batch,
            (long long)options->train.microbatches,
            (long long)options->train.sequence_length, comm_size(bench->comm),
            comm_size(bench->comm) == 1 ? "rank" : "ranks", of_threads,

@@ -2,8 +2,8 @@
  * of a dataset. Before MPI starts, a sandboxed child reads everything that the ranks will
  * read (see sandbox.h).
  *
- * Batch, length of sequences and microbatches are those of the first checkpoint; the
- * results of the others do not depend on them either. */
+ * Batch, length of sequences and microbatches are those of the first checkpoint. Results
+ * depend on them, and on the order of the checkpoints, only by the rounding of sums. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -50,14 +50,18 @@ static enum status check(const struct evaluate_arguments *args,
         return status_fail(
             STATUS_MISUSE,
             "%s was trained with %" PRId64 " microbatches, so at most %" PRId64
-            " ranks can evaluate it (found: %d)",
-            first->path, options->train.microbatches, options->train.microbatches, ranks);
+            " ranks can evaluate it (found: %d)%s",
+            first->path, options->train.microbatches, options->train.microbatches, ranks,
+            results->member_count > 1
+                ? "; name the checkpoint with the most microbatches first"
+                : "");
     if (args->batch % options->train.microbatches != 0)
         return status_fail(STATUS_MISUSE,
                            "--batch %" PRId64
-                           ": must be a multiple of the checkpoint's %" PRId64
+                           ": must be a multiple of the %scheckpoint's %" PRId64
                            " microbatches",
-                           args->batch, options->train.microbatches);
+                           args->batch, results->member_count > 1 ? "first " : "",
+                           options->train.microbatches);
     if (results->dataset->total.pieces[args->split] == 0)
         return status_fail(STATUS_MISUSE,
                            "%s: the %s split has no pieces; choose another, for example "

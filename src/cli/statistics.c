@@ -231,6 +231,7 @@ static enum status statistics(const struct arguments *args, const char *const *p
     for (size_t i = 0; i < count; i++)
         columns[i].name = paths[i];
     options_defaults(&options);
+    options.data.drums = DRUMS_KEEP; /* a silence is one of all instruments */
     if (args->ignore_pedal)
         options.data.pedal = PEDAL_IGNORE;
     enum status status = read_training(args, &options, &training);

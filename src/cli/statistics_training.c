@@ -33,7 +33,7 @@ enum status corpus_builder_add(void *builder, struct notes *notes, uint64_t owne
 
 /* How files were prepared for the dataset (piece_prepare). */
 struct preparation {
-    int encoding, pedal, tracks;
+    int encoding, drums, pedal, tracks;
     double max_silence_seconds;
     char only_programs[sizeof((struct options *)NULL)->data.only_programs];
 };
@@ -45,6 +45,7 @@ static enum status send_preparation(const struct dataset *dataset, FILE *reply)
     if (status != STATUS_OK)
         return status;
     struct preparation preparation = {.encoding = options.data.encoding,
+                                      .drums = options.data.drums,
                                       .pedal = options.data.pedal,
                                       .tracks = options.data.tracks,
                                       .max_silence_seconds =
@@ -61,6 +62,7 @@ static bool is_valid(const struct preparation *preparation)
     const char *programs = preparation->only_programs;
     struct program_set set;
     return preparation->encoding >= 0 && preparation->encoding < ENCODINGS &&
+           preparation->drums >= 0 && preparation->drums < DRUM_RULES &&
            preparation->pedal >= 0 && preparation->pedal < PEDALS &&
            preparation->tracks >= 0 && preparation->tracks < TRACKS &&
            preparation->max_silence_seconds >= 0 &&
@@ -78,6 +80,7 @@ static enum status receive(const struct sandbox_reply *reply, struct corpus *cor
     if (!is_valid(&preparation))
         return status_fail(STATUS_FAILED, "the dataset's settings are out of range");
     options->data.encoding = preparation.encoding;
+    options->data.drums = preparation.drums;
     options->data.pedal = preparation.pedal;
     options->data.tracks = preparation.tracks;
     options->data.max_silence_seconds = preparation.max_silence_seconds;

@@ -55,7 +55,7 @@ const char *piece_empty_reason(const struct notes *notes,
         return changes->filtered ? "no notes after data.only_programs and data.tracks"
                                  : "no notes";
     if (percussion == notes->count)
-        return "percussion only, which the encoding leaves out";
+        return "percussion only, which data.drums = drop leaves out";
     return percussion ? "only percussion and notes outside the encoding's range"
                       : "only notes outside the encoding's range";
 }

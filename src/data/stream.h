@@ -108,7 +108,8 @@ uint64_t stream_tokens(const struct stream *stream); /* of its split, including 
 size_t stream_piece_count(const struct stream *stream);
 token stream_end(const struct stream *stream); /* END */
 
-/* The next `steps` columns, or a window of this length in each row: inputs[t * rows + r], targets[t * rows + r] for t < steps.
+/* The next `steps` columns, or a window of this length in each row: inputs[t * rows + r],
+ * targets[t * rows + r] for t < steps.
  * Never ends. A stream without pieces returns input END and target -1. Fails only if
  * tokens can't be read from disk, with the file's name; then only stream_restore and
  * closing are valid. */

@@ -1,5 +1,5 @@
 /* cache: every accepted token extends or ends the match at every earlier place, so no
- * search is needed: token n matches for one more token than token n - 1 did before. */
+ * search is needed: token n matches for one token more than token n - 1 did before. */
 #include "cache.h"
 
 #include <stdlib.h>
@@ -27,7 +27,7 @@ static size_t first_token(const struct cache *cache)
     return cache->count > CACHE_TOKENS ? cache->count - CACHE_TOKENS : 0;
 }
 
-enum status cache_accept(struct cache *cache, token value)
+enum status cache_accept(struct cache *cache, token value, size_t base_count)
 {
     enum status status = reserve(cache);
     if (status != STATUS_OK)
@@ -35,7 +35,7 @@ enum status cache_accept(struct cache *cache, token value)
     size_t first = first_token(cache);
     for (size_t n = cache->count; n-- > first;) { /* n - 1 has its value from before */
         uint32_t before = n > 0 ? cache->matched[n - 1] : 0;
-        cache->matched[n] = cache->tokens[n] == value ? before + 1 : 0;
+        cache->matched[n] = cache->tokens[n] == value ? before + (uint32_t)base_count : 0;
     }
     cache->tokens[cache->count] = value;
     cache->matched[cache->count++] = 0; /* the latest token is no place of a match */

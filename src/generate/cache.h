@@ -22,18 +22,20 @@ enum { CACHE_TOKENS = 1 << 14 }; /* only as many of the latest tokens are search
 
 struct cache { /* zero-initialise; free with cache_free */
     token *tokens;
-    uint32_t *matched; /* [n]: how many tokens up to and including n equal the latest */
+    /* [n]: how many base tokens up to and including token n equal the latest */
+    uint32_t *matched;
     size_t count, token_capacity, matched_capacity;
 };
 
 /* The places with the longest match of those whose next token is allowed. */
 struct cache_match {
-    size_t length; /* in tokens; 0: no match */
+    size_t length; /* in base tokens; 0: no match */
     size_t places; /* with that length */
 };
 
-/* Appends a token. O(CACHE_TOKENS). STATUS_FAILED if out of memory. */
-enum status cache_accept(struct cache *cache, token value);
+/* Appends a token, which stands for `base_count` >= 1 base tokens (more than 1: a merged
+ * token, encode/bpe.h). O(CACHE_TOKENS). STATUS_FAILED if out of memory. */
+enum status cache_accept(struct cache *cache, token value, size_t base_count);
 
 /* Forgets all tokens, keeps the memory. */
 void cache_clear(struct cache *cache);

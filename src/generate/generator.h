@@ -15,7 +15,7 @@
 #include "midi/notes.h"
 #include "train/checkpoint.h"
 
-enum { GENERATOR_PIECES_MAX = 4096 }; /* per batch */
+enum { GENERATOR_PIECES_MAX = SAMPLES_DRAWN_MAX }; /* per batch */
 
 /* Resolves `path` with checkpoint_path_resolve, reads the entire file to detect any
  * damage, and loads the parts that generation needs: the weights, or with `average` their

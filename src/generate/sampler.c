@@ -193,7 +193,10 @@ static const real *feed_all(struct sampler *sampler, token value)
 /* Appends a token to the row's cache, if there is one. */
 static enum status remember(const struct sampler *sampler, struct row *row, token value)
 {
-    return sampler->settings->cache > 0 ? cache_accept(&row->cache, value) : STATUS_OK;
+    size_t count;
+    bpe_expand(sampler->encoding, &value, &count);
+    return sampler->settings->cache > 0 ? cache_accept(&row->cache, value, count)
+                                        : STATUS_OK;
 }
 
 /* Discards the tokens drawn in a row. The model has yet to receive the primer. */

@@ -40,15 +40,21 @@ enum status checkpoint_check_vocabulary(const char *path,
     char model_encoding[CHECKPOINT_TEXT * 2], dataset_encoding[CHECKPOINT_TEXT * 2];
     if (checkpoint->vocabulary_hash == dataset->vocabulary_hash)
         return STATUS_OK;
-    bool merged = checkpoint->encoding->bpe || dataset->encoding->bpe;
+    struct options settings;
+    char differing[256];
+    enum status status = dataset_settings(dataset, &settings);
+    if (status != STATUS_OK)
+        return status;
+    options_vocabulary_difference(&checkpoint->options, &settings, differing,
+                                  sizeof differing);
     return status_fail(
         STATUS_MISUSE,
-        "%s was trained on encoding %s, the dataset %s has %s: give a dataset "
-        "made with the same data.encoding and data.grid%s",
+        "%s was trained on encoding %s, the dataset %s has %s: give a dataset made with "
+        "the same %s",
         path, describe(checkpoint->encoding, model_encoding, sizeof model_encoding),
         dataset->path,
         describe(dataset->encoding, dataset_encoding, sizeof dataset_encoding),
-        merged ? ", and with the same merges, learnt from the same training split" : "");
+        differing[0] ? differing : "merges, learnt from the same training split");
 }
 
 /* The lines of `report`, joined by "; "; truncated at `size`. */

@@ -345,7 +345,8 @@ static enum status check_optimizer(const char *path, const struct checkpoint *c)
 /* ---- streams ---- */
 
 /* Upper bound on the pieces, and on the passes over its pieces, that a stream can have
- * started: a row yields one token per time step, and a piece has at least one. */
+ * started: a row yields one token per time step, and a piece has at least one. Also on the
+ * independent windows that it has visited: a row has one per step. */
 static int64_t max_pieces(const struct checkpoint *c)
 {
     int64_t of_step = max_targets_per_step(c);

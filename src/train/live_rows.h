@@ -2,8 +2,8 @@
  *
  * In a single pass of a split, rows run out of pieces at different times. The rows that
  * still have tokens, the live ones, are packed into the model's first microbatches, and
- * only these are computed, by all models of an ensemble. The bits of a row's results are the
- * same as without packing; where a model does not promise that
+ * only these are computed, by all models of an ensemble. The bits of a row's results are
+ * the same as without packing; where a model does not promise that
  * (model_rows_are_independent), all rows stay in place.
  *
  * Letters: S microbatches, T time steps, B rows of a microbatch. Row b of microbatch s is
