@@ -253,6 +253,19 @@ static void text_round_trips(void **state)
     }
 }
 
+/* Settings that were written before a setting existed have its default. */
+static void older_settings_request_nothing(void **state)
+{
+    (void)state;
+    struct options options;
+    options_defaults(&options);
+    assert_int_equal(
+        options_read_text(&options, "[sample]\nscale = D dorian\ntempo = 90\n", "text"),
+        STATUS_OK);
+    assert_string_equal(options.sample.programs, "all");
+    assert_string_equal(options.sample.time_signature, "any");
+}
+
 /* The lists at the top are written by hand: a setting missing there would not be
  * tested. */
 static void test_covers_every_setting(void **state)
@@ -988,6 +1001,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_are_complete_and_valid),
         cmocka_unit_test(text_round_trips),
+        cmocka_unit_test(older_settings_request_nothing),
         cmocka_unit_test(test_covers_every_setting),
         cmocka_unit_test(each_section_is_printed_separately),
         cmocka_unit_test(dataset_sets_its_own_settings),
