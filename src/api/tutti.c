@@ -127,24 +127,31 @@ static bool read_request(const struct tutti_settings *settings,
     return generator_request(metre ? metre : "any", programs ? programs : "all", request);
 }
 
+/* The first invalid setting of the length and the end of pieces; NULL: none. */
+static const char *find_invalid_length(const struct tutti_settings *settings)
+{
+    if (settings->bars < 0 || settings->bars > SAMPLER_BARS_MAX)
+        return "bars (expected 1 to 1000, or 0)";
+    if (settings->bars == 0 && !(settings->seconds > 0 && isfinite(settings->seconds)))
+        return "seconds (expected more than 0)";
+    if (settings->end < 0 || settings->end >= ENDS)
+        return "end (expected 0 to 2)";
+    bool too_long = settings->bars == 0 && settings->min_seconds > settings->seconds;
+    if (!(settings->min_seconds >= 0) || too_long)
+        return "min_seconds (expected 0 to seconds)";
+    return NULL;
+}
+
 /* Command-line settings are checked against the table of options; a program's settings
  * are checked here. */
 static enum status check_settings(const struct tutti_settings *settings)
 {
-    const char *invalid = NULL;
+    const char *invalid = find_invalid_length(settings);
     uint16_t pitch_classes;
     struct music_request request;
-    if (settings->bars < 0 || settings->bars > SAMPLER_BARS_MAX)
-        invalid = "bars (expected 1 to 1000, or 0)";
-    else if (settings->bars == 0 &&
-             !(settings->seconds > 0 && isfinite(settings->seconds)))
-        invalid = "seconds (expected more than 0)";
-    else if (settings->end < 0 || settings->end >= ENDS)
-        invalid = "end (expected 0 to 2)";
-    else if (!(settings->min_seconds >= 0 &&
-               (settings->bars > 0 || settings->min_seconds <= settings->seconds)))
-        invalid = "min_seconds (expected 0 to seconds)";
-    else if (settings->best_of < 1 || settings->best_of > SAMPLER_BEST_OF_MAX)
+    if (invalid)
+        return status_fail(STATUS_MISUSE, "setting out of range: %s", invalid);
+    if (settings->best_of < 1 || settings->best_of > SAMPLER_BEST_OF_MAX)
         invalid = "best_of (expected 1 to 100)";
     else if (settings->tempo != 0 && !(settings->tempo >= GENERATOR_BPM_MIN &&
                                        settings->tempo <= GENERATOR_BPM_MAX))
