@@ -560,6 +560,58 @@ static void library_matches_internal_results(void **state)
     }
 }
 
+static void expect_invalid(struct tutti *model, const struct tutti_settings *settings,
+                           const char *message)
+{
+    struct tutti_piece piece;
+    assert_int_equal(tutti_sample(model, settings, 1, &piece), TUTTI_MISUSE);
+    assert_non_null(strstr(tutti_message(), message));
+}
+
+static void library_has_the_same_requests(void **state)
+{
+    (void)state;
+    struct checkpoint checkpoint;
+    char *file = in_folder("tiny.h5");
+    assert_int_equal(tiny_checkpoint(&checkpoint, ENCODING_REMI, 7), STATUS_OK);
+    assert_int_equal(checkpoint_write(file, &checkpoint), STATUS_OK);
+    struct tutti *model = NULL;
+    assert_int_equal(tutti_open(file, &model), TUTTI_OK);
+    struct tutti_settings settings;
+    struct tutti_piece piece;
+    struct notes inside = {0};
+    tutti_defaults(model, &settings);
+    assert_string_equal(settings.programs, "all");
+    assert_string_equal(settings.time_signature, "any");
+    settings.seconds = -1; /* bars apply */
+    settings.bars = 5;
+    settings.tempo = 100;
+    settings.programs = "48";
+    settings.time_signature = "3/4";
+    struct sampler_settings same = generator_settings(&checkpoint.options);
+    same.bars = 5;
+    same.tempo = 100;
+    assert_true(generator_request("3/4", "48", &same.request));
+    assert_int_equal(generator_run(&checkpoint, &same, NULL, false, 1, &inside),
+                     STATUS_OK);
+    assert_int_equal(tutti_sample(model, &settings, 1, &piece), TUTTI_OK);
+    assert_true(piece.count > 0 && piece.notes[0].program == 48);
+    assert_int_equal(piece.tempo, 600000);
+    notes_equal(&piece, &inside);
+    tutti_free_pieces(&piece, 1);
+    notes_free(&inside);
+    settings.bars = 1001;
+    expect_invalid(model, &settings, "bars (expected 1 to 1000, or 0)");
+    settings.bars = 0;
+    expect_invalid(model, &settings, "seconds (expected more than 0)");
+    settings.seconds = 4;
+    settings.time_signature = "3/5";
+    expect_invalid(model, &settings, "programs or time_signature");
+    tutti_close(model);
+    checkpoint_free(&checkpoint);
+    free(file);
+}
+
 static int make_folder(void **state)
 {
     (void)state;
@@ -588,6 +640,7 @@ int main(void)
         cmocka_unit_test(reports_every_repair_of_a_primer),
         cmocka_unit_test(threads_have_enough_to_compute),
         cmocka_unit_test(library_matches_internal_results),
+        cmocka_unit_test(library_has_the_same_requests),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
