@@ -18,12 +18,13 @@ class Piece(c.Structure):
 
 
 class Settings(c.Structure):
-    _fields_ = [("seconds", c.c_double), ("end", c.c_int), ("min_seconds", c.c_double),
+    _fields_ = [("seconds", c.c_double), ("bars", c.c_int64), ("end", c.c_int), ("min_seconds", c.c_double),
                 ("best_of", c.c_int), ("tempo", c.c_double), ("temperature", c.c_double),
                 ("top_k", c.c_int64), ("top_p", c.c_double),
                 ("min_p", c.c_double), ("repetition_penalty", c.c_double),
                 ("cache", c.c_double), ("cache_context", c.c_int64),
-                ("scale", c.c_char_p), ("seed", c.c_uint64),
+                ("scale", c.c_char_p), ("programs", c.c_char_p),
+                ("time_signature", c.c_char_p), ("seed", c.c_uint64),
                 ("guard", c.c_bool), ("max_silence", c.c_double),
                 ("max_note_seconds", c.c_double),
                 ("keep_primer", c.c_bool), ("threads", c.c_int)]

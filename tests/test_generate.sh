@@ -214,6 +214,26 @@ if [ "$(nproc)" -ge 2 ]; then
     wait $generator 2>/dev/null || true
 fi
 
+# on request: bars at a tempo, the marks of the file, the instrument; with the run's settings
+"$tutti" generate runs/first -o asked.mid --bars 6 --tempo 100 --time-signature 3/4 --programs 48 \
+    --seed 9 --end forbid >output.txt || fail "on request: $(cat output.txt)"
+"$tutti" inspect asked.mid >output.txt
+seconds=$(sed -n 's/^ *notes .* in \(.*\) s$/\1/p' output.txt)
+at_least 10.85 "$seconds" || fail "longer than 6 bars: $(cat output.txt)"
+at_least "$seconds" 5 || fail "much shorter than 6 bars: $(cat output.txt)"
+for line in "tempo  *100.00 beats per minute" "time signature  *3/4$" "program  *48 "; do
+    grep -q "$line" output.txt || fail "no $line in the file: $(cat output.txt)"
+done
+refuses 2 "use one of them" "$tutti" generate runs/first -o x.mid --bars 3 --seconds 3
+refuses 2 "bars" "$tutti" generate runs/first -o x.mid --bars 0
+refuses 2 "^tutti: 4 programs requested, but this model has merged them into one instrument" \
+    "$tutti" generate runs/first -o x.mid --programs 3-6
+refuses 2 "^tutti: percussion requested, but this model has none" \
+    "$tutti" generate runs/first -o x.mid --programs drums
+refuses 2 "programs = 3-: expected all, or programs" "$tutti" generate runs/first -o x.mid --programs 3-
+refuses 2 "time_signature = 3/5: expected any, or a time signature such as 3/4" \
+    "$tutti" generate runs/first -o x.mid --time-signature 3/5
+
 # refusals
 refuses 1 "nowhere: no such file" "$tutti" generate nowhere -o x.mid
 refuses 1 "corpus: a directory without a checkpoint" "$tutti" generate corpus -o x.mid

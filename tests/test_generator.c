@@ -351,7 +351,9 @@ static void keeps_the_tempo_of_a_primer(void **state)
 static void plays_at_a_tempo(void **state)
 {
     (void)state;
-    for (int encoding = 0; encoding < ENCODINGS; encoding++) {
+    static const int encodings[] = {ENCODING_PERFORMANCE, ENCODING_PIANOROLL};
+    for (size_t e = 0; e < sizeof encodings / sizeof *encodings; e++) {
+        int encoding = encodings[e];
         struct checkpoint checkpoint;
         struct notes usual = {0}, slow = {0};
         double ratio = encoding == ENCODING_PIANOROLL ? 2 : 1;
@@ -383,6 +385,59 @@ static void plays_at_a_tempo(void **state)
     }
 }
 
+/* remi: the tokens set the tempo, and the piece has the one that is requested. */
+static void plays_remi_at_a_tempo(void **state)
+{
+    (void)state;
+    struct checkpoint checkpoint;
+    struct notes piece = {0};
+    assert_int_equal(tiny_checkpoint(&checkpoint, ENCODING_REMI, 1), STATUS_OK);
+    struct sampler_settings settings = generator_settings(&checkpoint.options);
+    settings.end = END_FORBID;
+    settings.seconds = 12;
+    settings.tempo = 77.7;
+    assert_int_equal(generator_run(&checkpoint, &settings, NULL, false, 1, &piece),
+                     STATUS_OK);
+    assert_int_equal(piece.tempos.count, 1);
+    assert_int_equal(piece.tempos.items[0].tempo, generator_tempo(77.7, NULL));
+    assert_true(piece.count > 3 && notes_duration(&piece) <= 12 + 1e-9);
+    for (size_t i = 0; i < piece.count; i++)
+        assert_true(fabs(piece.items[i].start -
+                         piece.items[i].start_tick * 60 / 77.7 / 480) < 1e-5);
+    notes_free(&piece);
+    checkpoint_free(&checkpoint);
+}
+
+/* Bars at the tempo, which performance and pianoroll have none of; the marks in the file,
+ * and the program of merged instruments. */
+static void bars_and_marks_suit_the_request(void **state)
+{
+    (void)state;
+    for (int encoding = 0; encoding < ENCODINGS; encoding++) {
+        struct checkpoint checkpoint;
+        struct notes piece = {0};
+        assert_int_equal(tiny_checkpoint(&checkpoint, encoding, 1), STATUS_OK);
+        struct sampler_settings settings = generator_settings(&checkpoint.options);
+        settings.end = END_FORBID;
+        settings.bars = 5;
+        settings.tempo = 100;
+        settings.max_silence = 1;
+        assert_true(generator_request("3/4", "48", &settings.request));
+        assert_int_equal(generator_run(&checkpoint, &settings, NULL, false, 1, &piece),
+                         STATUS_OK);
+        assert_true(piece.count > 3);
+        assert_true(notes_duration(&piece) <= 5 * 3 * 0.6 + 1e-6);
+        assert_true(notes_duration(&piece) > 4 * 3 * 0.6 - 1);
+        assert_int_equal(piece.signatures.count, 1);
+        assert_int_equal(piece.signatures.items[0].numerator, 3);
+        assert_int_equal(piece.signatures.items[0].tick, 0);
+        for (size_t i = 0; i < piece.count; i++)
+            assert_int_equal(piece.items[i].program, 48);
+        notes_free(&piece);
+        checkpoint_free(&checkpoint);
+    }
+}
+
 static void cache_context_suits_the_encoding(void **state)
 {
     (void)state;
@@ -392,6 +447,8 @@ static void cache_context_suits_the_encoding(void **state)
     assert_int_equal(generator_settings(&options).cache_context, 6);
     options.data.encoding = ENCODING_PIANOROLL;
     assert_int_equal(generator_settings(&options).cache_context, 16);
+    options.data.encoding = ENCODING_REMI;
+    assert_int_equal(generator_settings(&options).cache_context, 10);
     options.sample.cache_context = 3;
     assert_int_equal(generator_settings(&options).cache_context, 3);
 }
@@ -503,6 +560,58 @@ static void library_matches_internal_results(void **state)
     }
 }
 
+static void expect_invalid(struct tutti *model, const struct tutti_settings *settings,
+                           const char *message)
+{
+    struct tutti_piece piece;
+    assert_int_equal(tutti_sample(model, settings, 1, &piece), TUTTI_MISUSE);
+    assert_non_null(strstr(tutti_message(), message));
+}
+
+static void library_has_the_same_requests(void **state)
+{
+    (void)state;
+    struct checkpoint checkpoint;
+    char *file = in_folder("tiny.h5");
+    assert_int_equal(tiny_checkpoint(&checkpoint, ENCODING_REMI, 7), STATUS_OK);
+    assert_int_equal(checkpoint_write(file, &checkpoint), STATUS_OK);
+    struct tutti *model = NULL;
+    assert_int_equal(tutti_open(file, &model), TUTTI_OK);
+    struct tutti_settings settings;
+    struct tutti_piece piece;
+    struct notes inside = {0};
+    tutti_defaults(model, &settings);
+    assert_string_equal(settings.programs, "all");
+    assert_string_equal(settings.time_signature, "any");
+    settings.seconds = -1; /* bars apply */
+    settings.bars = 5;
+    settings.tempo = 100;
+    settings.programs = "48";
+    settings.time_signature = "3/4";
+    struct sampler_settings same = generator_settings(&checkpoint.options);
+    same.bars = 5;
+    same.tempo = 100;
+    assert_true(generator_request("3/4", "48", &same.request));
+    assert_int_equal(generator_run(&checkpoint, &same, NULL, false, 1, &inside),
+                     STATUS_OK);
+    assert_int_equal(tutti_sample(model, &settings, 1, &piece), TUTTI_OK);
+    assert_true(piece.count > 0 && piece.notes[0].program == 48);
+    assert_int_equal(piece.tempo, 600000);
+    notes_equal(&piece, &inside);
+    tutti_free_pieces(&piece, 1);
+    notes_free(&inside);
+    settings.bars = 1001;
+    expect_invalid(model, &settings, "bars (expected 1 to 1000, or 0)");
+    settings.bars = 0;
+    expect_invalid(model, &settings, "seconds (expected more than 0)");
+    settings.seconds = 4;
+    settings.time_signature = "3/5";
+    expect_invalid(model, &settings, "programs or time_signature");
+    tutti_close(model);
+    checkpoint_free(&checkpoint);
+    free(file);
+}
+
 static int make_folder(void **state)
 {
     (void)state;
@@ -524,11 +633,14 @@ int main(void)
         cmocka_unit_test(reports_why_a_file_is_not_a_primer),
         cmocka_unit_test(keeps_the_tempo_of_a_primer),
         cmocka_unit_test(plays_at_a_tempo),
+        cmocka_unit_test(plays_remi_at_a_tempo),
+        cmocka_unit_test(bars_and_marks_suit_the_request),
         cmocka_unit_test(cache_context_suits_the_encoding),
         cmocka_unit_test(refuses_requests_out_of_range),
         cmocka_unit_test(reports_every_repair_of_a_primer),
         cmocka_unit_test(threads_have_enough_to_compute),
         cmocka_unit_test(library_matches_internal_results),
+        cmocka_unit_test(library_has_the_same_requests),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -176,6 +176,7 @@ static void draw_options(struct options *options)
 {
     static const char *const grids[] = {"1/4", "3/16", "120 ticks", "10000/1"};
     static const char *const programs[] = {"all", "0-7, 40,drums", "127"};
+    static const char *const metres[] = {"any", "3/4", "64/64"};
     static const char *const scales[] = {"chromatic", "F# minor pentatonic", "Bb MAJOR"};
     options_defaults(options);
 #define X(member, count) options->member = (int)draw(count);
@@ -203,6 +204,8 @@ static void draw_options(struct options *options)
     strcpy(options->data.grid, grids[draw(4)]);
     strcpy(options->data.only_programs, programs[draw(3)]);
     strcpy(options->sample.scale, scales[draw(3)]);
+    strcpy(options->sample.programs, programs[draw(3)]);
+    strcpy(options->sample.time_signature, metres[draw(3)]);
 }
 
 static void assert_same(const struct options *a, const struct options *b)
@@ -228,6 +231,8 @@ static void assert_same(const struct options *a, const struct options *b)
     assert_string_equal(a->data.grid, b->data.grid);
     assert_string_equal(a->data.only_programs, b->data.only_programs);
     assert_string_equal(a->sample.scale, b->sample.scale);
+    assert_string_equal(a->sample.programs, b->sample.programs);
+    assert_string_equal(a->sample.time_signature, b->sample.time_signature);
 }
 
 static void text_round_trips(void **state)
@@ -248,12 +253,26 @@ static void text_round_trips(void **state)
     }
 }
 
+/* Settings that were written before a setting existed have its default. */
+static void older_settings_request_nothing(void **state)
+{
+    (void)state;
+    struct options options;
+    options_defaults(&options);
+    assert_int_equal(
+        options_read_text(&options, "[sample]\nscale = D dorian\ntempo = 90\n", "text"),
+        STATUS_OK);
+    assert_string_equal(options.sample.programs, "all");
+    assert_string_equal(options.sample.time_signature, "any");
+}
+
 /* The lists at the top are written by hand: a setting missing there would not be
  * tested. */
 static void test_covers_every_setting(void **state)
 {
     (void)state;
-    size_t listed = 3; /* data.grid, data.only_programs, sample.scale */
+    size_t listed = 5; /* data.grid, data.only_programs, sample.scale, sample.programs,
+                          sample.time_signature */
 #define X(...) listed++;
     WORDS(X)
     INTEGERS(X)
@@ -445,6 +464,17 @@ static void errors_state_line_and_remedy(void **state)
          "dorian\": major, minor, ionian, dorian, phrygian, lydian, mixolydian, aeolian, "
          "locrian, harmonic minor, melodic minor, pentatonic, minor pentatonic, blues or "
          "chromatic"},
+        {"[sample]\ntime_signature = 3/5", "a.conf:2: sample.time_signature = 3/5: "
+                                           "expected any, or a time signature such as "
+                                           "3/4"},
+        {"[sample]\ntime_signature = 0/4",
+         "a.conf:2: sample.time_signature = 0/4: expected"},
+        {"[sample]\ntime_signature = 65/4",
+         "a.conf:2: sample.time_signature = 65/4: expected"},
+        {"[sample]\ntime_signature = 3/128",
+         "a.conf:2: sample.time_signature = 3/128: expected"},
+        {"[sample]\nprograms = 0-128",
+         "a.conf:2: sample.programs = 0-128: expected all, or"},
         {"[data]\ngrid = 120", "a.conf:2: data.grid = 120: expected beats"},
         {"[data]\ndataset = \"x", "a.conf:2: expected a closing '\"'"},
         {"[data]\ndataset = \"x\" y", "a.conf:2: expected nothing but a comment after"},
@@ -971,6 +1001,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_are_complete_and_valid),
         cmocka_unit_test(text_round_trips),
+        cmocka_unit_test(older_settings_request_nothing),
         cmocka_unit_test(test_covers_every_setting),
         cmocka_unit_test(each_section_is_printed_separately),
         cmocka_unit_test(dataset_sets_its_own_settings),

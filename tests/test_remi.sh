@@ -57,6 +57,24 @@ done
     >log.txt 2>&1 || { cat log.txt >&2; fail "generate"; }
 cmp out.mid again.mid || fail "another file from the same seed"
 
+# On request: exactly this tempo, this metre, these instruments, this many bars.
+"$tutti" generate runs/whole -o asked.mid --tempo 77.7 --time-signature 3/4 --programs 73,drums \
+    --bars 12 --end forbid >log.txt 2>&1 || { cat log.txt >&2; fail "on request"; }
+"$tutti" inspect asked.mid >out.txt || fail "inspect"
+for line in "tempo  *77.70 beats per minute at first, 1 tempo event$" "time signature  *3/4$"; do
+    grep -q "$line" out.txt || fail "no $line in the file: $(cat out.txt)"
+done
+grep "program  " out.txt | grep -qv "73 Flute" && fail "other instruments: $(cat out.txt)"
+sed -n 's/^ *notes .* in \(.*\) s$/\1/p' out.txt | awk '{ exit !($1 > 20 && $1 <= 27.85) }' ||
+    fail "not 12 bars: $(cat out.txt)"
+"$tutti" generate runs/whole -o asked.mid --prime corpus/band.mid --keep-primer --seconds 5 \
+    --tempo 100 >log.txt 2>&1 || { cat log.txt >&2; fail "a primer at a tempo"; }
+grep -q "continued at 100 beats per minute" log.txt || fail "the tempo: $(cat log.txt)"
+"$tutti" inspect asked.mid >out.txt || fail "inspect"
+grep -q "tempo  *100.00 beats per minute at first, 1 tempo event$" out.txt || fail "the tempo: $(cat out.txt)"
+refuses 2 "^tutti: time signature 5/16: not in the model's vocabulary" \
+    "$tutti" generate runs/whole -o x.mid --time-signature 5/16
+
 # Without tempos the primer's tempo is that of the file.
 "$tutti" preprocess corpus -o timeless.tutti --shards 8 --split "0.8 0.1 0.1" \
     --encoding remi --no-tempo --programs keep --drums keep >log.txt 2>&1 ||

@@ -93,6 +93,9 @@ struct tutti_piece {
 struct tutti_settings {
     double seconds;     /* full length after the primer; > 0, at most 86400. A piece with
                            implausibly many notes may end earlier */
+    int64_t bars;       /* 1 to 1000: full length in bars, instead of seconds: those of an
+                           encoding with bars (remi), else of time_signature (4/4) at the
+                           tempo; 0: seconds */
     int end;            /* TUTTI_END_DRAW, TUTTI_END_FORBID or TUTTI_END_REQUIRE */
     double min_seconds; /* [0, seconds]: the model does not end a piece before */
     int best_of;        /* 1 to 100: sample as many for each piece and keep the most
@@ -112,6 +115,12 @@ struct tutti_settings {
     int64_t cache_context; /* >= 1: tokens that must have occurred before */
     const char *scale; /* pitches to sample, such as "D dorian"; NULL or "chromatic": all.
                           From tutti_defaults: valid until tutti_close */
+    const char *programs; /* the only instruments, such as "0-7,40,drums"; of a model
+                              that has merged them, one program, that of the piece; NULL
+                              or "all": any. Valid as scale */
+    const char *time_signature; /* of the music, such as "3/4", with an encoding that has
+                                   time signatures (remi); NULL or "any": any. Valid as
+                                   scale */
     uint64_t seed;
     bool guard;         /* prevent long silence, endless repetition and stuck notes */
     double max_silence; /* guard: longest time without an onset, seconds; > 0 */

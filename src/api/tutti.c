@@ -95,6 +95,8 @@ void tutti_defaults(const struct tutti *model, struct tutti_settings *settings)
         .cache = configured.cache,
         .cache_context = configured.cache_context,
         .scale = model->checkpoint.options.sample.scale,
+        .programs = model->checkpoint.options.sample.programs,
+        .time_signature = model->checkpoint.options.sample.time_signature,
         .seed = configured.seed,
         .guard = configured.guard,
         .max_silence = configured.max_silence,
@@ -118,19 +120,38 @@ int tutti_prime(struct tutti *model, const char *path, double seconds)
     return TUTTI_OK;
 }
 
+static bool read_request(const struct tutti_settings *settings,
+                         struct music_request *request)
+{
+    const char *programs = settings->programs, *metre = settings->time_signature;
+    return generator_request(metre ? metre : "any", programs ? programs : "all", request);
+}
+
+/* The first invalid setting of the length and the end of pieces; NULL: none. */
+static const char *find_invalid_length(const struct tutti_settings *settings)
+{
+    if (settings->bars < 0 || settings->bars > SAMPLER_BARS_MAX)
+        return "bars (expected 1 to 1000, or 0)";
+    if (settings->bars == 0 && !(settings->seconds > 0 && isfinite(settings->seconds)))
+        return "seconds (expected more than 0)";
+    if (settings->end < 0 || settings->end >= ENDS)
+        return "end (expected 0 to 2)";
+    bool too_long = settings->bars == 0 && settings->min_seconds > settings->seconds;
+    if (!(settings->min_seconds >= 0) || too_long)
+        return "min_seconds (expected 0 to seconds)";
+    return NULL;
+}
+
 /* Command-line settings are checked against the table of options; a program's settings
  * are checked here. */
 static enum status check_settings(const struct tutti_settings *settings)
 {
-    const char *invalid = NULL;
+    const char *invalid = find_invalid_length(settings);
     uint16_t pitch_classes;
-    if (!(settings->seconds > 0 && isfinite(settings->seconds)))
-        invalid = "seconds (expected more than 0)";
-    else if (settings->end < 0 || settings->end >= ENDS)
-        invalid = "end (expected 0 to 2)";
-    else if (!(settings->min_seconds >= 0 && settings->min_seconds <= settings->seconds))
-        invalid = "min_seconds (expected 0 to seconds)";
-    else if (settings->best_of < 1 || settings->best_of > SAMPLER_BEST_OF_MAX)
+    struct music_request request;
+    if (invalid)
+        return status_fail(STATUS_MISUSE, "setting out of range: %s", invalid);
+    if (settings->best_of < 1 || settings->best_of > SAMPLER_BEST_OF_MAX)
         invalid = "best_of (expected 1 to 100)";
     else if (settings->tempo != 0 && !(settings->tempo >= GENERATOR_BPM_MIN &&
                                        settings->tempo <= GENERATOR_BPM_MAX))
@@ -151,6 +172,8 @@ static enum status check_settings(const struct tutti_settings *settings)
         invalid = "cache_context (expected 1 or more)";
     else if (settings->scale && !scale_parse(settings->scale, &pitch_classes))
         invalid = "scale (expected a tonic and a mode, such as D dorian)";
+    else if (!read_request(settings, &request))
+        invalid = "programs or time_signature (expected such as 0-7,drums and 3/4)";
     else if (settings->guard && !(settings->max_silence > 0))
         invalid = "max_silence (expected more than 0)";
     else if (settings->guard && !(settings->max_note_seconds > 0))
@@ -188,8 +211,10 @@ static enum status sample_notes(const struct tutti *model,
                                 struct notes *sampled, enum sampler_outcome *outcomes)
 {
     uint16_t pitch_classes = 0; /* all */
+    struct music_request request = {0};
     if (settings->scale)
         scale_parse(settings->scale, &pitch_classes);
+    read_request(settings, &request);
     const struct sampler_settings sampler = {
         .temperature = settings->temperature,
         .top_k = settings->top_k,
@@ -201,6 +226,8 @@ static enum status sample_notes(const struct tutti *model,
         .pitch_classes = pitch_classes,
         .seed = settings->seed,
         .seconds = settings->seconds,
+        .bars = settings->bars,
+        .request = request,
         .end = settings->end,
         .min_seconds = settings->min_seconds,
         .best_of = settings->best_of,

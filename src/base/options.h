@@ -154,8 +154,10 @@ struct options {
         double min_p;              /* 0: off */
         double repetition_penalty; /* 1: off */
         double cache;              /* weight of the piece's own past; 0: off */
-        int64_t cache_context; /* tokens that must have occurred before; 0: automatic */
-        char scale[32];        /* tonic and mode, or "chromatic": see scale.h */
+        int64_t cache_context;  /* tokens that must have occurred before; 0: automatic */
+        char scale[32];         /* tonic and mode, or "chromatic": see scale.h */
+        char programs[256];     /* program_set.h */
+        char time_signature[8]; /* "any" or "3/4": see time_signature.h */
         uint64_t seed;
         bool guard;              /* against silence and endless repetition */
         double max_silence;      /* guard: longest time without an onset, seconds */

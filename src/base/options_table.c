@@ -260,9 +260,13 @@ const struct option_row option_rows[] = {
     {AT(sample, cache), NUMBER(0, 1), .default_value = "1", MAY_CHANGE,
      .help = "weight of what followed the same tokens before in the piece; 0: none"},
     {AT(sample, cache_context), INTEGER(0, 10000), .unit = "tokens", .default_value = "0", MAY_CHANGE,
-     .help = "cache: latest tokens that must have occurred before; 0: 6, with pianoroll 16"},
+     .help = "cache: latest tokens that must have occurred before; 0: 6, pianoroll 16, remi 10"},
     {AT(sample, scale), .type = OPTION_SCALE, .default_value = "chromatic", MAY_CHANGE,
      .help = "pitches to sample: a tonic and a mode, such as \"D dorian\""},
+    {AT(sample, programs), .type = OPTION_PROGRAMS, .default_value = "all", MAY_CHANGE,
+     .help = "instruments: 0-7,drums; where they are merged, the program of the file"},
+    {AT(sample, time_signature), .type = OPTION_METRE, .default_value = "any", MAY_CHANGE,
+     .help = "metre, such as 3/4: of the music with remi, else of the file's bars"},
     {AT(sample, seed), SEED, .default_value = "1", MAY_CHANGE,
      .help = "random seed of sampling; the same seed gives the same music"},
     {AT(sample, guard), BOOLEAN, .default_value = "yes", MAY_CHANGE,
@@ -278,7 +282,7 @@ const struct option_row option_rows[] = {
     {AT(sample, best_of), INTEGER(1, 100), .unit = "pieces", .default_value = "1", MAY_CHANGE,
      .help = "number of pieces sampled for each, of which the most typical is kept"},
     {AT(sample, tempo), NUMBER(0, 1000), .unit = "beats/min", .default_value = "0", MAY_CHANGE,
-     .help = "tempo of the files; with pianoroll also of the music; 0: the primer's, or 120"},
+     .help = "tempo of the files, and of music in beats; 0: the music's, the primer's, or 120"},
 };
 /* clang-format on */
 

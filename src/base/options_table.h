@@ -24,7 +24,8 @@ enum option_type {
     OPTION_TEXT,     /* char[size], not a path: "~/" is not expanded */
     OPTION_GRID,     /* char[size]: "1/4" or "120 ticks" */
     OPTION_PROGRAMS, /* char[size]: "0-7,40,drums", see program_set.h */
-    OPTION_SCALE     /* char[size]: "D dorian", see scale.h */
+    OPTION_SCALE,    /* char[size]: "D dorian", see scale.h */
+    OPTION_METRE     /* char[size]: "3/4", see time_signature.h */
 };
 
 struct option_row {

@@ -15,6 +15,7 @@
 #include "file.h"
 #include "program_set.h"
 #include "scale.h"
+#include "time_signature.h"
 #include "text.h"
 
 static const char *const yes_words[] = {"yes", "true", "on", "1", NULL};
@@ -146,6 +147,12 @@ static bool read_programs(const struct option_row *row, const char *text, void *
     return program_set_parse(text, &set) && read_string(row, text, member);
 }
 
+static bool read_metre(const struct option_row *row, const char *text, void *member)
+{
+    struct metre metre;
+    return time_signature_parse(text, &metre) && read_string(row, text, member);
+}
+
 static bool read_value(const struct option_row *row, const char *text, void *member)
 {
     switch (row->type) {
@@ -171,6 +178,8 @@ static bool read_value(const struct option_row *row, const char *text, void *mem
         return read_programs(row, text, member);
     case OPTION_SCALE:
         return read_scale(row, text, member);
+    case OPTION_METRE:
+        return read_metre(row, text, member);
     }
     return false;
 }
@@ -265,6 +274,7 @@ const char *option_format(const struct option_row *row, const struct options *op
     case OPTION_GRID:
     case OPTION_PROGRAMS:
     case OPTION_SCALE:
+    case OPTION_METRE:
         snprintf(text, size, "%s", (const char *)member);
         break;
     }
@@ -340,6 +350,9 @@ const char *option_expected(const struct option_row *row, char *text, size_t siz
         break;
     case OPTION_SCALE:
         scale_expected(text, size);
+        break;
+    case OPTION_METRE:
+        snprintf(text, size, TIME_SIGNATURE_EXPECTED);
         break;
     }
     return text;

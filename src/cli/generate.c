@@ -20,6 +20,7 @@ struct generate_arguments {
     double seconds;       /* below 0: not given */
     double prime_seconds; /* 0: the whole file */
     int64_t count;
+    int64_t bars; /* 0: not given */
     bool keep_primer;
     bool average; /* uses the averaged weights */
 };
@@ -37,7 +38,8 @@ static void report_primer(const char *path, const struct checkpoint *checkpoint,
                           double bpm, const struct primer *primer)
 {
     char tempo[64] = "";
-    if (checkpoint->encoding->find_grid_steps) /* other encodings have no beats */
+    const struct encoding *encoding = checkpoint->encoding;
+    if (encoding->find_grid_steps || (encoding->has_tempos && bpm > 0))
         snprintf(tempo, sizeof tempo, ", continued at %.6g beats per minute",
                  6e7 / generator_tempo(bpm, primer));
     printable_line(stdout, "primer %s: %zu tokens, %.1f s%s", path, primer->tokens.count,
@@ -101,9 +103,11 @@ static enum status sample(const struct checkpoint *checkpoint,
     struct samples_request request = output_request(arguments);
     request.settings = generator_settings(&checkpoint->options);
     request.settings.threads = team_threads(0);
+    request.settings.bars = arguments->bars;
     if (arguments->seconds >= 0) {
         request.settings.seconds = arguments->seconds;
-    } else if (request.settings.seconds > CONFIGURED_SECONDS_MAX) {
+    } else if (arguments->bars == 0 &&
+               request.settings.seconds > CONFIGURED_SECONDS_MAX) {
         log_info("the checkpoint's run.sample_seconds = %g is limited to %d; use "
                  "--seconds for longer pieces",
                  request.settings.seconds, CONFIGURED_SECONDS_MAX);
@@ -215,6 +219,9 @@ static enum status check_arguments(const struct generate_arguments *arguments,
     enum status status = check_output_name(arguments->output);
     if (status != STATUS_OK)
         return status;
+    if (arguments->bars > 0 && arguments->seconds >= 0)
+        return status_fail(STATUS_MISUSE, "generate: --bars and --seconds are both the "
+                                          "maximum length; use one of them");
     if (!arguments->prime && (arguments->keep_primer || arguments->prime_seconds > 0))
         return status_fail(STATUS_MISUSE,
                            "generate: %s without a primer; add --prime FILE.mid",
@@ -310,6 +317,13 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
          .high = SAMPLER_SECONDS_MAX,
          .help = "maximum length after the primer in seconds (default: "
                  "run.sample_seconds, at most 600)"},
+        {.name = "--bars",
+         .placeholder = "N",
+         .integer = &args.bars,
+         .low = 1,
+         .high = SAMPLER_BARS_MAX,
+         .help = "maximum length in bars instead: of remi, else of --time-signature "
+                 "(4/4) at the tempo"},
         {.name = "--prime",
          .placeholder = "FILE.mid",
          .text = &args.prime,

@@ -98,13 +98,16 @@ struct grammar_note {
 };
 
 /* The state of a piece so far, which determines the tokens that the sampler can draw
- * next. A plain value that can be copied. Callers read `seconds` and `onsets`; the other
- * members are private to the encodings, and a new encoding adds its own here. */
+ * next. A plain value that can be copied. Callers read the members up to
+ * `bars`; the others are private to the encodings, and a new encoding adds its own here. */
 struct grammar {
     double seconds; /* by which the tokens so far advance time */
     int onsets; /* NOTE_ON and DRUM (or newly sounding keys, or complete notes) so far */
 
-    uint64_t time; /* seconds in grid steps: 10 ms, or the grid's; exact */
+    uint64_t time;      /* seconds in grid steps: 10 ms, or the grid's; exact */
+    uint64_t bar_end;   /* has_bars: of the current bar, in grid steps, and ... */
+    uint64_t bar_steps; /* ... its length */
+    int64_t bars;       /* has_bars: begun so far */
     int sounding_count;
 
     /* performance */
@@ -125,6 +128,8 @@ struct grammar {
     struct remi_state remi;
 };
 
+struct music_request; /* request.h */
+
 /* Immutable; created by encoding_create, freed with encoding_free. */
 struct encoding {
     const char *name;          /* "performance" */
@@ -140,6 +145,7 @@ struct encoding {
                       * reports nats per frame (as Boulanger-Lewandowski et al., 2012; with
                       * data.repeats they include which keys are struck again) */
     bool has_bars;   /* grid steps are ticks of decoded notes, in bars */
+    bool has_tempos; /* tokens set the tempo */
 
     /* performance: 0.01; pianoroll: of a decoded STEP, at 120 beats per minute; remi: a
      * tick at 120 beats per minute (its tokens can change the tempo) */
@@ -239,6 +245,14 @@ struct encoding {
     void (*grammar_end_long_notes)(const struct encoding *self,
                                    const struct grammar *grammar, double longest,
                                    bool *allowed);
+
+    /* Of allowed[0..vocabulary), as set by grammar_allowed, clears the tokens that lead to
+     * what is not requested (see request.h): a TIME_SIGNATURE other than the requested
+     * one; a TEMPO other than the nearest one; notes of other programs, and their
+     * PROGRAMs unless they end a note. It may clear all, where a primer has begun such a
+     * note. NULL if the encoding has no such tokens. */
+    void (*grammar_restrict)(const struct encoding *self, const struct grammar *grammar,
+                             const struct music_request *request, bool *allowed);
 
     /* Accepts any token; tokens that are not allowed are interpreted as by decode. After
      * END the state is that of a new piece, with no note sounding, except that seconds,

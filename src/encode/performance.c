@@ -362,5 +362,6 @@ const struct encoding encoding_performance = {
     .grammar_start = performance_grammar_start,
     .grammar_allowed = performance_grammar_allowed,
     .grammar_end_long_notes = performance_grammar_end_long_notes,
+    .grammar_restrict = performance_grammar_restrict,
     .grammar_accept = performance_grammar_accept,
 };

@@ -5,6 +5,7 @@
 #define TUTTI_ENCODE_PERFORMANCE_H
 
 #include "onsets.h"
+#include "request.h"
 
 enum {
     NOTE_ON = 0,
@@ -93,6 +94,9 @@ void performance_grammar_allowed(const struct encoding *self,
 void performance_grammar_end_long_notes(const struct encoding *self,
                                         const struct grammar *grammar, double longest,
                                         bool *allowed);
+void performance_grammar_restrict(const struct encoding *self,
+                                  const struct grammar *grammar,
+                                  const struct music_request *request, bool *allowed);
 void performance_grammar_accept(const struct encoding *self, struct grammar *grammar,
                                 token value);
 

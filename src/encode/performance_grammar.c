@@ -129,6 +129,43 @@ void performance_grammar_end_long_notes(const struct encoding *self,
     }
 }
 
+/* Whether notes can begin as requested: of the program in force, and percussion. */
+struct requested_notes {
+    bool melody, drums;
+};
+
+static bool is_requested(const struct encoding *self, const struct grammar *grammar,
+                         const struct music_request *request,
+                         struct requested_notes notes, struct performance_event event)
+{
+    switch (event.kind) {
+    case EVENT_NOTE_ON:
+        return notes.melody;
+    case EVENT_DRUM:
+        return notes.drums;
+    case EVENT_VELOCITY: /* NOTE_ON or DRUM follows */
+        return (notes.melody && can_begin(grammar, grammar->program)) ||
+               (notes.drums && can_hit(self, grammar));
+    case EVENT_PROGRAM:
+        return request_has_program(self, request, event.number) ||
+               can_end(grammar, event.number);
+    default:
+        return true;
+    }
+}
+
+void performance_grammar_restrict(const struct encoding *self,
+                                  const struct grammar *grammar,
+                                  const struct music_request *request, bool *allowed)
+{
+    const struct requested_notes notes = {
+        request_has_program(self, request, grammar->program), request_has_drums(request)};
+    for (token value = 0; value < self->end; value++)
+        if (allowed[value])
+            allowed[value] = is_requested(self, grammar, request, notes,
+                                          performance_event_of(self, value));
+}
+
 /* ---- the state ---- */
 
 /* As by decode, notes before the first PROGRAM have program 0. */

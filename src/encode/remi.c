@@ -94,5 +94,6 @@ const struct encoding encoding_remi = {
     .grammar_start = remi_grammar_start,
     .grammar_allowed = remi_grammar_allowed,
     .grammar_end_long_notes = remi_grammar_end_long_notes,
+    .grammar_restrict = remi_grammar_restrict,
     .grammar_accept = remi_grammar_accept,
 };

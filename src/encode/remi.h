@@ -6,6 +6,7 @@
 #define TUTTI_ENCODE_REMI_H
 
 #include "onsets.h"
+#include "request.h"
 
 enum {
     REMI_QUARTER = ENCODING_TICKS_PER_BEAT, /* grid steps */
@@ -81,6 +82,8 @@ void remi_grammar_allowed(const struct encoding *self, const struct grammar *gra
 void remi_grammar_end_long_notes(const struct encoding *self,
                                  const struct grammar *grammar, double longest,
                                  bool *allowed);
+void remi_grammar_restrict(const struct encoding *self, const struct grammar *grammar,
+                           const struct music_request *request, bool *allowed);
 void remi_grammar_accept(const struct encoding *self, struct grammar *grammar,
                          token value);
 uint64_t remi_advance(const struct encoding *self, const struct grammar *grammar,

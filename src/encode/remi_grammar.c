@@ -123,6 +123,42 @@ void remi_grammar_end_long_notes(const struct encoding *self,
     }
 }
 
+/* True if the token, which is of this kind, does not lead to what is not requested. */
+static bool is_requested(const struct encoding *encoding,
+                         const struct music_request *request, enum remi_kind kind,
+                         int index)
+{
+    struct metre metre = request->metre;
+    switch (kind) {
+    case REMI_TIME_SIGNATURE:
+        return metre.numerator == 0 ||
+               index == remi_find_time_signature(metre.numerator, metre.denominator_log2);
+    case REMI_TEMPO:
+        return request->tempo == 0 || index == remi_nearest_tempo(request->tempo);
+    case REMI_PROGRAM:
+        return index == REMI_DRUMS ? request_has_drums(request)
+                                   : request_has_program(encoding, request, index);
+    case REMI_PITCH: /* the PROGRAM decides, where there is one */
+        return remi_has(encoding, REMI_PROGRAM) ||
+               request_has_program(encoding, request, 0);
+    case REMI_DRUM:
+        return request_has_drums(request);
+    default:
+        return true;
+    }
+}
+
+void remi_grammar_restrict(const struct encoding *self, const struct grammar *grammar,
+                           const struct music_request *request, bool *allowed)
+{
+    (void)grammar;
+    for (token value = 0; value < self->end; value++) {
+        enum remi_kind kind = remi_kind_of(self, value);
+        allowed[value] = allowed[value] &&
+                         is_requested(self, request, kind, index_of(self, kind, value));
+    }
+}
+
 /* ---- the state ---- */
 
 static void begin_piece(struct grammar *grammar)
@@ -178,12 +214,26 @@ static void advance_by(struct grammar *grammar, uint64_t steps)
     state->next_key = 0;
 }
 
-static void accept_bar(const struct encoding *self, struct remi_state *state,
-                       uint64_t time)
+static void measure_bar(struct grammar *grammar)
 {
-    state->bar = time;
+    grammar->bar_steps = remi_bar_length(grammar->remi.signature);
+    grammar->bar_end = grammar->remi.bar + grammar->bar_steps;
+}
+
+static void accept_bar(const struct encoding *self, struct grammar *grammar)
+{
+    struct remi_state *state = &grammar->remi;
+    state->bar = grammar->time;
     state->position = NONE;
     state->last = remi_has(self, REMI_TIME_SIGNATURE) ? REMI_BAR : REMI_TIME_SIGNATURE;
+    grammar->bars++;
+    measure_bar(grammar);
+}
+
+static void accept_signature(struct grammar *grammar, int index)
+{
+    grammar->remi.signature = (uint8_t)index;
+    measure_bar(grammar);
 }
 
 static void accept_pitch(const struct encoding *self, struct remi_state *state,
@@ -210,11 +260,11 @@ void remi_grammar_accept(const struct encoding *self, struct grammar *grammar,
         advance_by(grammar, remi_advance(self, grammar, value));
     state->last = (uint8_t)kind;
     if (kind == REMI_BAR)
-        accept_bar(self, state, grammar->time);
+        accept_bar(self, grammar);
     else if (kind == REMI_POSITION)
         state->position = (int16_t)index;
     else if (kind == REMI_TIME_SIGNATURE)
-        state->signature = (uint8_t)index;
+        accept_signature(grammar, index);
     else if (kind == REMI_TEMPO)
         accept_tempo(grammar, index);
     else if (kind == REMI_PROGRAM)

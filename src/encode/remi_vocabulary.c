@@ -144,6 +144,7 @@ enum status remi_configure(struct encoding *self, const struct options *options)
     }
     self->end = self->remi.first[REMI_END];
     self->vocabulary = (size_t)self->end + 1;
+    self->has_tempos = options->data.tempo;
     self->find_grid_steps = options->data.tempo ? NULL : remi_find_grid_steps;
     return STATUS_OK;
 }

@@ -26,19 +26,34 @@ enum status generator_load(const char *path, bool average, struct checkpoint *ch
 }
 
 /* Measured on folk tunes and chorales (docs/usage.md). A pianoroll has more tokens for the
- * same music, as it lists the keys that sound in each step. */
+ * same music, as it lists the keys that sound in each step; remi has 4 to 5 tokens for a
+ * note, where performance has 3. */
 static int64_t choose_cache_context(const struct options *options)
 {
-    enum { PIANOROLL_CONTEXT = 16, CONTEXT = 6 };
+    static const int contexts[] = {
+        [ENCODING_PERFORMANCE] = 6, [ENCODING_PIANOROLL] = 16, [ENCODING_REMI] = 10};
     if (options->sample.cache_context > 0)
         return options->sample.cache_context;
-    return options->data.encoding == ENCODING_PIANOROLL ? PIANOROLL_CONTEXT : CONTEXT;
+    return contexts[options->data.encoding];
+}
+
+bool generator_request(const char *time_signature, const char *programs,
+                       struct music_request *request)
+{
+    *request = (struct music_request){0};
+    if (!time_signature_parse(time_signature, &request->metre) ||
+        !program_set_parse(programs, &request->programs))
+        return false;
+    request->restricts_programs = strcmp(programs, "all") != 0;
+    return true;
 }
 
 struct sampler_settings generator_settings(const struct options *options)
 {
     uint16_t pitch_classes = 0;
+    struct music_request request = {0};
     scale_parse(options->sample.scale, &pitch_classes);
+    generator_request(options->sample.time_signature, options->sample.programs, &request);
     return (struct sampler_settings){
         .temperature = options->sample.temperature,
         .top_k = options->sample.top_k,
@@ -57,6 +72,7 @@ struct sampler_settings generator_settings(const struct options *options)
         .min_seconds = options->sample.min_seconds,
         .best_of = (int)options->sample.best_of,
         .tempo = options->sample.tempo,
+        .request = request,
         .threads = 1,
     };
 }
@@ -161,7 +177,7 @@ static void apply_tempo(const struct checkpoint *checkpoint,
     double ratio = (double)generator_tempo(settings->tempo, primer) / ENCODING_TEMPO;
     if (settings->tempo > 0 && checkpoint->encoding->find_grid_steps)
         scale_time(ratio, piece);
-    else if (settings->tempo > 0)
+    else if (settings->tempo > 0 && !checkpoint->encoding->has_tempos)
         scale_ticks(ratio, piece);
     else if (primer && primer->step_seconds)
         apply_primer_tempo(checkpoint->encoding, primer, keep_primer, piece);
@@ -179,6 +195,45 @@ static double tempo_ratio(const struct checkpoint *checkpoint,
     return primer && primer->step_seconds ? primer->tempo_ratio : 1;
 }
 
+/* ---- length in bars ---- */
+
+/* The sampler counts the bars of an encoding that has them, and `seconds` limits its work:
+ * it is the length of the longest bars, 12/4, at the slowest TEMPO, 40. Other encodings
+ * have bars of the requested time signature, by default 4/4, at the tempo of the piece. */
+static void find_length(const struct checkpoint *checkpoint, const struct primer *primer,
+                        double ratio, struct sampler_settings *settings)
+{
+    const double longest_bar = 12 * 60 / 40.0;
+    struct metre metre = settings->request.metre;
+    double quarters = metre.numerator
+                          ? 4.0 * metre.numerator / (1 << metre.denominator_log2)
+                          : DEFAULT_NUMERATOR;
+    if (settings->bars <= 0)
+        return;
+    if (checkpoint->encoding->has_bars) {
+        settings->seconds = (double)settings->bars * longest_bar * ratio;
+        return;
+    }
+    settings->seconds = (double)settings->bars * quarters *
+                        generator_tempo(settings->tempo, primer) / 1e6;
+    settings->bars = 0;
+}
+
+/* What is requested and has no tokens: the program of merged instruments, and the time
+ * signature of music without bars. */
+static enum status apply_request(const struct encoding *encoding,
+                                 const struct music_request *request, struct notes *piece)
+{
+    struct metre metre = request->metre;
+    int program = request_merged_program(encoding, request);
+    for (size_t i = 0; i < piece->count && program >= 0; i++)
+        if (!piece->items[i].percussion)
+            piece->items[i].program = (uint8_t)program;
+    if (metre.numerator == 0 || encoding->has_bars)
+        return STATUS_OK;
+    return notes_set_signature(piece, 0, metre.numerator, metre.denominator_log2);
+}
+
 static enum status check_request(const struct sampler_settings *settings, int count)
 {
     if (count < 1 || count > GENERATOR_PIECES_MAX)
@@ -194,6 +249,9 @@ static enum status check_request(const struct sampler_settings *settings, int co
         return status_fail(
             STATUS_MISUSE, "tempo %g (expected %d to %d beats per minute, or 0)",
             settings->tempo, (int)GENERATOR_BPM_MIN, (int)GENERATOR_BPM_MAX);
+    if (settings->bars < 0 || settings->bars > SAMPLER_BARS_MAX)
+        return status_fail(STATUS_MISUSE, "%lld bars requested (expected 1 to %d)",
+                           (long long)settings->bars, (int)SAMPLER_BARS_MAX);
     return STATUS_OK;
 }
 
@@ -204,10 +262,13 @@ enum status generator_run(const struct checkpoint *checkpoint,
 {
     enum status status = check_request(settings, count);
     struct sampler_settings decoded = *settings;
+    int tempo = generator_tempo(settings->tempo, primer);
+    double ratio = tempo_ratio(checkpoint, settings, primer);
+    if (settings->tempo > 0 && checkpoint->encoding->has_tempos)
+        decoded.request.tempo = (uint32_t)tempo;
+    find_length(checkpoint, primer, ratio, &decoded);
     if (status == STATUS_OK)
-        status =
-            scale_to_decoded_time(tempo_ratio(checkpoint, settings, primer),
-                                  generator_tempo(settings->tempo, primer), &decoded);
+        status = scale_to_decoded_time(ratio, tempo, &decoded);
     if (status != STATUS_OK)
         return status;
     struct model *model = NULL;
@@ -228,6 +289,7 @@ enum status generator_run(const struct checkpoint *checkpoint,
     status = sampler_run(model, checkpoint->encoding, &decoded, &batch, pieces);
     for (int i = 0; status == STATUS_OK && i < count; i++) {
         apply_tempo(checkpoint, settings, primer, keep_primer, &pieces[i]);
+        status = apply_request(checkpoint->encoding, &settings->request, &pieces[i]);
         instruments_assign_channels(&pieces[i]);
     }
     model_free(model);

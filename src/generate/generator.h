@@ -25,6 +25,11 @@ enum status generator_load(const char *path, bool average, struct checkpoint *ch
 /* The sampler's settings from [sample] and run.sample_seconds, on one thread. */
 struct sampler_settings generator_settings(const struct options *options);
 
+/* Sets what a piece is asked to have from the texts of sample.time_signature and
+ * sample.programs; all but the tempo, which generator_run sets. False for invalid texts. */
+bool generator_request(const char *time_signature, const char *programs,
+                       struct music_request *request);
+
 /* The number of threads, at most `threads`, that compute `count` pieces with a model of
  * that many weights. The threads wait for each other about ten times per token, so each
  * must have enough to compute in between. */
@@ -35,11 +40,14 @@ int generator_threads(int threads, size_t weights, int count);
  * Seconds in settings and notes are real seconds at the tempo of the pieces
  * (generator_tempo); the notes have 480 ticks per beat. If settings->tempo is set, an
  * encoding in beats (find_grid_steps) plays all notes, those of the primer included, at
- * that tempo; with another, the notes keep their seconds and get the ticks of that tempo.
- pieces[0..count) are zero-initialised by the caller, who frees
+ * that tempo, and so does one whose tokens set the tempo; with performance, the notes keep
+ * their seconds and get the ticks of that tempo. settings->bars are those of remi, or of the
+ * requested time signature (4/4) at that tempo; settings->seconds does not apply then.
+ * pieces[0..count) are zero-initialised by the caller, who frees
  * them, also after a failure. STATUS_MISUSE for settings out of range, for a length that
  * has too many beats at that tempo, for more
- * than GENERATOR_PIECES_MAX pieces times best_of, or if the threads are not available (team_check). */
+ * than GENERATOR_PIECES_MAX pieces times best_of, or if the request is not for this
+ * encoding (request_check), or if the threads are not available (team_check). */
 enum status generator_run(const struct checkpoint *checkpoint,
                           const struct sampler_settings *settings,
                           const struct primer *primer, bool keep_primer, int count,

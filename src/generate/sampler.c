@@ -45,6 +45,7 @@ struct sampler {
     size_t pieces;
     size_t count;        /* rows: row r is candidate r / pieces of piece r % pieces */
     double end;          /* in the grammar's time, which includes the primer */
+    double step_seconds; /* of a grid step at the requested tempo; 0: of the grammar */
     uint64_t max_tokens; /* per attempt, after the primer */
     size_t primer_count; /* base tokens */
     struct row primed;   /* the state of a row after the primer, except its tokens */
@@ -52,7 +53,7 @@ struct sampler {
     double *surprisals;           /* [best_of] */
     token *inputs;                /* [count] */
     bool *allowed;                /* [vocabulary] */
-    bool *guarded;                /* [vocabulary] */
+    bool *restricted;             /* [vocabulary] */
     bool *in_scale;               /* [vocabulary] */
     bool *recent;                 /* [base->vocabulary] */
     real *penalised;              /* [vocabulary] */
@@ -85,6 +86,9 @@ static enum status check_form(const struct sampler_settings *settings)
         return status_fail(STATUS_MISUSE,
                            "min_seconds %g (expected 0 to the length of %g s)",
                            settings->min_seconds, settings->seconds);
+    if (settings->bars < 0 || settings->bars > SAMPLER_BARS_MAX)
+        return status_fail(STATUS_MISUSE, "%lld bars requested (expected 1 to %d)",
+                           (long long)settings->bars, SAMPLER_BARS_MAX);
     if (settings->best_of < 0 || settings->best_of > SAMPLER_BEST_OF_MAX)
         return status_fail(STATUS_MISUSE, "best_of %d (expected 1 to %d)",
                            settings->best_of, SAMPLER_BEST_OF_MAX);
@@ -132,6 +136,24 @@ static enum status check_primer(const struct encoding *encoding,
     return STATUS_OK;
 }
 
+static enum status check_music(const struct encoding *encoding,
+                               const struct sampler_settings *settings)
+{
+    if (settings->bars > 0 && !encoding->has_bars)
+        return status_fail(STATUS_MISUSE, "bars requested, but %s has none",
+                           encoding->name);
+    return request_check(encoding, &settings->request);
+}
+
+/* The length of a grid step at the requested tempo, if tokens could change it; else 0. */
+static double requested_step(const struct encoding *encoding,
+                             const struct sampler_settings *settings)
+{
+    return encoding->has_tempos
+               ? settings->request.tempo / (1e6 * ENCODING_TICKS_PER_BEAT)
+               : 0;
+}
+
 static uint64_t tokens_max(const struct encoding *encoding, double seconds)
 {
     double steps = (seconds + SAMPLER_SECONDS_BASE) / encoding->seconds_per_grid_step;
@@ -145,13 +167,13 @@ static enum status allocate(struct sampler *sampler)
     sampler->surprisals = calloc(sampler->count, sizeof *sampler->surprisals);
     sampler->inputs = calloc(sampler->count, sizeof *sampler->inputs);
     sampler->allowed = calloc(vocabulary, sizeof *sampler->allowed);
-    sampler->guarded = calloc(vocabulary, sizeof *sampler->guarded);
+    sampler->restricted = calloc(vocabulary, sizeof *sampler->restricted);
     sampler->in_scale = calloc(vocabulary, sizeof *sampler->in_scale);
     sampler->recent = calloc(sampler->base->vocabulary, sizeof *sampler->recent);
     sampler->penalised = calloc(vocabulary, sizeof *sampler->penalised);
     sampler->candidates = calloc(vocabulary, sizeof *sampler->candidates);
     if (!sampler->rows || !sampler->surprisals || !sampler->inputs || !sampler->allowed ||
-        !sampler->guarded || !sampler->in_scale || !sampler->recent ||
+        !sampler->restricted || !sampler->in_scale || !sampler->recent ||
         !sampler->penalised || !sampler->candidates)
         return status_fail(STATUS_FAILED, "no memory to make %zu pieces", sampler->count);
     return STATUS_OK;
@@ -167,11 +189,18 @@ static void free_sampler(struct sampler *sampler)
     free(sampler->surprisals);
     free(sampler->inputs);
     free(sampler->allowed);
-    free(sampler->guarded);
+    free(sampler->restricted);
     free(sampler->in_scale);
     free(sampler->recent);
     free(sampler->penalised);
     free(sampler->candidates);
+}
+
+/* The time of a piece so far, which includes the primer, in seconds. */
+static double seconds_so_far(const struct sampler *sampler, const struct grammar *grammar)
+{
+    return sampler->step_seconds > 0 ? (double)grammar->time * sampler->step_seconds
+                                     : grammar->seconds;
 }
 
 /* Accepts a base token. */
@@ -234,7 +263,7 @@ static enum status feed_primer(struct sampler *sampler, const real **logits)
         status = begin_attempt(sampler, &sampler->rows[i]);
         sampler->rows[i].fed = sampler->batch->primer_count;
     }
-    sampler->end = primed->grammar.seconds + sampler->settings->seconds;
+    sampler->end = seconds_so_far(sampler, &primed->grammar) + sampler->settings->seconds;
     return status;
 }
 
@@ -281,11 +310,33 @@ static void restrict_to_scale(struct sampler *sampler)
     keep_tokens(sampler, sampler->in_scale, sampler->allowed);
 }
 
+static void restrict_grammar(void *context, const struct encoding *base,
+                             const struct grammar *grammar, double last_sound,
+                             bool *allowed)
+{
+    (void)last_sound;
+    base->grammar_restrict(base, grammar, context, allowed);
+}
+
+static void restrict_to_request(struct sampler *sampler, const struct row *row)
+{
+    struct music_request request = sampler->settings->request;
+    bool *restricted = sampler->restricted;
+    if (!sampler->base->grammar_restrict ||
+        !(request.tempo || request.metre.numerator || request.restricts_programs))
+        return;
+    memcpy(restricted, sampler->allowed,
+           sampler->encoding->vocabulary * sizeof *restricted);
+    bpe_restrict(sampler->encoding, &row->grammar, row->grammar.seconds, restrict_grammar,
+                 &request, restricted);
+    keep_tokens(sampler, restricted, sampler->allowed);
+}
+
 static void restrict_by_guard(struct sampler *sampler, const struct row *row)
 {
     const struct encoding *encoding = sampler->encoding;
     const struct sampler_settings *settings = sampler->settings;
-    bool *allowed = sampler->allowed, *guarded = sampler->guarded;
+    bool *allowed = sampler->allowed, *guarded = sampler->restricted;
     encoding->grammar_end_long_notes(encoding, &row->grammar, settings->max_note_seconds,
                                      allowed);
     memcpy(guarded, allowed, encoding->vocabulary * sizeof *guarded);
@@ -294,16 +345,18 @@ static void restrict_by_guard(struct sampler *sampler, const struct row *row)
 }
 
 /* Sets the tokens that may come next in a row: all that the grammar allows, without END
- * before the first sound, before min_seconds or if it is forbidden, minus those outside the scale and those
- * that the guard forbids. */
+ * before the first sound, before min_seconds or if it is forbidden, minus those that lead to what is not requested,
+ * those outside the scale and those that the guard forbids. */
 static void find_allowed(struct sampler *sampler, const struct row *row)
 {
     const struct encoding *encoding = sampler->encoding;
     encoding->grammar_allowed(encoding, &row->grammar, sampler->allowed);
-    double seconds = row->grammar.seconds - sampler->primed.grammar.seconds;
+    double seconds = seconds_so_far(sampler, &row->grammar) -
+                     seconds_so_far(sampler, &sampler->primed.grammar);
     if (!row->sounded || sampler->settings->end == END_FORBID ||
         seconds < sampler->settings->min_seconds - time_epsilon)
         sampler->allowed[encoding->end] = false;
+    restrict_to_request(sampler, row);
     unsigned pitch_classes = sampler->settings->pitch_classes;
     if (pitch_classes && pitch_classes != SCALE_ALL)
         restrict_to_scale(sampler);
@@ -396,7 +449,10 @@ static enum status draw(struct sampler *sampler, size_t index, const real *logit
 
 static bool is_full(const struct sampler *sampler, const struct row *row)
 {
-    return row->grammar.seconds >= sampler->end - time_epsilon;
+    int64_t bars = sampler->settings->bars;
+    if (bars > 0)
+        return row->grammar.bars - sampler->primed.grammar.bars > bars;
+    return seconds_so_far(sampler, &row->grammar) >= sampler->end - time_epsilon;
 }
 
 /* Appends the base tokens of `value`, except those after the piece's full length. */
@@ -566,9 +622,9 @@ static void remove_last_notes(struct notes *notes, double since, double end)
 }
 
 /* Lets a piece of full length end with notes of their own length, where possible. */
-static void end_well(const struct sampler *sampler, struct notes *notes, double end)
+static void end_well(const struct sampler *sampler, struct notes *notes, double seconds,
+                     double end)
 {
-    double seconds = sampler->settings->seconds;
     double last = fmin(SAMPLER_ENDING_SECONDS, seconds / 4);
     if (sampler->settings->end != END_FORBID)
         remove_last_notes(notes, end - last, end);
@@ -594,20 +650,76 @@ static enum status truncate_notes(struct notes *notes, double end)
     return STATUS_OK;
 }
 
-static enum status decode_pieces(const struct sampler *sampler, struct notes *pieces)
+/* Replaces the tempos of a piece. */
+static enum status set_tempo(struct notes *notes, uint32_t tempo)
+{
+    struct tempo_map map = {0};
+    notes->tempos.count = 0;
+    enum status status = notes_set_tempo(notes, 0, tempo);
+    if (status == STATUS_OK)
+        status = tempo_map_from_notes(notes, &map);
+    if (status == STATUS_OK)
+        tempo_map_assign_seconds(&map, 0, notes->items, notes->count);
+    free(map.points);
+    return status;
+}
+
+/* The end of the last bar that the piece can have, in grid steps. A piece that ended has
+ * no more bars; they would be as long as its last one. */
+static uint64_t last_bar_end(const struct sampler *sampler, const struct grammar *grammar)
+{
+    int64_t left =
+        sampler->settings->bars - (grammar->bars - sampler->primed.grammar.bars);
+    return left < 0 ? grammar->time
+                    : grammar->bar_end + (uint64_t)left * grammar->bar_steps;
+}
+
+/* Sets *length to the full length of a piece after the primer and *end to its end in the
+ * notes, in seconds. */
+static enum status find_end(const struct sampler *sampler, const struct row *row,
+                            const struct notes *notes, double *length, double *end)
 {
     bool keep_primer = sampler->batch->keep_primer;
-    double end = keep_primer ? sampler->end : sampler->settings->seconds;
-    size_t skip = keep_primer ? 0 : sampler->primer_count;
+    *length = sampler->settings->seconds;
+    *end = keep_primer ? sampler->end : *length;
+    if (sampler->settings->bars == 0)
+        return STATUS_OK;
+    struct tempo_map map;
+    enum status status = tempo_map_from_notes(notes, &map);
+    if (status != STATUS_OK)
+        return status;
+    uint64_t primer = sampler->primed.grammar.time;
+    uint32_t first = keep_primer ? (uint32_t)primer : 0;
+    uint32_t last = (uint32_t)(last_bar_end(sampler, &row->grammar) - primer) + first;
+    *end = tempo_map_seconds(&map, 0, 0, last);
+    *length = *end - tempo_map_seconds(&map, 0, 0, first);
+    free(map.points);
+    return STATUS_OK;
+}
+
+static enum status decode_piece(const struct sampler *sampler, const struct row *row,
+                                struct notes *piece)
+{
+    size_t skip = sampler->batch->keep_primer ? 0 : sampler->primer_count;
+    double length, end;
+    enum status status = sampler->base->decode(sampler->base, row->tokens.items,
+                                               row->tokens.count, skip, piece);
+    if (status == STATUS_OK && sampler->step_seconds > 0)
+        status = set_tempo(piece, sampler->settings->request.tempo);
+    if (status == STATUS_OK)
+        status = find_end(sampler, row, piece, &length, &end);
+    if (status != STATUS_OK)
+        return status;
+    end_well(sampler, piece, length, end);
+    return truncate_notes(piece, end);
+}
+
+static enum status decode_pieces(const struct sampler *sampler, struct notes *pieces)
+{
     enum sampler_outcome *outcomes = sampler->settings->outcomes;
     for (size_t i = 0; i < sampler->pieces; i++) {
         const struct row *row = &sampler->rows[choose_candidate(sampler, i)];
-        enum status status = sampler->base->decode(sampler->base, row->tokens.items,
-                                                   row->tokens.count, skip, &pieces[i]);
-        if (status == STATUS_OK) {
-            end_well(sampler, &pieces[i], end);
-            status = truncate_notes(&pieces[i], end);
-        }
+        enum status status = decode_piece(sampler, row, &pieces[i]);
         if (status != STATUS_OK)
             return status;
         if (outcomes)
@@ -629,6 +741,8 @@ enum status sampler_run_source(const struct sampler_source *source,
     enum status status = check_settings(settings, batch->count);
     if (status == STATUS_OK)
         status = check_primer(encoding, batch);
+    if (status == STATUS_OK)
+        status = check_music(encoding, settings);
     if (status != STATUS_OK)
         return status;
     struct sampler sampler = {.source = source,
@@ -638,6 +752,7 @@ enum status sampler_run_source(const struct sampler_source *source,
                               .batch = batch,
                               .pieces = (size_t)batch->count,
                               .count = (size_t)sampler_rows(settings, batch->count),
+                              .step_seconds = requested_step(encoding, settings),
                               .max_tokens = tokens_max(encoding, settings->seconds)};
     status = allocate(&sampler);
     if (status == STATUS_OK)

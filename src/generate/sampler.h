@@ -40,7 +40,7 @@
 
 #include "base/real.h"
 #include "base/status.h"
-#include "encode/encoding.h"
+#include "encode/request.h"
 #include "midi/notes.h"
 #include "nn/model.h"
 
@@ -76,6 +76,9 @@ struct sampler_settings {
     uint64_t seed;
     double seconds;     /* in (0, SAMPLER_SECONDS_MAX]: maximum length of each piece after
                            the primer */
+    int64_t bars;       /* in [1, SAMPLER_BARS_MAX]: maximum length in bars (has_bars):
+                           that of the primer's last one is completed, and the piece is
+                           full where one more would begin; 0: seconds apply */
     int end;            /* enum option_end: draw END, forbid it, or require it */
     double min_seconds; /* in [0, seconds], after the primer: END is not drawn before */
     /* In [1, SAMPLER_BEST_OF_MAX]: as many candidates are sampled for each piece, and the
@@ -85,6 +88,11 @@ struct sampler_settings {
      * 2023). Of the candidates that ended, if END is required and any did. 0: as 1 */
     int best_of;
     double tempo; /* used by generator_run only: beats per minute, 0: of the primer */
+    /* What the piece is asked to have: tokens that lead to something else are not drawn,
+     * unless that would leave none. With a tempo, which is for encodings with tempos, all
+     * notes, those of the primer included, are played at exactly that tempo, and the
+     * lengths above are at that tempo. */
+    struct music_request request;
     /* Enables the guard, which imposes three restrictions:
      * - From max_silence seconds after the last NOTE_ON or KEY, no token that advances
      *   time is drawn until the next NOTE_ON or KEY.
@@ -110,6 +118,7 @@ enum {
     GUARD_REPEATS = 4,
     GUARD_SECONDS = 4,
     SAMPLER_SECONDS_MAX = 86400,
+    SAMPLER_BARS_MAX = 1000,
     SAMPLER_SECONDS_BASE = 10, /* a short piece can be as dense as the densest passages */
     SAMPLER_TOKENS_BASE = 1000, /* or a single chord */
     SAMPLER_ATTEMPTS = 8,       /* at a piece that must end, the first included */

@@ -83,9 +83,12 @@ static void warn_without_end(const struct sampler_settings *settings, int count)
     if (settings->end != END_REQUIRE)
         return;
     int found = list_without_end(settings->outcomes, count, numbers, sizeof numbers);
+    bool in_bars = settings->bars > 0;
     if (found > 0)
-        log_warn("piece%s%s of %d did not come to an end within %g s; allow more seconds",
-                 found > 1 ? "s" : "", numbers, count, settings->seconds);
+        log_warn("piece%s%s of %d did not come to an end within %g %s; allow more %s",
+                 found > 1 ? "s" : "", numbers, count,
+                 in_bars ? (double)settings->bars : settings->seconds,
+                 in_bars ? "bars" : "s", in_bars ? "bars" : "seconds");
 }
 
 enum status samples_generate(const struct checkpoint *checkpoint,
