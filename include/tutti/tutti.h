@@ -141,7 +141,7 @@ void tutti_close(struct tutti *model); /* may be NULL */
 uint64_t tutti_parameters(const struct tutti *model);
 /* Number of tokens in the vocabulary. */
 uint64_t tutti_vocabulary(const struct tutti *model);
-/* "performance" or "pianoroll"; valid until tutti_close. */
+/* "performance", "pianoroll" or "remi"; valid until tutti_close. */
 const char *tutti_encoding(const struct tutti *model);
 /* Number of completed training epochs. */
 int64_t tutti_epoch(const struct tutti *model);
