@@ -367,6 +367,22 @@ static void refuses_settings_out_of_range(void **state)
     }
 }
 
+static void merged_tokens_count_as_their_base_tokens(void **state)
+{
+    (void)state;
+    static const size_t base_counts[] = {3, 2};
+    bool allowed[] = {true, true};
+    struct cache cache = {0};
+    for (int n = 0; n < 4; n++)
+        assert_int_equal(cache_accept(&cache, (token)(n % 2), base_counts[n % 2]),
+                         STATUS_OK);
+    struct cache_match match = cache_find(&cache, allowed);
+    assert_int_equal(match.length, 5);
+    assert_int_equal(match.places, 1);
+    assert_int_equal(cache_next(&cache, allowed, &match, 0), 0);
+    cache_free(&cache);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -381,6 +397,7 @@ int main(void)
         cmocka_unit_test(is_deterministic_at_temperature_zero),
         cmocka_unit_test(does_not_prevent_the_end),
         cmocka_unit_test(refuses_settings_out_of_range),
+        cmocka_unit_test(merged_tokens_count_as_their_base_tokens),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

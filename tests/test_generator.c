@@ -448,7 +448,7 @@ static void cache_context_suits_the_encoding(void **state)
     options.data.encoding = ENCODING_PIANOROLL;
     assert_int_equal(generator_settings(&options).cache_context, 16);
     options.data.encoding = ENCODING_REMI;
-    assert_int_equal(generator_settings(&options).cache_context, 10);
+    assert_int_equal(generator_settings(&options).cache_context, 16);
     options.sample.cache_context = 3;
     assert_int_equal(generator_settings(&options).cache_context, 3);
 }

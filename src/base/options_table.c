@@ -260,7 +260,7 @@ const struct option_row option_rows[] = {
     {AT(sample, cache), NUMBER(0, 1), .default_value = "1", MAY_CHANGE,
      .help = "weight of what followed the same tokens before in the piece; 0: none"},
     {AT(sample, cache_context), INTEGER(0, 10000), .unit = "tokens", .default_value = "0", MAY_CHANGE,
-     .help = "cache: latest tokens that must have occurred before; 0: 6, pianoroll 16, remi 10"},
+     .help = "cache: latest tokens that must have occurred before; 0: 6, pianoroll and remi 16"},
     {AT(sample, scale), .type = OPTION_SCALE, .default_value = "chromatic", MAY_CHANGE,
      .help = "pitches to sample: a tonic and a mode, such as \"D dorian\""},
     {AT(sample, programs), .type = OPTION_PROGRAMS, .default_value = "all", MAY_CHANGE,

@@ -31,7 +31,7 @@ enum status generator_load(const char *path, bool average, struct checkpoint *ch
 static int64_t choose_cache_context(const struct options *options)
 {
     static const int contexts[] = {
-        [ENCODING_PERFORMANCE] = 6, [ENCODING_PIANOROLL] = 16, [ENCODING_REMI] = 10};
+        [ENCODING_PERFORMANCE] = 6, [ENCODING_PIANOROLL] = 16, [ENCODING_REMI] = 16};
     if (options->sample.cache_context > 0)
         return options->sample.cache_context;
     return contexts[options->data.encoding];
@@ -249,6 +249,10 @@ static enum status check_request(const struct sampler_settings *settings, int co
         return status_fail(
             STATUS_MISUSE, "tempo %g (expected %d to %d beats per minute, or 0)",
             settings->tempo, (int)GENERATOR_BPM_MIN, (int)GENERATOR_BPM_MAX);
+    if (settings->bars == 0 && settings->min_seconds > settings->seconds)
+        return status_fail(STATUS_MISUSE,
+                           "min_seconds %g (expected 0 to the length of %g s)",
+                           settings->min_seconds, settings->seconds);
     if (settings->bars < 0 || settings->bars > SAMPLER_BARS_MAX)
         return status_fail(STATUS_MISUSE, "%lld bars requested (expected 1 to %d)",
                            (long long)settings->bars, (int)SAMPLER_BARS_MAX);

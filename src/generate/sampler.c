@@ -377,6 +377,17 @@ static void find_recent(struct sampler *sampler, const struct row *row)
     }
 }
 
+/* True if a base token of `value` is among those that find_recent has found. */
+static bool is_recent(const struct sampler *sampler, token value)
+{
+    size_t count;
+    const token *parts = bpe_expand(sampler->encoding, &value, &count);
+    for (size_t i = 0; i < count; i++)
+        if (sampler->recent[parts[i]])
+            return true;
+    return false;
+}
+
 /* The logits after the repetition penalty. */
 static const real *penalise(struct sampler *sampler, const struct row *row,
                             const real *logits)
@@ -387,15 +398,9 @@ static const real *penalise(struct sampler *sampler, const struct row *row,
         return logits;
     find_recent(sampler, row);
     for (size_t value = 0; value < encoding->vocabulary; value++) {
-        const token drawn = (token)value;
-        size_t count;
-        const token *parts = bpe_expand(encoding, &drawn, &count);
         double logit = (double)logits[value];
-        bool recent = false;
-        for (size_t i = 0; i < count; i++)
-            recent |= sampler->recent[parts[i]];
         sampler->penalised[value] = logits[value];
-        if (recent)
+        if (is_recent(sampler, (token)value))
             sampler->penalised[value] =
                 (real)(logit > 0 ? logit / penalty : logit * penalty);
     }
@@ -426,7 +431,10 @@ static token recall(const struct sampler *sampler, size_t index, token drawn)
     if (uniform >= weight)
         return drawn;
     size_t place = (size_t)(uniform / weight * (double)match.places);
-    return cache_next(&row->cache, sampler->allowed, &match, place);
+    token recalled = cache_next(&row->cache, sampler->allowed, &match, place);
+    double penalty = settings->repetition_penalty;
+    bool penalised = penalty != 1 && is_recent(sampler, recalled);
+    return penalised && uniform * penalty >= weight ? drawn : recalled;
 }
 
 static enum status draw(struct sampler *sampler, size_t index, const real *logits,
