@@ -672,6 +672,8 @@ static void checks_constraints_between_settings(void **state)
     refused("[train]\nwindows=independent\nvelocity_shift=1",
             "train.velocity_shift needs");
     refused("[train]\nwindows=independent\ntime_stretch=.1", "train.time_stretch needs");
+    refused("[sample]\nbest_of=100\n[run]\nsamples=50",
+            "more than 4096 pieces would be drawn after an epoch");
     refused("[train]\nprecision=bfloat16\nmatmul=openblas",
             "train.matmul = packed or auto");
     struct options fine = read_text("[data]\nsplit = .333333 .333333 .333333\n"

@@ -143,6 +143,27 @@ static enum status check_windows(const struct options *options)
                        key);
 }
 
+static enum status check_samples(const struct options *options)
+{
+    if (options->sample.min_seconds > options->run.sample_seconds)
+        return status_fail(STATUS_MISUSE,
+                           "sample.min_seconds = %g is above run.sample_seconds = %g",
+                           options->sample.min_seconds, options->run.sample_seconds);
+    if (options->run.samples > 0 &&
+        options->sample.best_of > SAMPLES_DRAWN_MAX / options->run.samples)
+        return status_fail(STATUS_MISUSE,
+                           "sample.best_of = %" PRId64 " of run.samples = %" PRId64
+                           ": more than %d pieces would be drawn after an epoch",
+                           options->sample.best_of, options->run.samples,
+                           (int)SAMPLES_DRAWN_MAX);
+    if (options->sample.tempo > 0 && options->sample.tempo < 4)
+        return status_fail(STATUS_MISUSE,
+                           "sample.tempo = %g: a MIDI file has at least 4 beats per "
+                           "minute",
+                           options->sample.tempo);
+    return STATUS_OK;
+}
+
 enum status options_check(const struct options *options)
 {
     enum status status =
@@ -171,22 +192,8 @@ enum status options_check(const struct options *options)
         status =
             status_fail(STATUS_MISUSE,
                         "train.precision = bfloat16 needs train.matmul = packed or auto");
-    if (status == STATUS_OK && options->sample.min_seconds > options->run.sample_seconds)
-        status = status_fail(STATUS_MISUSE,
-                             "sample.min_seconds = %g is above run.sample_seconds = %g",
-                             options->sample.min_seconds, options->run.sample_seconds);
-    if (status == STATUS_OK && options->run.samples > 0 &&
-        options->sample.best_of > SAMPLES_DRAWN_MAX / options->run.samples)
-        status = status_fail(STATUS_MISUSE,
-                             "sample.best_of = %" PRId64 " of run.samples = %" PRId64
-                             ": more than %d pieces would be drawn after an epoch",
-                             options->sample.best_of, options->run.samples,
-                             (int)SAMPLES_DRAWN_MAX);
-    if (status == STATUS_OK && options->sample.tempo > 0 && options->sample.tempo < 4)
-        status = status_fail(STATUS_MISUSE,
-                             "sample.tempo = %g: a MIDI file has at least 4 beats per "
-                             "minute",
-                             options->sample.tempo);
+    if (status == STATUS_OK)
+        status = check_samples(options);
     if (status == STATUS_OK && options->run.dir[0] == '\0')
         status = status_fail(
             STATUS_MISUSE, "run.dir is empty: set it, for example run.dir = runs/first");

@@ -327,7 +327,8 @@ static enum status run(const struct cli_command *self, int argc, char **argv)
         {.name = "--prime",
          .placeholder = "FILE.mid",
          .text = &args.prime,
-         .help = "continue this MIDI file (-: stdin); with pianoroll, at its tempo"},
+         .help =
+             "continue this MIDI file (-: stdin); with pianoroll and remi, at its tempo"},
         {.name = "--prime-seconds",
          .placeholder = "N",
          .number = &args.prime_seconds,
