@@ -236,14 +236,16 @@ static void fill_seventy(const struct fake *fake, int row, real *logits)
     logits[last_seen(fake, row) == STEP ? 70 : STEP] = 0;
 }
 
-/* After 40 STEP of the primer comes 50, with probability cache * 1/2. */
+/* After 40 STEP of the primer comes 50, with probability cache * 1/2 / penalty. */
 static void the_primer_is_remembered(void **state)
 {
     (void)state;
-    for (int half = 0; half < 2; half++) {
-        struct sampler_settings settings = with_cache(half ? 0.5 : 1, 2);
+    static const double caches[] = {1, 0.5, 1}, penalties[] = {1, 1, 3};
+    for (int i = 0; i < 3; i++) {
+        struct sampler_settings settings = with_cache(caches[i], 2);
         struct run run;
         settings.seconds = 0.3;
+        settings.repetition_penalty = penalties[i];
         assert_int_equal(try_run(&run, "pianoroll", fill_seventy, &settings, ROWS_MAX,
                                  primer, 10, false),
                          STATUS_OK);
@@ -253,7 +255,7 @@ static void the_primer_is_remembered(void **state)
             assert_true(first == 70 || first == 50);
             recalled += first == 50;
         }
-        double p = half ? 0.25 : 0.5;
+        double p = caches[i] / 2 / penalties[i];
         assert_true(fabs(recalled - ROWS_MAX * p) <= 5 * sqrt(ROWS_MAX * p * (1 - p)));
         end_run(&run);
     }
