@@ -67,6 +67,32 @@ static void encoded_pieces_are_well_formed(void **state)
     }
 }
 
+/* Of no notes, and of percussion that is not kept. */
+static void no_notes_are_no_tokens(void **state)
+{
+    (void)state;
+    struct note hit = {.duration = 1, .duration_ticks = 480, .pitch = 36, .velocity = 80};
+    hit.channel = PERCUSSION_CHANNEL;
+    hit.percussion = true;
+    for (int i = 0; i < NAMES; i++) {
+        struct encoding *encoding = test_encoding(names[i]);
+        struct notes notes = {.ticks_per_beat = 480}, decoded = {0};
+        struct tokens tokens = {0};
+        assert_int_equal(encoding->decode(encoding, &encoding->end, 1, 0, &decoded),
+                         STATUS_OK);
+        assert_int_equal(decoded.count, 0);
+        assert_int_equal(encoding->encode(encoding, &notes, &tokens), STATUS_OK);
+        assert_int_equal(tokens.count, 0);
+        assert_int_equal(notes_append(&notes, &hit), STATUS_OK);
+        assert_int_equal(encoding->encode(encoding, &notes, &tokens), STATUS_OK);
+        assert_int_equal(tokens.count > 0, encoding->keeps_drums);
+        notes_free(&notes);
+        notes_free(&decoded);
+        tokens_free(&tokens);
+        encoding_free(encoding);
+    }
+}
+
 /* What is lost is what decoding does not give back. */
 static void lost_notes_are_those_not_decoded(void **state)
 {
@@ -336,6 +362,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(encoded_pieces_are_well_formed),
+        cmocka_unit_test(no_notes_are_no_tokens),
         cmocka_unit_test(lost_notes_are_those_not_decoded),
         cmocka_unit_test(notes_are_counted_as_by_the_grammar),
         cmocka_unit_test(random_walks_are_well_formed),

@@ -190,7 +190,9 @@ static enum status write_events(const struct encoding *self, const struct events
                                 struct tokens *out)
 {
     size_t count = events->count;
-    uint32_t last = count > 0 ? event_time(events->items[count - 1]) : 0;
+    if (count == 0)
+        return STATUS_OK;
+    uint32_t last = event_time(events->items[count - 1]);
     enum status status = tokens_reserve(out, 4 * count + last / SHIFT_MAX);
     if (status != STATUS_OK)
         return status;
@@ -205,8 +207,7 @@ static enum status write_events(const struct encoding *self, const struct events
             next++;
         write_step(&writer, events->items + first, next - first);
     }
-    if (count > 0)
-        out->count = (size_t)(writer.at - out->items);
+    out->count = (size_t)(writer.at - out->items);
     return STATUS_OK;
 }
 

@@ -107,6 +107,8 @@ static enum status read_token(struct decoder *decoder, token value)
 static enum status assign_seconds(struct decoder *decoder)
 {
     struct notes *out = decoder->out;
+    if (out->count == decoder->count_before)
+        return STATUS_OK;
     struct tempo_map map = {0};
     enum status status = tempo_map_from_notes(out, &map);
     if (status == STATUS_OK)

@@ -132,10 +132,12 @@ enum status draw_token(const real *logits, const bool *allowed, size_t vocabular
 
 double draw_surprisal(const real *logits, size_t vocabulary, token value)
 {
-    double largest = (double)logits[0], total = 0;
+    real largest = logits[0];
     for (size_t i = 1; i < vocabulary; i++)
-        largest = fmax(largest, (double)logits[i]);
+        if (logits[i] > largest)
+            largest = logits[i];
+    double total = 0;
     for (size_t i = 0; i < vocabulary; i++)
-        total += exp((double)logits[i] - largest);
-    return log(total) + largest - (double)logits[value];
+        total += exp((double)logits[i] - (double)largest);
+    return log(total) + (double)largest - (double)logits[value];
 }
